@@ -1,0 +1,2 @@
+//! Integer-only inference of fewbit models on microcontrollers.
+#![no_std]
