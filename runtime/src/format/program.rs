@@ -1,0 +1,356 @@
+//! The program section: tensors and operators, as serde data for postcard.
+//!
+//! Everything here is small integers, so postcard's varints are welcome; the bulk data (weights, biases, multipliers,
+//! tables) lies in aligned sections beside the program and is referred to by offset.
+//! The same types serve the host's writer and the engine: what is written is what is run.
+//! Field by field layout: `docs/model-format.md`; what each operator computes: `docs/arithmetic.md`.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Most inputs or outputs that a model may have.
+pub const MAX_PORTS: usize = 4;
+
+/// Most tensors that one concat operator joins; the host chains several for more.
+pub const MAX_CONCAT: usize = 8;
+
+/// Index into [`Program::tensors`].
+pub type TensorIndex = u16;
+
+/// The decoded program section, with room for `TENSORS` tensors and `OPS` operators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program<const TENSORS: usize, const OPS: usize> {
+    /// Bytes of arena that the plan needs: the largest end of a tensor or of a scratch area.
+    pub arena_bytes: u32,
+    /// Model inputs, in order.
+    pub inputs: Vec<Port, MAX_PORTS>,
+    /// Model outputs, in order.
+    pub outputs: Vec<Port, MAX_PORTS>,
+    /// Every activation tensor.
+    pub tensors: Vec<Tensor, TENSORS>,
+    /// The operators in execution order.
+    pub ops: Vec<Op, OPS>,
+}
+
+/// A model input or output: a tensor and its scale, for whoever turns bytes back into real numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// The tensor.
+    pub tensor: TensorIndex,
+    /// Bits of the tensor's scale as an IEEE 754 single (`f32::from_bits`); inference never uses it.
+    pub scale_bits: u32,
+}
+
+/// An int8 activation tensor `[h, w, c]` (NHWC, N = 1) at a fixed place of the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tensor {
+    /// First byte in the arena.
+    pub offset: u32,
+    /// Rows, at least 1.
+    pub h: u16,
+    /// Columns, at least 1.
+    pub w: u16,
+    /// Channels, at least 1.
+    pub c: u16,
+    /// The quantized value of the real number 0, in -128..=127.
+    pub zero_point: i8,
+    /// Element type.
+    pub dtype: DType,
+}
+
+/// Element type of an activation tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DType {
+    /// 8 bits, two's complement.
+    Int8,
+}
+
+/// Storage of a weight tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WeightType {
+    /// One byte a weight, -127..=127.
+    Int8,
+    /// Two weights a byte, -7..=7, low nibble first, rows padded to a byte.
+    Int4,
+}
+
+/// An operator of the program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Op {
+    /// Convolution with groups; weights OHWI.
+    Conv2d(Conv2d),
+    /// Depthwise convolution with a depth multiplier; weights 1HWO; `groups` is the number of input channels.
+    DepthwiseConv2d(Conv2d),
+    /// Matrix times vector; weights OI.
+    FullyConnected(FullyConnected),
+    /// Maximum over a window.
+    MaxPool(MaxPool),
+    /// Mean over a window.
+    AveragePool(AveragePool),
+    /// Sum of two tensors.
+    Add(Add),
+    /// Product of two tensors.
+    Mul(Mul),
+    /// Any function of one variable, by table.
+    Lut(Lut),
+    /// Softmax over the channels.
+    Softmax(Softmax),
+    /// The same bytes under another shape, in place.
+    Reshape(Unary),
+    /// Permutation of up to four dimensions.
+    Transpose(Transpose),
+    /// Several tensors joined along one axis.
+    Concat(Concat),
+    /// A border of constant elements.
+    Pad(Pad),
+    /// A tensor of constants out of the weights section.
+    Constant(Constant),
+}
+
+/// Where an operator may keep intermediate bytes; part of the plan like any tensor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scratch {
+    /// First byte in the arena.
+    pub offset: u32,
+    /// Length in bytes; 0 when the operator needs none.
+    pub bytes: u32,
+}
+
+/// Sliding window of a convolution or a pool, in elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Kernel height, at least 1.
+    pub kernel_h: u16,
+    /// Kernel width, at least 1.
+    pub kernel_w: u16,
+    /// Vertical stride, at least 1.
+    pub stride_h: u8,
+    /// Horizontal stride, at least 1.
+    pub stride_w: u8,
+    /// Vertical dilation, at least 1.
+    pub dilation_h: u8,
+    /// Horizontal dilation, at least 1.
+    pub dilation_w: u8,
+    /// Rows of padding above.
+    pub pad_top: u8,
+    /// Columns of padding at the left.
+    pub pad_left: u8,
+    /// Rows of padding below.
+    pub pad_bottom: u8,
+    /// Columns of padding at the right.
+    pub pad_right: u8,
+}
+
+/// Range of an operator's output in quantized units; carries a fused Relu or Clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Clamp {
+    /// One range for all channels, `min <= max`.
+    PerTensor {
+        /// Smallest output.
+        min: i8,
+        /// Largest output.
+        max: i8,
+    },
+    /// A range for each output channel: `out_c` pairs of bytes (min, max) in the weights section.
+    PerChannel {
+        /// First byte in the weights section.
+        offset: u32,
+    },
+}
+
+/// How the accumulators of an operator become its outputs: equations (2) to (4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requant {
+    /// Index of the first Q32 multiplier in the parameters section.
+    pub multipliers: u32,
+    /// Left shift of the accumulator before the multiplication, 0..=30.
+    pub pre_shift: u8,
+    /// Range of the output.
+    pub clamp: Clamp,
+}
+
+/// Parameters of [`Op::Conv2d`] (7) and [`Op::DepthwiseConv2d`] (8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conv2d {
+    /// Input `[in_h, in_w, in_c]`.
+    pub input: TensorIndex,
+    /// Output `[out_h, out_w, out_c]`.
+    pub output: TensorIndex,
+    /// The window.
+    pub window: Window,
+    /// Groups; divides `in_c` and `out_c`.
+    pub groups: u16,
+    /// Weight storage.
+    pub weight_type: WeightType,
+    /// First byte of the weights in the weights section.
+    pub weights: u32,
+    /// Index of the first of `out_c` folded biases in the parameters section.
+    pub bias: u32,
+    /// Requantization, `out_c` multipliers.
+    pub requant: Requant,
+    /// Intermediate bytes, for kernels that want them.
+    pub scratch: Scratch,
+}
+
+/// Parameters of [`Op::FullyConnected`] (9).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FullyConnected {
+    /// Input, of any shape, read as a flat vector.
+    pub input: TensorIndex,
+    /// Output `[1, 1, out_c]`.
+    pub output: TensorIndex,
+    /// Weight storage.
+    pub weight_type: WeightType,
+    /// First byte of the weights in the weights section.
+    pub weights: u32,
+    /// Index of the first of `out_c` folded biases in the parameters section.
+    pub bias: u32,
+    /// Requantization, `out_c` multipliers.
+    pub requant: Requant,
+    /// Intermediate bytes, for kernels that want them.
+    pub scratch: Scratch,
+}
+
+/// Parameters of [`Op::MaxPool`] (10).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaxPool {
+    /// Input `[in_h, in_w, c]`.
+    pub input: TensorIndex,
+    /// Output `[out_h, out_w, c]`.
+    pub output: TensorIndex,
+    /// The window; dilations are 1.
+    pub window: Window,
+    /// Smallest output.
+    pub min: i8,
+    /// Largest output.
+    pub max: i8,
+}
+
+/// Parameters of [`Op::AveragePool`] (11).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AveragePool {
+    /// Input `[in_h, in_w, c]`.
+    pub input: TensorIndex,
+    /// Output `[out_h, out_w, c]`.
+    pub output: TensorIndex,
+    /// The window; dilations are 1.
+    pub window: Window,
+    /// Whether there is a multiplier for every count `1..=kernel_h * kernel_w` of real elements (padding does not count) or
+    /// only one.
+    pub multiplier_per_count: bool,
+    /// Requantization.
+    pub requant: Requant,
+}
+
+/// Parameters of [`Op::Add`] (12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Add {
+    /// First operand.
+    pub a: TensorIndex,
+    /// Second operand: the shape of `a`, or `[1, 1, c]`, or `[1, 1, 1]`.
+    pub b: TensorIndex,
+    /// Output, the shape of `a`.
+    pub output: TensorIndex,
+    /// Multiplier of `a`, in units of `2^-shift`.
+    pub a_multiplier: i16,
+    /// Multiplier of `b`, in units of `2^-shift`; negative for a subtraction.
+    pub b_multiplier: i16,
+    /// Fraction bits of the two multipliers, 1..=22.
+    pub shift: u8,
+    /// Smallest output.
+    pub min: i8,
+    /// Largest output.
+    pub max: i8,
+}
+
+/// Parameters of [`Op::Mul`] (13).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mul {
+    /// First operand.
+    pub a: TensorIndex,
+    /// Second operand: the shape of `a`, or `[1, 1, c]`, or `[1, 1, 1]`.
+    pub b: TensorIndex,
+    /// Output, the shape of `a`.
+    pub output: TensorIndex,
+    /// Requantization, one multiplier.
+    pub requant: Requant,
+}
+
+/// Parameters of [`Op::Lut`] (14).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lut {
+    /// Input.
+    pub input: TensorIndex,
+    /// Output, the shape of the input.
+    pub output: TensorIndex,
+    /// First of 256 bytes in the weights section; entry `x + 128` is the output for `x`.
+    pub table: u32,
+}
+
+/// Parameters of [`Op::Softmax`] (15).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Softmax {
+    /// Input.
+    pub input: TensorIndex,
+    /// Output, the shape of the input; zero_point -128.
+    pub output: TensorIndex,
+    /// Index of the first of 256 table entries in the parameters section.
+    pub table: u32,
+}
+
+/// Parameters of [`Op::Reshape`]: an input and an output of equal length.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unary {
+    /// Input.
+    pub input: TensorIndex,
+    /// Output, at the same place of the arena.
+    pub output: TensorIndex,
+}
+
+/// Parameters of [`Op::Transpose`] (16).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transpose {
+    /// Input.
+    pub input: TensorIndex,
+    /// Output.
+    pub output: TensorIndex,
+    /// Dimensions of the input, outermost first; their product is the number of elements.
+    pub dims: [u16; 4],
+    /// Output axis `j` is input axis `perm[j]`.
+    pub perm: [u8; 4],
+}
+
+/// Parameters of [`Op::Concat`] (17).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concat {
+    /// Inputs, at least one.
+    pub inputs: Vec<TensorIndex, MAX_CONCAT>,
+    /// Output.
+    pub output: TensorIndex,
+    /// 0 = h, 1 = w, 2 = c.
+    pub axis: u8,
+}
+
+/// Parameters of [`Op::Pad`] (18).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pad {
+    /// Input.
+    pub input: TensorIndex,
+    /// Output.
+    pub output: TensorIndex,
+    /// Elements before the input in h, w, c.
+    pub before: [u16; 3],
+    /// Elements after the input in h, w, c.
+    pub after: [u16; 3],
+    /// The quantized value of the border.
+    pub value: i8,
+}
+
+/// Parameters of [`Op::Constant`] (19).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Constant {
+    /// Output.
+    pub output: TensorIndex,
+    /// First byte in the weights section.
+    pub data: u32,
+}
