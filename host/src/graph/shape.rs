@@ -1,0 +1,263 @@
+//! Shapes of outputs from shapes of inputs, and the check that a graph is sound.
+
+use super::{Graph, Node, Op, TensorId};
+
+/// Sliding window of a convolution or a pool, each pair `[h, w]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Kernel size.
+    pub kernel: [usize; 2],
+    /// Stride.
+    pub stride: [usize; 2],
+    /// Dilation.
+    pub dilation: [usize; 2],
+    /// Padding above and at the left.
+    pub pad_before: [usize; 2],
+    /// Padding below and at the right.
+    pub pad_after: [usize; 2],
+}
+
+impl Window {
+    /// A window of `kernel` size with stride and dilation 1 and no padding.
+    pub fn new(kernel: [usize; 2]) -> Self {
+        Window {
+            kernel,
+            stride: [1, 1],
+            dilation: [1, 1],
+            pad_before: [0, 0],
+            pad_after: [0, 0],
+        }
+    }
+
+    /// Elements spanned by the kernel with its dilation, along axis 0 (h) or 1 (w).
+    pub fn extent(&self, axis: usize) -> usize {
+        self.dilation[axis] * (self.kernel[axis] - 1) + 1
+    }
+
+    /// Output size along an axis for an input of `size`; `None` if the window does not fit.
+    pub fn output_size(&self, axis: usize, size: usize) -> Option<usize> {
+        let padded = size + self.pad_before[axis] + self.pad_after[axis];
+        Some(padded.checked_sub(self.extent(axis))? / self.stride[axis] + 1)
+    }
+
+    /// Whether any padding is there.
+    pub fn is_padded(&self) -> bool {
+        self.pad_before != [0, 0] || self.pad_after != [0, 0]
+    }
+}
+
+/// What is wrong with a graph, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("node `{node}` ({op}): {problem}")]
+pub struct GraphError {
+    /// Name of the node.
+    pub node: String,
+    /// Its operator.
+    pub op: String,
+    /// What was found and what was expected.
+    pub problem: String,
+}
+
+impl Graph {
+    /// Shape of the output of `node`, from its operator and the shapes of its inputs.
+    ///
+    /// # Errors
+    /// Where the inputs do not suit the operator; a [`Op::Reshape`] has the shape that its output tensor already has.
+    pub fn output_shape(&self, node: &Node) -> Result<Vec<usize>, GraphError> {
+        let shape = |index: usize| -> &[usize] { &self.tensors[node.inputs[index]].shape };
+        let error = |problem: String| GraphError {
+            node: node.name.clone(),
+            op: node.op.kind().to_owned(),
+            problem,
+        };
+        let expected_inputs = match node.op {
+            Op::Add | Op::Sub | Op::Mul => 2,
+            Op::Constant(_) => 0,
+            Op::Concat { .. } => node.inputs.len().max(1),
+            _ => 1,
+        };
+        if node.inputs.len() != expected_inputs {
+            return Err(error(format!(
+                "has {} inputs, expected {expected_inputs}",
+                node.inputs.len()
+            )));
+        }
+        let windowed = |window: &Window, channels: usize| match *shape(0) {
+            [h, w, _] => match (window.output_size(0, h), window.output_size(1, w)) {
+                (Some(h), Some(w)) => Ok(vec![h, w, channels]),
+                _ => Err(error(format!(
+                    "a window of {:?} does not fit the input [{h}, {w}]",
+                    window.kernel
+                ))),
+            },
+            _ => Err(error(format!("input {:?} is not [h, w, c]", shape(0)))),
+        };
+        let rank = node
+            .inputs
+            .first()
+            .map_or(0, |&input| self.tensors[input].shape.len());
+        match &node.op {
+            Op::Conv2d(conv) => {
+                let found = shape(0).last().copied().unwrap_or(0);
+                let per_group = conv.in_channels / conv.groups.max(1);
+                if found != conv.in_channels {
+                    return Err(error(format!(
+                        "input has {found} channels, the weights want {}",
+                        conv.in_channels
+                    )));
+                }
+                if conv.groups == 0
+                    || conv.in_channels % conv.groups != 0
+                    || conv.linear.out_channels % conv.groups != 0
+                    || conv.linear.weights_per_channel()
+                        != per_group * conv.window.kernel[0] * conv.window.kernel[1]
+                    || conv.linear.bias.len() != conv.linear.out_channels
+                {
+                    return Err(error(
+                        "weights, bias, groups and kernel do not fit together".to_owned(),
+                    ));
+                }
+                windowed(&conv.window, conv.linear.out_channels)
+            }
+            Op::FullyConnected(linear) => {
+                let elements: usize = shape(0).iter().product();
+                if elements != linear.weights_per_channel()
+                    || linear.bias.len() != linear.out_channels
+                {
+                    return Err(error(format!(
+                        "input has {elements} elements, the weights want {}",
+                        linear.weights_per_channel()
+                    )));
+                }
+                Ok(vec![linear.out_channels])
+            }
+            Op::BatchNorm(norm) => {
+                let channels = shape(0).last().copied().unwrap_or(1);
+                if norm.channels() != channels {
+                    return Err(error(format!(
+                        "has {} channels, its input {channels}",
+                        norm.channels()
+                    )));
+                }
+                Ok(shape(0).to_vec())
+            }
+            Op::Activation(_) | Op::Softmax => Ok(shape(0).to_vec()),
+            Op::Add | Op::Sub | Op::Mul => {
+                let (a, b) = (shape(0), shape(1));
+                let b_elements: usize = b.iter().product();
+                let per_channel =
+                    b_elements == a.last().copied().unwrap_or(1) && b.last() == a.last();
+                if a != b && b_elements != 1 && !per_channel {
+                    return Err(error(format!("cannot combine {a:?} with {b:?}")));
+                }
+                Ok(a.to_vec())
+            }
+            Op::MaxPool(window) | Op::AveragePool { window, .. } => {
+                windowed(window, shape(0).last().copied().unwrap_or(0))
+            }
+            Op::Reshape => {
+                let wanted = &self.tensors[node.output].shape;
+                let (from, to): (usize, usize) =
+                    (shape(0).iter().product(), wanted.iter().product());
+                if from != to {
+                    return Err(error(format!("cannot turn {:?} into {wanted:?}", shape(0))));
+                }
+                Ok(wanted.clone())
+            }
+            Op::Transpose { perm } => {
+                let mut sorted = perm.clone();
+                sorted.sort_unstable();
+                if sorted != (0..rank).collect::<Vec<_>>() {
+                    return Err(error(format!("{perm:?} is no permutation of {rank} axes")));
+                }
+                Ok(perm.iter().map(|&axis| shape(0)[axis]).collect())
+            }
+            Op::Concat { axis } => {
+                let mut result = shape(0).to_vec();
+                if *axis >= rank {
+                    return Err(error(format!("axis {axis} of a tensor with {rank} axes")));
+                }
+                for index in 1..node.inputs.len() {
+                    let other = shape(index);
+                    let fits = other.len() == rank
+                        && (0..rank).all(|i| i == *axis || other[i] == result[i]);
+                    if !fits {
+                        return Err(error(format!(
+                            "cannot join {other:?} to {result:?} along axis {axis}"
+                        )));
+                    }
+                    result[*axis] += other[*axis];
+                }
+                Ok(result)
+            }
+            Op::Pad { before, after, .. } => {
+                if before.len() != rank || after.len() != rank {
+                    return Err(error(format!(
+                        "pads of {} axes for a tensor of {rank}",
+                        before.len()
+                    )));
+                }
+                Ok((0..rank)
+                    .map(|i| before[i] + shape(0)[i] + after[i])
+                    .collect())
+            }
+            Op::Constant(values) => {
+                let wanted = &self.tensors[node.output].shape;
+                if values.len() != wanted.iter().product::<usize>() {
+                    return Err(error(format!(
+                        "{} values for shape {wanted:?}",
+                        values.len()
+                    )));
+                }
+                Ok(wanted.clone())
+            }
+        }
+    }
+
+    /// Checks that every tensor is written before it is read and has the shape that its producer gives it.
+    ///
+    /// # Errors
+    /// The first node that is wrong.
+    pub fn validate(&self) -> Result<(), GraphError> {
+        let mut written = vec![false; self.tensors.len()];
+        self.inputs
+            .iter()
+            .for_each(|input| written[input.tensor] = true);
+        for node in &self.nodes {
+            let error = |problem: String| GraphError {
+                node: node.name.clone(),
+                op: node.op.kind().to_owned(),
+                problem,
+            };
+            let name = |id: TensorId| &self.tensors[id].name;
+            if let Some(&unwritten) = node.inputs.iter().find(|&&input| !written[input]) {
+                return Err(error(format!(
+                    "reads `{}` before anything writes it",
+                    name(unwritten)
+                )));
+            }
+            if written[node.output] {
+                return Err(error(format!(
+                    "writes `{}`, which is written already",
+                    name(node.output)
+                )));
+            }
+            let shape = self.output_shape(node)?;
+            if shape != self.tensors[node.output].shape {
+                let found = &self.tensors[node.output].shape;
+                return Err(error(format!(
+                    "its output has shape {found:?}, expected {shape:?}"
+                )));
+            }
+            written[node.output] = true;
+        }
+        match self.outputs.iter().find(|&&output| !written[output]) {
+            None => Ok(()),
+            Some(&output) => Err(GraphError {
+                node: self.tensors[output].name.clone(),
+                op: "output".to_owned(),
+                problem: "nothing writes this output".to_owned(),
+            }),
+        }
+    }
+}
