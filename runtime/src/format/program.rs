@@ -58,6 +58,37 @@ pub struct Tensor {
     pub dtype: DType,
 }
 
+impl Tensor {
+    /// An int8 tensor `[h, w, c]` at `offset` of the arena.
+    #[must_use]
+    pub fn int8(offset: u32, [h, w, c]: [u16; 3], zero_point: i8) -> Self {
+        Tensor {
+            offset,
+            h,
+            w,
+            c,
+            zero_point,
+            dtype: DType::Int8,
+        }
+    }
+
+    /// Number of elements, which is the number of bytes.
+    #[must_use]
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "a tensor of a loaded model is never empty"
+    )]
+    pub fn len(&self) -> u64 {
+        u64::from(self.h) * u64::from(self.w) * u64::from(self.c)
+    }
+
+    /// `[h, w, c]`.
+    #[must_use]
+    pub fn shape(&self) -> [u16; 3] {
+        [self.h, self.w, self.c]
+    }
+}
+
 /// Element type of an activation tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DType {
@@ -105,6 +136,58 @@ pub enum Op {
     Pad(Pad),
     /// A tensor of constants out of the weights section.
     Constant(Constant),
+}
+
+impl Op {
+    /// The tensor that the operator writes.
+    #[must_use]
+    pub fn output(&self) -> TensorIndex {
+        match self {
+            Op::Conv2d(op) | Op::DepthwiseConv2d(op) => op.output,
+            Op::FullyConnected(op) => op.output,
+            Op::MaxPool(op) => op.output,
+            Op::AveragePool(op) => op.output,
+            Op::Add(op) => op.output,
+            Op::Mul(op) => op.output,
+            Op::Lut(op) => op.output,
+            Op::Softmax(op) => op.output,
+            Op::Reshape(op) => op.output,
+            Op::Transpose(op) => op.output,
+            Op::Concat(op) => op.output,
+            Op::Pad(op) => op.output,
+            Op::Constant(op) => op.output,
+        }
+    }
+
+    /// The tensors that the operator reads, in the order of its fields.
+    pub fn inputs(&self) -> impl Iterator<Item = TensorIndex> + '_ {
+        let (first, second, rest): (_, _, &[TensorIndex]) = match self {
+            Op::Conv2d(op) | Op::DepthwiseConv2d(op) => (Some(op.input), None, &[]),
+            Op::FullyConnected(op) => (Some(op.input), None, &[]),
+            Op::MaxPool(op) => (Some(op.input), None, &[]),
+            Op::AveragePool(op) => (Some(op.input), None, &[]),
+            Op::Add(op) => (Some(op.a), Some(op.b), &[]),
+            Op::Mul(op) => (Some(op.a), Some(op.b), &[]),
+            Op::Lut(op) => (Some(op.input), None, &[]),
+            Op::Softmax(op) => (Some(op.input), None, &[]),
+            Op::Reshape(op) => (Some(op.input), None, &[]),
+            Op::Transpose(op) => (Some(op.input), None, &[]),
+            Op::Concat(op) => (None, None, &op.inputs),
+            Op::Pad(op) => (Some(op.input), None, &[]),
+            Op::Constant(_) => (None, None, &[]),
+        };
+        first.into_iter().chain(second).chain(rest.iter().copied())
+    }
+
+    /// The operator's intermediate bytes; of length 0 for most.
+    #[must_use]
+    pub fn scratch(&self) -> Scratch {
+        match self {
+            Op::Conv2d(op) | Op::DepthwiseConv2d(op) => op.scratch,
+            Op::FullyConnected(op) => op.scratch,
+            _ => Scratch::default(),
+        }
+    }
 }
 
 /// Where an operator may keep intermediate bytes; part of the plan like any tensor.

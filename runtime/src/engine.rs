@@ -1,0 +1,149 @@
+//! The engine: a checked model, an arena, and a loop over the operators.
+
+use crate::format::program::TensorIndex;
+use crate::format::read::Model;
+use crate::kernels::{Memory, execute};
+use core::cell::Cell;
+use core::fmt;
+
+/// The arena given to [`Engine::new`] is smaller than [`Model::arena_bytes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ArenaTooSmall {
+    /// Bytes that the model needs.
+    pub expected: usize,
+    /// Bytes given.
+    pub found: usize,
+}
+
+impl fmt::Display for ArenaTooSmall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the arena has {} bytes, the model needs {}",
+            self.found, self.expected
+        )
+    }
+}
+
+impl core::error::Error for ArenaTooSmall {}
+
+/// Runs a model in an arena.
+///
+/// Everything was checked when the model was loaded: nothing here fails, allocates or panics. The same input bytes give
+/// the same output bytes on every target.
+///
+/// Inputs share the arena with everything else, so [`run`](Self::run) may overwrite them: fill all inputs before each run.
+/// Outputs stay until the next one.
+#[derive(Debug)]
+pub struct Engine<'m, 'a, const TENSORS: usize, const OPS: usize> {
+    model: &'m Model<'a, TENSORS, OPS>,
+    arena: &'m mut [i8],
+}
+
+impl<'m, 'a, const TENSORS: usize, const OPS: usize> Engine<'m, 'a, TENSORS, OPS> {
+    /// Joins a model and an arena of at least [`Model::arena_bytes`] bytes, of any alignment and contents.
+    ///
+    /// # Errors
+    /// [`ArenaTooSmall`].
+    pub fn new(
+        model: &'m Model<'a, TENSORS, OPS>,
+        arena: &'m mut [i8],
+    ) -> Result<Self, ArenaTooSmall> {
+        let (expected, found) = (model.arena_bytes(), arena.len());
+        match arena.get_mut(..expected) {
+            Some(arena) => Ok(Engine { model, arena }),
+            None => Err(ArenaTooSmall { expected, found }),
+        }
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &'m Model<'a, TENSORS, OPS> {
+        self.model
+    }
+
+    /// The bytes of a model input, `[h, w, c]` with c innermost; empty when there are fewer inputs.
+    #[must_use]
+    pub fn input_mut(&mut self, index: usize) -> &mut [i8] {
+        let range = self
+            .model
+            .program()
+            .inputs
+            .get(index)
+            .map(|port| self.range(port.tensor));
+        self.arena
+            .get_mut(range.unwrap_or(0..0))
+            .unwrap_or_default()
+    }
+
+    /// The bytes of a model output, `[h, w, c]` with c innermost; empty when there are fewer outputs.
+    #[must_use]
+    pub fn output(&self, index: usize) -> &[i8] {
+        self.model
+            .program()
+            .outputs
+            .get(index)
+            .map_or(&[], |port| self.tensor(port.tensor))
+    }
+
+    /// Runs all operators.
+    pub fn run(&mut self) {
+        for index in 0..self.op_count() {
+            self.step(index);
+        }
+    }
+
+    /// Runs one operator. To run a model is to take the steps `0..op_count()` in order; out of range, nothing happens.
+    pub fn step(&mut self, op_index: usize) {
+        let program = self.model.program();
+        if let Some(op) = program.ops.get(op_index) {
+            let memory = Memory {
+                tensors: &program.tensors,
+                weights: self.model.weights(),
+                params: self.model.params(),
+                arena: Cell::from_mut(&mut *self.arena).as_slice_of_cells(),
+            };
+            execute(op, &memory);
+        }
+    }
+
+    /// Number of operators.
+    #[must_use]
+    pub fn op_count(&self) -> usize {
+        self.model.op_count()
+    }
+
+    /// The bytes that an operator wrote, as long as no later step has overwritten them; empty out of range.
+    #[must_use]
+    pub fn op_output(&self, op_index: usize) -> &[i8] {
+        self.model
+            .program()
+            .ops
+            .get(op_index)
+            .map_or(&[], |op| self.tensor(op.output()))
+    }
+
+    /// The bytes of a tensor at this time, whatever they are; empty out of range.
+    #[must_use]
+    pub fn tensor(&self, index: TensorIndex) -> &[i8] {
+        self.arena.get(self.range(index)).unwrap_or_default()
+    }
+
+    fn range(&self, index: TensorIndex) -> core::ops::Range<usize> {
+        self.model
+            .program()
+            .tensors
+            .get(usize::from(index))
+            .map_or(0..0, |tensor| {
+                let start = tensor.offset as usize;
+                // Inside the arena, which is below 2^26 bytes.
+                start
+                    ..start
+                        + tensor
+                            .shape()
+                            .iter()
+                            .fold(1, |len, &dim| len * usize::from(dim))
+            })
+    }
+}

@@ -1,0 +1,214 @@
+//! Who needs which bytes of the arena, and until when.
+//!
+//! Time is counted in operators: model inputs are written at time 0, operator `i` reads and writes at time `i + 1`, and
+//! model outputs are read after the last one. A reshape's output is its input under another name: the two share one
+//! lifetime. Two tensors may share bytes only when one is dead before the other is written, or when an operator that
+//! reads each element before it writes that element's place works in place.
+
+use super::program::{Op, Program, Tensor, TensorIndex};
+use crate::error::LoadError;
+
+/// The lifetime of a tensor.
+#[derive(Clone, Copy)]
+struct Life {
+    /// When it is written; `None` until then.
+    written: Option<u32>,
+    /// When it is last read, or written if it never is.
+    last: u32,
+    /// The tensor whose bytes these are: itself, or the origin of a chain of reshapes, which then holds the lifetime.
+    root: TensorIndex,
+}
+
+/// Checks that operators read only what was written, that every tensor is written once, and that nothing is overwritten
+/// while it is needed.
+pub(super) fn check<const TENSORS: usize, const OPS: usize>(
+    program: &Program<TENSORS, OPS>,
+) -> Result<(), LoadError> {
+    let mut storage = [Life {
+        written: None,
+        last: 0,
+        root: 0,
+    }; TENSORS];
+    let lives = storage.get_mut(..program.tensors.len()).unwrap_or_default();
+    fill(lives, program)?;
+    for (index, life) in (0..).zip(lives.iter()) {
+        if life.written.is_none() {
+            return Err(LoadError::NeverWritten { tensor: index });
+        }
+    }
+    let plan = Plan {
+        lives,
+        tensors: &program.tensors,
+        ops: &program.ops,
+    };
+    plan.check_tensors()?;
+    plan.check_scratch()
+}
+
+fn life(lives: &mut [Life], index: TensorIndex) -> Option<&mut Life> {
+    lives.get_mut(usize::from(index))
+}
+
+/// Runs through the program and notes when each tensor is written and last read.
+fn fill<const TENSORS: usize, const OPS: usize>(
+    lives: &mut [Life],
+    program: &Program<TENSORS, OPS>,
+) -> Result<(), LoadError> {
+    for (index, life) in (0..).zip(lives.iter_mut()) {
+        life.root = index;
+    }
+    for port in &program.inputs {
+        if let Some(life) = life(lives, port.tensor) {
+            if life.written.is_some() {
+                return Err(LoadError::DuplicateInput {
+                    tensor: port.tensor,
+                });
+            }
+            life.written = Some(0);
+        }
+    }
+    for (op, index) in program.ops.iter().zip(0_u16..) {
+        let now = u32::from(index) + 1;
+        for input in op.inputs() {
+            read(lives, input, now).ok_or(LoadError::ReadBeforeWrite {
+                op: index,
+                tensor: input,
+            })?;
+        }
+        let tensor = op.output();
+        let root = match op {
+            Op::Reshape(op) => life(lives, op.input).map_or(op.input, |life| life.root),
+            _ => tensor,
+        };
+        if let Some(life) = life(lives, tensor) {
+            if life.written.is_some() {
+                return Err(LoadError::WrittenTwice { op: index, tensor });
+            }
+            *life = Life {
+                written: Some(now),
+                last: now,
+                root,
+            };
+        }
+    }
+    for port in &program.outputs {
+        read(lives, port.tensor, u32::MAX).ok_or(LoadError::NeverWritten {
+            tensor: port.tensor,
+        })?;
+    }
+    Ok(())
+}
+
+/// Prolongs the life of a tensor's bytes; `None` when they are not written.
+fn read(lives: &mut [Life], tensor: TensorIndex, now: u32) -> Option<()> {
+    let reader = life(lives, tensor)?;
+    reader.written?;
+    let root = reader.root;
+    let life = life(lives, root)?;
+    life.last = life.last.max(now);
+    Some(())
+}
+
+/// The complete lifetimes beside what they belong to.
+struct Plan<'p> {
+    lives: &'p [Life],
+    tensors: &'p [Tensor],
+    ops: &'p [Op],
+}
+
+impl Plan<'_> {
+    /// Tensors that own their bytes, with the time of writing and of the last read.
+    fn roots(&self) -> impl Iterator<Item = (TensorIndex, &Tensor, u32, u32)> {
+        (0..)
+            .zip(self.lives)
+            .zip(self.tensors)
+            .filter(|((index, life), _)| life.root == *index)
+            .map(|((index, life), tensor)| {
+                // Every tensor is written by now.
+                (index, tensor, life.written.unwrap_or(0), life.last)
+            })
+    }
+
+    /// No tensor is written over one that is still needed.
+    fn check_tensors(&self) -> Result<(), LoadError> {
+        for (old, old_tensor, old_written, old_last) in self.roots() {
+            for (new, new_tensor, new_written, _) in self.roots() {
+                // Of two inputs, both written at time 0, the pair is looked at once.
+                let later = new_written > old_written || (new_written == old_written && new > old);
+                let needed = later && new_written <= old_last;
+                if !needed || !overlap(span(old_tensor), span(new_tensor)) {
+                    continue;
+                }
+                if new_written == old_last
+                    && new_written > 0
+                    && self.in_place(new_written, old, new_tensor)
+                {
+                    continue;
+                }
+                return Err(LoadError::Overlap {
+                    tensor: new,
+                    other: old,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the operator at time `now` may write `output` over the bytes of `root`, which it reads for the last time.
+    fn in_place(&self, now: u32, root: TensorIndex, output: &Tensor) -> bool {
+        let Some(op) = (now as usize)
+            .checked_sub(1)
+            .and_then(|index| self.ops.get(index))
+        else {
+            return false;
+        };
+        let same_bytes = |input: TensorIndex| {
+            let life = self.lives.get(usize::from(input));
+            life.is_some_and(|life| life.root == root)
+        };
+        // One place for the whole output: each element is read just before it is written.
+        let same_place = |input: TensorIndex| {
+            let tensor = self.tensors.get(usize::from(input));
+            tensor.is_some_and(|tensor| span(tensor) == span(output))
+        };
+        match op {
+            Op::Lut(_) | Op::Softmax(_) | Op::Add(_) | Op::Mul(_) => op
+                .inputs()
+                .all(|input| !same_bytes(input) || same_place(input)),
+            _ => false,
+        }
+    }
+
+    /// No scratch area touches a tensor that lives while its operator runs.
+    fn check_scratch(&self) -> Result<(), LoadError> {
+        for (op, index) in self.ops.iter().zip(0_u16..) {
+            let scratch = op.scratch();
+            if scratch.bytes == 0 {
+                continue;
+            }
+            let now = u32::from(index) + 1;
+            let area = (
+                u64::from(scratch.offset),
+                u64::from(scratch.offset) + u64::from(scratch.bytes),
+            );
+            for (tensor, place, written, last) in self.roots() {
+                if written <= now && now <= last && overlap(area, span(place)) {
+                    return Err(LoadError::ScratchOverlap { op: index, tensor });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// First byte and end of a tensor in the arena.
+fn span(tensor: &Tensor) -> (u64, u64) {
+    (
+        u64::from(tensor.offset),
+        u64::from(tensor.offset) + tensor.len(),
+    )
+}
+
+fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
+    a.0 < b.1 && b.0 < a.1
+}

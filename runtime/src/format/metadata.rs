@@ -1,0 +1,45 @@
+//! The metadata section: names and scales, for tools and people.
+//!
+//! The engine never reads it; a report or a layer-by-layer comparison does.
+
+use super::header::Header;
+use crate::error::LoadError;
+use serde::{Deserialize, Serialize};
+
+/// Names of a model and of its parts. Either list may be shorter than the program's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The model.
+    pub name: String,
+    /// Of each tensor, in the program's order.
+    pub tensors: Vec<TensorMetadata>,
+    /// Of each operator, in execution order.
+    pub ops: Vec<OpMetadata>,
+}
+
+/// What is known of a tensor besides the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorMetadata {
+    /// Name in the source model.
+    pub name: String,
+    /// Bits of the scale as an IEEE 754 single (`f32::from_bits`).
+    pub scale_bits: u32,
+}
+
+/// What is known of an operator besides the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpMetadata {
+    /// Name of the source model's node.
+    pub name: String,
+}
+
+impl Metadata {
+    /// Decodes the metadata of a blob; `None` when its section does not hold any.
+    ///
+    /// # Errors
+    /// As [`Summary::from_bytes`](crate::Summary::from_bytes).
+    pub fn from_bytes(blob: &[u8]) -> Result<Option<Self>, LoadError> {
+        let (header, blob) = Header::check(blob)?;
+        Ok(postcard::from_bytes(header.metadata.of(blob)).ok())
+    }
+}

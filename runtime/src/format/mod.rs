@@ -1,0 +1,37 @@
+//! The `.fewbit` blob: reading, checking, and (on the host) writing.
+//!
+//! Byte tables: `docs/model-format.md`. A blob is untrusted input: [`read::Model::from_bytes`] checks everything once, and
+//! what it accepts, the kernels may rely on. Writer and reader share the types of [`program`], so they cannot disagree.
+//!
+//! Under `cfg(fuzzing)` the CRC is not compared, so that a fuzzer gets past it.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, reason = "a test may fail"))]
+
+pub mod aligned;
+mod check;
+pub mod header;
+mod lifetimes;
+#[cfg(feature = "std")]
+pub mod metadata;
+pub mod program;
+pub mod read;
+mod work;
+#[cfg(feature = "std")]
+pub mod write;
+
+/// The format version that this crate reads and writes.
+pub const VERSION: u16 = 1;
+
+/// Alignment of the blob in memory and of its sections and weights, in bytes.
+pub const ALIGNMENT: u32 = 16;
+
+/// Largest arena that a blob may ask for, in bytes.
+pub const MAX_ARENA_BYTES: u32 = 1 << 26;
+
+/// Most elementary operations (multiply-accumulates, window positions, elements) that one inference may take; keeps a
+/// forged blob from running for ever.
+pub const MAX_WORK: u64 = 1 << 36;

@@ -1,0 +1,298 @@
+//! Loading a blob: everything is checked here, so that nothing has to be later.
+
+use super::check::Checker;
+use super::header::{Header, saturate};
+use super::program::{Port, Program, Tensor};
+use super::{ALIGNMENT, MAX_ARENA_BYTES, MAX_WORK, lifetimes};
+use crate::error::{LoadError, Section};
+
+/// A checked model: the decoded program, and sections borrowed from the blob.
+///
+/// `TENSORS` and `OPS` are the most tensors and operators there is room for; a build script reads the exact numbers with
+/// [`Summary`](crate::Summary). The program takes about 16 bytes of RAM a tensor and 72 an operator; weights and
+/// parameters stay where the blob is.
+#[derive(Clone, Debug)]
+pub struct Model<'a, const TENSORS: usize, const OPS: usize> {
+    program: Program<TENSORS, OPS>,
+    weights: &'a [i8],
+    params: &'a [i32],
+    metadata: &'a [u8],
+}
+
+/// A model input or output, for whoever fills or reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct PortInfo {
+    /// `[h, w, c]`; element `(y, x, k)` is at `(y * w + x) * c + k`.
+    pub shape: [u16; 3],
+    /// The quantized value of the real number 0.
+    pub zero_point: i8,
+    /// Bits of the scale as an IEEE 754 single: `real = f32::from_bits(scale_bits) * (q - zero_point)`.
+    pub scale_bits: u32,
+}
+
+impl PortInfo {
+    /// Number of elements, which is the number of bytes.
+    #[must_use]
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "a tensor of a loaded model is never empty"
+    )]
+    pub fn len(&self) -> usize {
+        self.shape
+            .iter()
+            .fold(1, |len, &dim| len * usize::from(dim))
+    }
+}
+
+impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS> {
+    /// Checks a blob and decodes its program.
+    ///
+    /// `bytes` starts at a multiple of 16 (see [`Aligned`](crate::Aligned)) and may be longer than the blob, as a flash
+    /// partition is. What is accepted runs without any further check: every tensor and scratch area lies inside the
+    /// arena, no operator overwrites what a later one needs, shapes fit, and no accumulator can overflow. The time is
+    /// linear in the blob's length, plus the square of the number of tensors.
+    ///
+    /// # Errors
+    /// The first condition that does not hold, as a [`LoadError`].
+    ///
+    /// # Panics
+    /// Never, whatever the bytes.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, LoadError> {
+        let misalignment = saturate(bytes.as_ptr().addr() % ALIGNMENT as usize);
+        if misalignment != 0 {
+            return Err(LoadError::Misaligned {
+                found: misalignment,
+            });
+        }
+        let (header, blob) = Header::check(bytes)?;
+        if usize::from(header.tensors) > TENSORS {
+            return Err(LoadError::TensorCapacity {
+                capacity: saturate(TENSORS),
+                found: header.tensors.into(),
+            });
+        }
+        if usize::from(header.ops) > OPS {
+            return Err(LoadError::OpCapacity {
+                capacity: saturate(OPS),
+                found: header.ops.into(),
+            });
+        }
+        let program = decode(header.program.of(blob))?;
+        // Sections start at multiples of 16 of an aligned blob, so that the cast cannot fail.
+        let params = bytemuck::try_cast_slice(header.parameters.of(blob)).map_err(|_| {
+            LoadError::SectionLength {
+                section: Section::Parameters,
+                found: header.parameters.length,
+            }
+        })?;
+        let model = Model {
+            program,
+            weights: bytemuck::cast_slice(header.weights.of(blob)),
+            params,
+            metadata: header.metadata.of(blob),
+        };
+        model.check(&header)?;
+        Ok(model)
+    }
+
+    /// Everything that follows the header, cheapest first.
+    fn check(&self, header: &Header) -> Result<(), LoadError> {
+        let program = &self.program;
+        let (tensors, ops) = (saturate(program.tensors.len()), saturate(program.ops.len()));
+        if tensors != u32::from(header.tensors) {
+            return Err(LoadError::TensorCount {
+                expected: header.tensors.into(),
+                found: tensors,
+            });
+        }
+        if ops != u32::from(header.ops) {
+            return Err(LoadError::OpCount {
+                expected: header.ops.into(),
+                found: ops,
+            });
+        }
+        let arena = program.arena_bytes;
+        if arena != header.arena_bytes {
+            return Err(LoadError::ArenaBytes {
+                expected: header.arena_bytes,
+                found: arena,
+            });
+        }
+        if arena > MAX_ARENA_BYTES {
+            return Err(LoadError::ArenaLimit {
+                limit: MAX_ARENA_BYTES,
+                found: arena,
+            });
+        }
+        let mut end = 0;
+        for (tensor, index) in program.tensors.iter().zip(0..) {
+            end = end.max(check_tensor(tensor, index, arena)?);
+        }
+        for (op, index) in program.ops.iter().zip(0..) {
+            let scratch = op.scratch();
+            let scratch_end = u64::from(scratch.offset) + u64::from(scratch.bytes);
+            if scratch_end > u64::from(arena) {
+                return Err(LoadError::ScratchBounds {
+                    op: index,
+                    arena,
+                    found: scratch_end,
+                });
+            }
+            if scratch.bytes > 0 {
+                end = end.max(scratch_end);
+            }
+        }
+        if end != u64::from(arena) {
+            return Err(LoadError::ArenaBytes {
+                expected: u32::try_from(end).unwrap_or(u32::MAX),
+                found: arena,
+            });
+        }
+        for port in program.inputs.iter().chain(&program.outputs) {
+            self.check_port(port)?;
+        }
+        let mut work = 0_u64;
+        for (op, index) in program.ops.iter().zip(0..) {
+            let checker = Checker::new(index, &program.tensors, self.weights, self.params);
+            checker.check(op)?;
+            work = work.saturating_add(super::work::work(op, &program.tensors));
+        }
+        if work > MAX_WORK {
+            return Err(LoadError::Work {
+                limit: MAX_WORK,
+                found: work,
+            });
+        }
+        lifetimes::check(program)
+    }
+
+    fn check_port(&self, port: &Port) -> Result<(), LoadError> {
+        let tensors = self.program.tensors.len();
+        if usize::from(port.tensor) >= tensors {
+            return Err(LoadError::PortTensor {
+                tensors: u16::try_from(tensors).unwrap_or(u16::MAX),
+                found: port.tensor,
+            });
+        }
+        // Sign 0, not zero, exponent below that of infinity.
+        if !(1..0x7F80_0000).contains(&port.scale_bits) {
+            return Err(LoadError::PortScale {
+                tensor: port.tensor,
+                found: port.scale_bits,
+            });
+        }
+        Ok(())
+    }
+
+    /// Bytes of arena that [`Engine::new`](crate::Engine::new) asks for.
+    #[must_use]
+    pub fn arena_bytes(&self) -> usize {
+        self.program.arena_bytes as usize
+    }
+
+    /// Number of operators.
+    #[must_use]
+    pub fn op_count(&self) -> usize {
+        self.program.ops.len()
+    }
+
+    /// Number of tensors.
+    #[must_use]
+    pub fn tensor_count(&self) -> usize {
+        self.program.tensors.len()
+    }
+
+    /// The decoded program.
+    #[must_use]
+    pub fn program(&self) -> &Program<TENSORS, OPS> {
+        &self.program
+    }
+
+    /// Number of model inputs.
+    #[must_use]
+    pub fn input_count(&self) -> usize {
+        self.program.inputs.len()
+    }
+
+    /// Number of model outputs.
+    #[must_use]
+    pub fn output_count(&self) -> usize {
+        self.program.outputs.len()
+    }
+
+    /// Shape and encoding of a model input; `None` when there are fewer.
+    #[must_use]
+    pub fn input(&self, index: usize) -> Option<PortInfo> {
+        self.port(self.program.inputs.get(index)?)
+    }
+
+    /// Shape and encoding of a model output; `None` when there are fewer.
+    #[must_use]
+    pub fn output(&self, index: usize) -> Option<PortInfo> {
+        self.port(self.program.outputs.get(index)?)
+    }
+
+    fn port(&self, port: &Port) -> Option<PortInfo> {
+        let tensor = self.program.tensors.get(usize::from(port.tensor))?;
+        Some(PortInfo {
+            shape: tensor.shape(),
+            zero_point: tensor.zero_point,
+            scale_bits: port.scale_bits,
+        })
+    }
+
+    /// Multiply-accumulates of an operator: its products of an activation and a weight, padding included. 0 for operators
+    /// without weights, and out of range.
+    #[must_use]
+    pub fn macs(&self, op_index: usize) -> u64 {
+        self.program
+            .ops
+            .get(op_index)
+            .map_or(0, |op| super::work::macs(op, &self.program.tensors))
+    }
+
+    /// The metadata section, for tools: with the feature `std`, `Metadata::from_bytes` decodes it from the blob.
+    #[must_use]
+    pub fn metadata(&self) -> &'a [u8] {
+        self.metadata
+    }
+
+    /// The weights section.
+    #[must_use]
+    pub fn weights(&self) -> &'a [i8] {
+        self.weights
+    }
+
+    /// The parameters section.
+    #[must_use]
+    pub fn params(&self) -> &'a [i32] {
+        self.params
+    }
+}
+
+/// Decodes a program that fills `bytes` exactly.
+fn decode<const TENSORS: usize, const OPS: usize>(
+    bytes: &[u8],
+) -> Result<Program<TENSORS, OPS>, LoadError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((program, [])) => Ok(program),
+        _ => Err(LoadError::Program),
+    }
+}
+
+/// Checks one tensor by itself and returns its end in the arena.
+fn check_tensor(tensor: &Tensor, index: u16, arena: u32) -> Result<u64, LoadError> {
+    if tensor.len() == 0 {
+        return Err(LoadError::EmptyTensor { tensor: index });
+    }
+    let end = u64::from(tensor.offset) + tensor.len();
+    if end > u64::from(arena) {
+        return Err(LoadError::TensorBounds {
+            tensor: index,
+            arena,
+            found: end,
+        });
+    }
+    Ok(end)
+}

@@ -1,0 +1,230 @@
+//! From an operator of the program to the kernel that computes it.
+//!
+//! A kernel takes a parameter struct, its operands and its output; it never sees the program. All families have the same
+//! signatures, and this file is the only place that chooses one. The arena is seen as `Cell<i8>`, so that operators in
+//! place need no unsafe code; inner loops read cells and store nothing, which costs what plain slices would.
+//!
+//! Slices are taken with `get`, which costs one comparison a run and leaves no panic path. For a checked model it never
+//! misses: an empty slice would only shorten a loop. Sums and indices use plain operators: their bounds are proven in
+//! `docs/arithmetic.md` and by the loader, and a debug build checks the proofs.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, reason = "a test may fail"))]
+
+mod params;
+mod scalar;
+
+use crate::format::program::{Conv2d, Op, Requant, Scratch, Tensor, TensorIndex};
+use core::cell::Cell;
+use params::{
+    AddParams, AveragePoolParams, Conv2dParams, CopyParams, FullyConnectedParams, MaxPoolParams,
+    MulParams, PadParams, Shape, Stage, TransposeParams,
+};
+use scalar as family;
+
+/// What an operator refers to by index and offset.
+pub(crate) struct Memory<'r> {
+    pub(crate) tensors: &'r [Tensor],
+    pub(crate) weights: &'r [i8],
+    pub(crate) params: &'r [i32],
+    pub(crate) arena: &'r [Cell<i8>],
+}
+
+/// A tensor's shape, encoding and bytes.
+struct View<'r> {
+    shape: Shape,
+    zero_point: i8,
+    data: &'r [Cell<i8>],
+}
+
+impl<'r> Memory<'r> {
+    fn view(&self, index: TensorIndex) -> View<'r> {
+        let Some(tensor) = self.tensors.get(usize::from(index)) else {
+            return View {
+                shape: Shape::default(),
+                zero_point: 0,
+                data: &[],
+            };
+        };
+        let shape = Shape::of(tensor);
+        View {
+            shape,
+            zero_point: tensor.zero_point,
+            data: run(self.arena, tensor.offset, shape.len()),
+        }
+    }
+
+    /// The output stage of the operator that writes `output`.
+    fn stage(&self, output: &View<'_>, requant: &Requant, multipliers: usize) -> Stage<'r> {
+        Stage::new(
+            output.zero_point,
+            requant,
+            run(self.params, requant.multipliers, multipliers),
+            self.weights,
+        )
+    }
+
+    fn scratch(&self, scratch: Scratch) -> &'r [Cell<i8>] {
+        run(self.arena, scratch.offset, scratch.bytes as usize)
+    }
+
+    fn convolution(&self, op: &Conv2d, kernel: fn(&Conv2dParams<'_>, &[Cell<i8>], &[Cell<i8>])) {
+        let (x, y) = (self.view(op.input), self.view(op.output));
+        let params = Conv2dParams {
+            input: x.shape,
+            output: y.shape,
+            window: op.window,
+            groups: op.groups.into(),
+            input_zero_point: x.zero_point,
+            weight_type: op.weight_type,
+            weights: self.weights.get(op.weights as usize..).unwrap_or_default(),
+            bias: run(self.params, op.bias, y.shape.c),
+            stage: self.stage(&y, &op.requant, y.shape.c),
+            scratch: self.scratch(op.scratch),
+        };
+        kernel(&params, x.data, y.data);
+    }
+}
+
+/// `length` elements from `start` on; fewer than that never happens in a checked model.
+fn run<T>(section: &[T], start: u32, length: usize) -> &[T] {
+    let start = start as usize;
+    section
+        .get(start..start.saturating_add(length))
+        .unwrap_or_default()
+}
+
+/// Runs one operator of a checked model.
+pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
+    match op {
+        Op::Conv2d(op) => memory.convolution(op, family::conv2d),
+        Op::DepthwiseConv2d(op) => memory.convolution(op, family::depthwise_conv2d),
+        Op::FullyConnected(op) => {
+            let (x, y) = (memory.view(op.input), memory.view(op.output));
+            let params = FullyConnectedParams {
+                weight_type: op.weight_type,
+                weights: memory
+                    .weights
+                    .get(op.weights as usize..)
+                    .unwrap_or_default(),
+                bias: run(memory.params, op.bias, y.shape.c),
+                stage: memory.stage(&y, &op.requant, y.shape.c),
+                scratch: memory.scratch(op.scratch),
+            };
+            family::fully_connected(&params, x.data, y.data);
+        }
+        Op::MaxPool(op) => {
+            let (x, y) = (memory.view(op.input), memory.view(op.output));
+            let params = MaxPoolParams {
+                input: x.shape,
+                output: y.shape,
+                window: op.window,
+                min: op.min,
+                max: op.max,
+            };
+            family::max_pool(&params, x.data, y.data);
+        }
+        Op::AveragePool(op) => {
+            let (x, y) = (memory.view(op.input), memory.view(op.output));
+            let taps = usize::from(op.window.kernel_h) * usize::from(op.window.kernel_w);
+            let params = AveragePoolParams {
+                input: x.shape,
+                output: y.shape,
+                window: op.window,
+                input_zero_point: x.zero_point,
+                multiplier_per_count: op.multiplier_per_count,
+                stage: memory.stage(
+                    &y,
+                    &op.requant,
+                    if op.multiplier_per_count { taps } else { 1 },
+                ),
+            };
+            family::average_pool(&params, x.data, y.data);
+        }
+        Op::Add(op) => {
+            let (a, b, y) = (memory.view(op.a), memory.view(op.b), memory.view(op.output));
+            let params = AddParams {
+                channels: y.shape.c,
+                a_multiplier: op.a_multiplier,
+                b_multiplier: op.b_multiplier,
+                a_zero_point: a.zero_point,
+                b_zero_point: b.zero_point,
+                zero_point: y.zero_point,
+                shift: op.shift,
+                min: op.min,
+                max: op.max,
+            };
+            family::add(&params, a.data, b.data, y.data);
+        }
+        Op::Mul(op) => {
+            let (a, b, y) = (memory.view(op.a), memory.view(op.b), memory.view(op.output));
+            let params = MulParams {
+                channels: y.shape.c,
+                a_zero_point: a.zero_point,
+                b_zero_point: b.zero_point,
+                stage: memory.stage(&y, &op.requant, 1),
+            };
+            family::mul(&params, a.data, b.data, y.data);
+        }
+        Op::Lut(op) => {
+            if let Some(table) = run(memory.weights, op.table, 256).first_chunk() {
+                family::lut(
+                    table,
+                    memory.view(op.input).data,
+                    memory.view(op.output).data,
+                );
+            }
+        }
+        Op::Softmax(op) => {
+            let (x, y) = (memory.view(op.input), memory.view(op.output));
+            if let Some(table) = run(memory.params, op.table, 256).first_chunk() {
+                family::softmax(table, x.shape.c, x.data, y.data);
+            }
+        }
+        // The same bytes in the same place.
+        Op::Reshape(_) => {}
+        Op::Transpose(op) => {
+            let params = TransposeParams {
+                dims: op.dims.map(usize::from),
+                perm: op.perm.map(usize::from),
+            };
+            family::transpose(
+                &params,
+                memory.view(op.input).data,
+                memory.view(op.output).data,
+            );
+        }
+        Op::Concat(op) => {
+            let y = memory.view(op.output);
+            let mut start = 0;
+            for &index in &op.inputs {
+                let x = memory.view(index);
+                // In a row of the output, one input's elements are contiguous: everything from the axis inwards.
+                let (run, row) = match op.axis {
+                    0 => (x.data.len(), y.data.len()),
+                    1 => (x.shape.w * x.shape.c, y.shape.w * y.shape.c),
+                    _ => (x.shape.c, y.shape.c),
+                };
+                family::copy_runs(&CopyParams { run, start, row }, x.data, y.data);
+                start += run;
+            }
+        }
+        Op::Pad(op) => {
+            let (x, y) = (memory.view(op.input), memory.view(op.output));
+            let params = PadParams {
+                input: x.shape,
+                output: y.shape,
+                before: op.before.map(usize::from),
+                value: op.value,
+            };
+            family::pad(&params, x.data, y.data);
+        }
+        Op::Constant(op) => {
+            let y = memory.view(op.output);
+            family::constant(run(memory.weights, op.data, y.data.len()), y.data);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! What kernels are called with: shapes as `usize`, sections cut to size.
+
+use crate::arith::Requantizer;
+use crate::format::program::{Clamp, Requant, Tensor, WeightType, Window};
+use core::cell::Cell;
+use core::ops::Range;
+
+/// Dimensions of an activation, NHWC with N = 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) h: usize,
+    pub(crate) w: usize,
+    pub(crate) c: usize,
+}
+
+impl Shape {
+    pub(crate) fn of(tensor: &Tensor) -> Self {
+        Shape {
+            h: tensor.h.into(),
+            w: tensor.w.into(),
+            c: tensor.c.into(),
+        }
+    }
+
+    /// Number of elements; below 2^26 in a checked model.
+    pub(crate) fn len(self) -> usize {
+        self.h * self.w * self.c
+    }
+}
+
+/// One direction of a sliding window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Axis {
+    /// Size of the input.
+    pub(crate) size: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) dilation: usize,
+    pub(crate) pad: usize,
+}
+
+impl Axis {
+    pub(crate) fn vertical(window: &Window, input: Shape) -> Self {
+        Axis {
+            size: input.h,
+            kernel: window.kernel_h.into(),
+            stride: window.stride_h.into(),
+            dilation: window.dilation_h.into(),
+            pad: window.pad_top.into(),
+        }
+    }
+
+    pub(crate) fn horizontal(window: &Window, input: Shape) -> Self {
+        Axis {
+            size: input.w,
+            kernel: window.kernel_w.into(),
+            stride: window.stride_w.into(),
+            dilation: window.dilation_w.into(),
+            pad: window.pad_left.into(),
+        }
+    }
+
+    /// The taps that lie inside the input for the output coordinate `at`.
+    pub(crate) fn taps(&self, at: usize) -> Taps {
+        // Coordinates are shifted by `pad` to stay unsigned: the input is pad..pad + size.
+        let origin = at * self.stride;
+        let before = |limit: usize| {
+            let distance = limit.saturating_sub(origin);
+            // Division only where there is a dilation; smaller cores do it in software.
+            let taps = if self.dilation == 1 {
+                distance
+            } else {
+                distance.div_ceil(self.dilation.max(1))
+            };
+            taps.min(self.kernel)
+        };
+        let inside = before(self.pad)..before(self.pad + self.size);
+        let first = (origin + inside.start * self.dilation).saturating_sub(self.pad);
+        Taps { inside, first }
+    }
+}
+
+/// A window's taps inside the input, in one direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taps {
+    /// Numbers of the taps; may be empty.
+    pub(crate) inside: Range<usize>,
+    /// Input coordinate of the first of them.
+    pub(crate) first: usize,
+}
+
+/// Range of the outputs of a channel.
+#[derive(Clone, Copy, Debug)]
+enum Limits<'a> {
+    PerTensor(i8, i8),
+    /// Pairs (min, max).
+    PerChannel(&'a [i8]),
+}
+
+/// The output stage of an operator: multipliers and clamps of all channels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stage<'a> {
+    pub(crate) zero_point: i8,
+    pub(crate) pre_shift: u8,
+    pub(crate) multipliers: &'a [i32],
+    limits: Limits<'a>,
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) fn new(
+        zero_point: i8,
+        requant: &Requant,
+        multipliers: &'a [i32],
+        weights: &'a [i8],
+    ) -> Self {
+        let limits = match requant.clamp {
+            Clamp::PerTensor { min, max } => Limits::PerTensor(min, max),
+            Clamp::PerChannel { offset } => {
+                Limits::PerChannel(weights.get(offset as usize..).unwrap_or_default())
+            }
+        };
+        Stage {
+            zero_point,
+            pre_shift: requant.pre_shift,
+            multipliers,
+            limits,
+        }
+    }
+
+    /// The requantizer of an output channel with one of the multipliers.
+    #[inline]
+    pub(crate) fn requantizer(&self, channel: usize, multiplier: usize) -> Requantizer {
+        let (activation_min, activation_max) = match self.limits {
+            Limits::PerTensor(min, max) => (min, max),
+            Limits::PerChannel(pairs) => match pairs.get(2 * channel..2 * channel + 2) {
+                Some(&[min, max]) => (min, max),
+                _ => (i8::MIN, i8::MAX),
+            },
+        };
+        Requantizer {
+            multiplier: self.multipliers.get(multiplier).copied().unwrap_or(0),
+            pre_shift: self.pre_shift,
+            zero_point: self.zero_point,
+            activation_min,
+            activation_max,
+        }
+    }
+}
+
+/// Of both convolutions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conv2dParams<'a> {
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
+    pub(crate) window: Window,
+    pub(crate) groups: usize,
+    pub(crate) input_zero_point: i8,
+    pub(crate) weight_type: WeightType,
+    /// OHWI or 1HWO, from the operator's first byte to the end of the section.
+    pub(crate) weights: &'a [i8],
+    /// `out_c` folded biases.
+    pub(crate) bias: &'a [i32],
+    /// `out_c` multipliers.
+    pub(crate) stage: Stage<'a>,
+    /// Intermediate bytes of the plan; the scalar family needs none.
+    #[allow(
+        dead_code,
+        reason = "part of the signature that all kernel families share"
+    )]
+    pub(crate) scratch: &'a [Cell<i8>],
+}
+
+/// Of a fully connected layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FullyConnectedParams<'a> {
+    pub(crate) weight_type: WeightType,
+    /// OI, from the operator's first byte to the end of the section.
+    pub(crate) weights: &'a [i8],
+    /// `out_c` folded biases.
+    pub(crate) bias: &'a [i32],
+    /// `out_c` multipliers.
+    pub(crate) stage: Stage<'a>,
+    /// Intermediate bytes of the plan; the scalar family needs none.
+    #[allow(
+        dead_code,
+        reason = "part of the signature that all kernel families share"
+    )]
+    pub(crate) scratch: &'a [Cell<i8>],
+}
+
+/// Of a maximum over a window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MaxPoolParams {
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
+    pub(crate) window: Window,
+    pub(crate) min: i8,
+    pub(crate) max: i8,
+}
+
+/// Of a mean over a window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AveragePoolParams<'a> {
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
+    pub(crate) window: Window,
+    pub(crate) input_zero_point: i8,
+    /// Whether there is a multiplier for every number of elements.
+    pub(crate) multiplier_per_count: bool,
+    pub(crate) stage: Stage<'a>,
+}
+
+/// Of a sum.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AddParams {
+    pub(crate) channels: usize,
+    pub(crate) a_multiplier: i16,
+    pub(crate) b_multiplier: i16,
+    pub(crate) a_zero_point: i8,
+    pub(crate) b_zero_point: i8,
+    pub(crate) zero_point: i8,
+    pub(crate) shift: u8,
+    pub(crate) min: i8,
+    pub(crate) max: i8,
+}
+
+/// Of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MulParams<'a> {
+    pub(crate) channels: usize,
+    pub(crate) a_zero_point: i8,
+    pub(crate) b_zero_point: i8,
+    /// One multiplier.
+    pub(crate) stage: Stage<'a>,
+}
+
+/// Of a permutation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TransposeParams {
+    pub(crate) dims: [usize; 4],
+    pub(crate) perm: [usize; 4],
+}
+
+/// Of a copy of equal runs into rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CopyParams {
+    /// Elements of a run; the input is runs, one after the other.
+    pub(crate) run: usize,
+    /// Where a run starts in its row of the output.
+    pub(crate) start: usize,
+    /// Elements of a row of the output.
+    pub(crate) row: usize,
+}
+
+/// Of a border.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PadParams {
+    pub(crate) input: Shape,
+    pub(crate) output: Shape,
+    /// In h, w, c.
+    pub(crate) before: [usize; 3],
+    pub(crate) value: i8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taps_are_those_inside_the_input() {
+        for size in 1..7_usize {
+            for kernel in 1..5 {
+                for stride in 1..4 {
+                    for dilation in 1..4 {
+                        for pad in 0..6 {
+                            let axis = Axis {
+                                size,
+                                kernel,
+                                stride,
+                                dilation,
+                                pad,
+                            };
+                            for at in 0..8 {
+                                let inside = |tap: &usize| {
+                                    let place = at * stride + tap * dilation;
+                                    place >= pad && place < pad + size
+                                };
+                                let taps = axis.taps(at);
+                                let expected: Vec<usize> = (0..kernel).filter(inside).collect();
+                                assert_eq!(
+                                    taps.inside.clone().collect::<Vec<_>>(),
+                                    expected,
+                                    "{axis:?} {at}"
+                                );
+                                if let Some(first) = expected.first() {
+                                    assert_eq!(
+                                        taps.first + pad,
+                                        at * stride + first * dilation,
+                                        "{axis:?} {at}"
+                                    );
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

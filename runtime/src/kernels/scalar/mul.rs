@@ -1,0 +1,34 @@
+//! Product of two tensors, equation (13).
+
+use super::super::params::MulParams;
+use core::cell::Cell;
+
+/// Computes `output` from `a` and `b`, which has as many elements as `a`, or one a channel, or one.
+///
+/// An operand that has the output's place may be overwritten.
+pub(in super::super) fn mul(
+    p: &MulParams<'_>,
+    a: &[Cell<i8>],
+    b: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
+    let channels = p.channels.max(1);
+    let pixels = output.chunks_exact(channels).zip(a.chunks_exact(channels));
+    for (pixel, (y, a)) in pixels.enumerate() {
+        // The second operand's values for this pixel, and how far the next channel's is.
+        let start = if b.len() == output.len() {
+            pixel * channels
+        } else {
+            0
+        };
+        let step = usize::from(b.len() > 1);
+        for (channel, (y, a)) in y.iter().zip(a).enumerate() {
+            let b = b
+                .get(start + channel * step)
+                .map_or(p.b_zero_point, Cell::get);
+            let acc = (i32::from(a.get()) - i32::from(p.a_zero_point))
+                * (i32::from(b) - i32::from(p.b_zero_point));
+            y.set(p.stage.requantizer(channel, 0).requantize(acc));
+        }
+    }
+}
