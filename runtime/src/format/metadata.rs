@@ -11,10 +11,29 @@ use serde::{Deserialize, Serialize};
 pub struct Metadata {
     /// The model.
     pub name: String,
+    /// Of each model input: how the data that a user has becomes the input tensor.
+    pub inputs: Vec<InputMetadata>,
     /// Of each tensor, in the program's order.
     pub tensors: Vec<TensorMetadata>,
     /// Of each operator, in execution order.
     pub ops: Vec<OpMetadata>,
+}
+
+/// How stored data becomes a model input: `real = (stored / divisor - mean) / std`, then the axes are put in order.
+///
+/// Mean and standard deviation have one entry, or one a channel; numbers are the bits of IEEE 754 singles.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputMetadata {
+    /// Shape in the source model without the batch dimension.
+    pub source_shape: Vec<u32>,
+    /// Axis `i` of the input tensor is axis `source_axes[i]` of `source_shape`.
+    pub source_axes: Vec<u32>,
+    /// Divisor of stored values.
+    pub divisor_bits: u32,
+    /// Means.
+    pub mean_bits: Vec<u32>,
+    /// Standard deviations.
+    pub std_bits: Vec<u32>,
 }
 
 /// What is known of a tensor besides the program.

@@ -139,6 +139,27 @@ pub enum Op {
 }
 
 impl Op {
+    /// Name of the operator, as in `docs/arithmetic.md`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Op::Conv2d(_) => "conv_2d",
+            Op::DepthwiseConv2d(_) => "depthwise_conv_2d",
+            Op::FullyConnected(_) => "fully_connected",
+            Op::MaxPool(_) => "max_pool",
+            Op::AveragePool(_) => "average_pool",
+            Op::Add(_) => "add",
+            Op::Mul(_) => "mul",
+            Op::Lut(_) => "lut",
+            Op::Softmax(_) => "softmax",
+            Op::Reshape(_) => "reshape",
+            Op::Transpose(_) => "transpose",
+            Op::Concat(_) => "concat",
+            Op::Pad(_) => "pad",
+            Op::Constant(_) => "constant",
+        }
+    }
+
     /// The tensor that the operator writes.
     #[must_use]
     pub fn output(&self) -> TensorIndex {
