@@ -1,0 +1,187 @@
+//! Loads the model, runs every input of a job, reports.
+//!
+//! The report is these defmt messages, each starting with `fewbit:` and its kind. Slices are printed as hexadecimal
+//! bytes. `cost` is what the board's [`Counter`] counts: instructions on an emulated board.
+//!
+//! | message                                   | when                                        |
+//! |-------------------------------------------|---------------------------------------------|
+//! | `fewbit:model tensors= ops= arena=`       | once, after the blob has loaded             |
+//! | `fewbit:spin rounds= cost=`               | once, if the job asks for it                |
+//! | `fewbit:operator input= op= cost= crc=`   | mode operators: after each operator         |
+//! | `fewbit:output input= cost= bytes=`       | modes outputs and operators: for each input |
+//! | `fewbit:bytes input= op= bytes=`          | mode bytes: for each input                  |
+//! | `fewbit:done inputs= stack=`              | once, at the end                            |
+//!
+//! Writing a message costs instructions too; none of them is between the two readings that make a `cost`.
+
+use bytemuck::cast_slice;
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
+use fewbit_runtime::{Engine, Model};
+use static_cell::ConstStaticCell;
+
+use crate::{
+    counter::{Counter, spin},
+    job::{HEADER_BYTES, Job, JobError, Mode},
+    model::{ARENA_BYTES, Aligned, BLOB, OPS, TENSORS},
+    stack,
+};
+
+/// The usual CRC-32 (zlib's), with the 1 KiB table.
+const CRC32: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+
+/// Where job and inputs come from.
+pub trait Source {
+    /// Fills `bytes` from the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`] if the stream ends before, or cannot be read.
+    fn read_exact(&mut self, bytes: &mut [u8]) -> Result<(), SourceError>;
+}
+
+/// The job ended before all its inputs were read, or the transport failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
+pub struct SourceError;
+
+/// Why a run ended without its `fewbit:done`.
+#[derive(Clone, Copy, Debug, defmt::Format)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The blob does not load. The build checked it, so flash does not hold what was built.
+    Load(fewbit_runtime::LoadError),
+    /// The application was called a second time.
+    ArenaTaken,
+    /// The arena is smaller than the model asks for; the build made it as large as the blob's summary said.
+    Arena(fewbit_runtime::ArenaTooSmall),
+    /// The job's header is wrong.
+    Job(JobError),
+    /// Header or inputs end too early.
+    Source(SourceError),
+    /// The inputs have another size than the model takes.
+    InputBytes {
+        /// What the model takes.
+        expected: usize,
+        /// What the job's header says.
+        found: u32,
+    },
+    /// The job asks for an operator that the model does not have.
+    NoSuchOperator {
+        /// Operators of the model.
+        ops: usize,
+        /// What the job asks for.
+        found: usize,
+    },
+}
+
+impl From<SourceError> for RunError {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+/// Runs the job that `source` holds and reports it.
+///
+/// # Errors
+///
+/// [`RunError`], for the caller to log and to end with. Everything reported until then is valid.
+pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), RunError> {
+    // In .bss from the start: an arena that was built on the stack first would need its size twice.
+    static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
+        ConstStaticCell::new(Aligned([0; ARENA_BYTES]));
+
+    let model = Model::<TENSORS, OPS>::from_bytes(&BLOB.0).map_err(RunError::Load)?;
+    let ops = model.op_count();
+    defmt::println!(
+        "fewbit:model tensors={=usize} ops={=usize} arena={=usize}",
+        model.tensor_count(),
+        ops,
+        model.arena_bytes()
+    );
+
+    let mut header = [0; HEADER_BYTES];
+    source.read_exact(&mut header)?;
+    let job = Job::parse(&header).map_err(RunError::Job)?;
+    if let Mode::Bytes { op } = job.mode
+        && op >= ops
+    {
+        return Err(RunError::NoSuchOperator { ops, found: op });
+    }
+    if job.spin_rounds != 0 {
+        let start = counter.now();
+        spin(job.spin_rounds);
+        let cost = counter.now() - start;
+        defmt::println!(
+            "fewbit:spin rounds={=u32} cost={=u64}",
+            job.spin_rounds,
+            cost
+        );
+    }
+
+    let arena = ARENA.try_take().ok_or(RunError::ArenaTaken)?;
+    let mut engine = Engine::new(&model, &mut arena.0).map_err(RunError::Arena)?;
+    let expected = engine.input_mut(0).len();
+    if job.inputs != 0 && u32::try_from(expected) != Ok(job.input_bytes) {
+        return Err(RunError::InputBytes {
+            expected,
+            found: job.input_bytes,
+        });
+    }
+    for input in 0..job.inputs {
+        source.read_exact(bytemuck::cast_slice_mut(engine.input_mut(0)))?;
+        match job.mode {
+            Mode::Outputs => {
+                let start = counter.now();
+                engine.run();
+                let cost = counter.now() - start;
+                report_output(input, cost, engine.output(0));
+            }
+            Mode::Operators => {
+                let mut total = 0;
+                for op in 0..ops {
+                    let start = counter.now();
+                    engine.step(op);
+                    let cost = counter.now() - start;
+                    total += cost;
+                    let crc = CRC32.checksum(cast_slice(engine.op_output(op)));
+                    defmt::println!(
+                        "fewbit:operator input={=u32} op={=usize} cost={=u64} crc={=u32:08x}",
+                        input,
+                        op,
+                        cost,
+                        crc
+                    );
+                }
+                report_output(input, total, engine.output(0));
+            }
+            Mode::Bytes { op } => {
+                for step in 0..=op {
+                    engine.step(step);
+                }
+                let bytes: &[u8] = cast_slice(engine.op_output(op));
+                defmt::println!(
+                    "fewbit:bytes input={=u32} op={=usize} bytes={=[u8]:02x}",
+                    input,
+                    op,
+                    bytes
+                );
+            }
+        }
+    }
+    defmt::println!(
+        "fewbit:done inputs={=u32} stack={=usize}",
+        job.inputs,
+        stack::used_bytes()
+    );
+    Ok(())
+}
+
+/// The one place that words the `output` message.
+fn report_output(input: u32, cost: u64, output: &[i8]) {
+    let bytes: &[u8] = cast_slice(output);
+    defmt::println!(
+        "fewbit:output input={=u32} cost={=u64} bytes={=[u8]:02x}",
+        input,
+        cost,
+        bytes
+    );
+}

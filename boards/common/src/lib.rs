@@ -1,0 +1,15 @@
+//! The application all boards share: run a model over inputs, report bytes.
+//!
+//! A board's `main` sets up its clocks and a [`counter::Counter`] and hands over to the transport it has, which calls
+//! [`app::run`]. What is reported is a fixed set of defmt messages (see [`app`]); the host parses them by their first
+//! words, so they are an interface between this crate and xtask, changed together.
+
+#![no_std]
+
+pub mod app;
+pub mod counter;
+#[cfg(feature = "semihosting")]
+pub mod emulated;
+pub mod job;
+pub mod model;
+pub mod stack;
