@@ -1,2 +1,38 @@
-//! Project tasks.
-fn main() {}
+//! `cargo xtask`: the project's tasks.
+//!
+//! Dispatch only; each task is a file of the library half of this crate, which the test suites call too.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::{emulate, setup};
+
+/// Tasks of the fewbit project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or install what device builds and the emulated boards need.
+    Setup,
+    /// Run a blob on an emulated board with seeded random inputs; print outputs and cost.
+    Emulate(emulate::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Setup => setup::task(),
+        Task::Emulate(args) => emulate::task(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

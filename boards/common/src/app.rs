@@ -5,7 +5,7 @@
 //!
 //! | message                                   | when                                        |
 //! |-------------------------------------------|---------------------------------------------|
-//! | `fewbit:model tensors= ops= arena=`       | once, after the blob has loaded             |
+//! | `fewbit:model tensors= ops= arena= input=`| once, after the blob has loaded             |
 //! | `fewbit:spin rounds= cost=`               | once, if the job asks for it                |
 //! | `fewbit:operator input= op= cost= crc=`   | mode operators: after each operator         |
 //! | `fewbit:output input= cost= bytes=`       | modes outputs and operators: for each input |
@@ -91,11 +91,16 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
 
     let model = Model::<TENSORS, OPS>::from_bytes(&BLOB.0).map_err(RunError::Load)?;
     let ops = model.op_count();
+
+    let arena = ARENA.try_take().ok_or(RunError::ArenaTaken)?;
+    let mut engine = Engine::new(&model, &mut arena.0).map_err(RunError::Arena)?;
+    let expected = engine.input_mut(0).len();
     defmt::println!(
-        "fewbit:model tensors={=usize} ops={=usize} arena={=usize}",
+        "fewbit:model tensors={=usize} ops={=usize} arena={=usize} input={=usize}",
         model.tensor_count(),
         ops,
-        model.arena_bytes()
+        model.arena_bytes(),
+        expected
     );
 
     let mut header = [0; HEADER_BYTES];
@@ -117,9 +122,6 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
         );
     }
 
-    let arena = ARENA.try_take().ok_or(RunError::ArenaTaken)?;
-    let mut engine = Engine::new(&model, &mut arena.0).map_err(RunError::Arena)?;
-    let expected = engine.input_mut(0).len();
     if job.inputs != 0 && u32::try_from(expected) != Ok(job.input_bytes) {
         return Err(RunError::InputBytes {
             expected,

@@ -1,0 +1,159 @@
+//! A board, as its `board.toml` describes it.
+//!
+//! The file is data only. What it says about memory must agree with the `memory.x` beside it, which the linker reads;
+//! `cargo xtask tidy` checks that.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use crate::{repository, toolchain::TARGETS};
+
+/// Kernel families, by what the processor offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isa {
+    /// Rust only.
+    Scalar,
+    /// The 16-bit pair instructions of Cortex-M4, M7 and M33.
+    Dsp,
+    /// The vector extension of Cortex-M55 and M85.
+    Mve,
+}
+
+impl Isa {
+    /// The word for it in `board.toml` and in the runtime's build.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Dsp => "dsp",
+            Self::Mve => "mve",
+        }
+    }
+}
+
+/// How QEMU emulates a board.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emulation {
+    /// The argument of `-machine`.
+    pub machine: String,
+}
+
+/// One folder of `boards/`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    /// Name of the folder, the package and the command line option.
+    pub name: String,
+    /// Chip or image, for people.
+    pub chip: String,
+    /// Processor core in the compiler's spelling, such as `cortex-m4`.
+    pub cpu: String,
+    /// Target triple.
+    pub target: String,
+    /// Kernel family.
+    pub isa: Isa,
+    /// Bytes of the memory that holds code and blob.
+    pub flash_bytes: u64,
+    /// Bytes of the memory that holds arena, variables and stack.
+    pub ram_bytes: u64,
+    /// Set for a board that QEMU emulates.
+    pub qemu: Option<Emulation>,
+}
+
+impl Board {
+    /// Reads `boards/NAME/board.toml`.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such board (the message lists those there are), or the file does not hold what it must.
+    pub fn load(name: &str) -> Result<Self> {
+        let known = names()?;
+        if !known.iter().any(|known| known == name) {
+            bail!("there is no board {name:?}; boards: {}", known.join(", "));
+        }
+        let path = folder().join(name).join("board.toml");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let board: Self =
+            toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+        if board.name != name {
+            bail!(
+                "{} says the board's name is {:?}; it must be the folder's",
+                path.display(),
+                board.name
+            );
+        }
+        if !TARGETS.contains(&board.target.as_str()) {
+            bail!(
+                "{}: target {:?} is none of {}",
+                path.display(),
+                board.target,
+                TARGETS.join(", ")
+            );
+        }
+        Ok(board)
+    }
+
+    /// The board's folder.
+    pub fn folder(&self) -> PathBuf {
+        folder().join(&self.name)
+    }
+}
+
+/// All boards, sorted by name.
+///
+/// # Errors
+///
+/// If the folder or one of the files cannot be read.
+pub fn all() -> Result<Vec<Board>> {
+    names()?.iter().map(|name| Board::load(name)).collect()
+}
+
+/// The workspace of the firmware.
+pub fn folder() -> PathBuf {
+    repository().join("boards")
+}
+
+/// Names of the folders that hold a `board.toml`, sorted.
+fn names() -> Result<Vec<String>> {
+    let folder = folder();
+    let mut names = Vec::new();
+    for entry in
+        fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
+        let entry = entry?;
+        if entry.path().join("board.toml").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_board_file_is_complete() {
+        let boards = all().expect("the committed board files are well formed");
+        assert!(
+            boards.iter().any(|board| board.qemu.is_some()),
+            "there is an emulated board"
+        );
+    }
+
+    #[test]
+    fn an_unknown_board_is_answered_with_the_known_ones() {
+        let message = format!(
+            "{:#}",
+            Board::load("no-such-board").expect_err("there is none")
+        );
+        assert!(message.contains("mps2-an386"), "{message}");
+        // Names become paths: one that leaves the folder is none of the known ones.
+        assert!(Board::load("../boards/mps2-an386").is_err());
+    }
+}

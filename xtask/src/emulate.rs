@@ -1,0 +1,110 @@
+//! `cargo xtask emulate`: a blob on an emulated board, with random inputs.
+//!
+//! For looking at a firmware without data: what it costs, what it needs, whether it runs at all. `verify` is what
+//! compares with the host.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::{
+    board::Board,
+    device::{self, Options},
+    firmware,
+};
+
+/// Arguments of `cargo xtask emulate`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The blob to run.
+    blob: PathBuf,
+    /// Folder of `boards/` to run it on.
+    #[arg(long, default_value = "mps2-an386")]
+    board: String,
+    /// Number of inferences.
+    #[arg(long, default_value_t = 1)]
+    inputs: usize,
+    /// Seed of the inputs.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print the cost of every operator too.
+    #[arg(long)]
+    operators: bool,
+}
+
+/// Runs the blob and prints a line an inference.
+///
+/// # Errors
+///
+/// Those of [`firmware::build`] and [`device::run_firmware`].
+pub fn task(args: &Args) -> Result<()> {
+    let board = Board::load(&args.board)?;
+    let firmware = firmware::build(&board, &args.blob)?;
+    let size = device::model_facts(&board, &firmware)?.input_bytes;
+    let mut random = Random(args.seed);
+    let inputs: Vec<Vec<i8>> = (0..args.inputs).map(|_| random.bytes(size)).collect();
+    let options = Options {
+        operators: args.operators,
+        ..Options::default()
+    };
+    let report = device::run_firmware(&board, &firmware, &inputs, &options)?;
+    println!(
+        "board: {} ({}), {}",
+        report.board, board.chip, report.compiler
+    );
+    println!(
+        "flash: {} bytes, and {} bytes of blob; RAM: {} bytes, of which {} are the arena; stack: {} bytes",
+        report.flash_bytes,
+        report.blob_bytes,
+        report.static_ram_bytes,
+        report.arena_bytes,
+        report.stack_bytes
+    );
+    for (index, (output, instructions)) in
+        report.outputs.iter().zip(&report.instructions).enumerate()
+    {
+        let shown: Vec<String> = output.iter().take(16).map(i8::to_string).collect();
+        let rest = if output.len() > shown.len() {
+            " ..."
+        } else {
+            ""
+        };
+        println!(
+            "input {index}: {instructions} instructions, output {}{rest}",
+            shown.join(" ")
+        );
+        for (op, run) in report
+            .operators
+            .get(index)
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            println!(
+                "  operator {op}: {} instructions, CRC-32 {:08x}",
+                run.instructions, run.crc
+            );
+        }
+    }
+    Ok(())
+}
+
+/// SplitMix64: a generator of a few lines, the same on every machine and in every version.
+struct Random(u64);
+
+impl Random {
+    /// The next `count` values, evenly spread over int8.
+    fn bytes(&mut self, count: usize) -> Vec<i8> {
+        (0..count)
+            .map(|_| (self.next() >> 56) as u8 as i8)
+            .collect()
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,32 @@
+//! The project's tasks as functions, for the command line and the suites.
+//!
+//! [`device::run`] is the entry for everything that compares a host with a board: it builds the firmware around a
+//! blob, runs it in the emulator and returns what the board reported.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+
+pub mod board;
+pub mod device;
+pub mod elf;
+pub mod emulate;
+pub mod firmware;
+mod install;
+mod process;
+pub mod qemu;
+mod report;
+pub mod setup;
+pub mod toolchain;
+
+/// The root of the repository, wherever the task was called from.
+pub fn repository() -> PathBuf {
+    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().map(PathBuf::from).unwrap_or(xtask)
+}
+
+/// Where the tasks keep what they build for devices: `target/device` of the repository, whatever the caller's target
+/// directory is, so that all callers share one cache.
+pub fn device_dir() -> PathBuf {
+    repository().join("target").join("device")
+}

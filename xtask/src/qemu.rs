@@ -1,0 +1,145 @@
+//! Running a firmware in QEMU, and reading its log.
+//!
+//! `-icount shift=0` makes one executed instruction one nanosecond of virtual time: counts are exact and the same on
+//! every host. The firmware's log is defmt over semihosting, which arrives on QEMU's standard output and is decoded
+//! with the strings in the ELF file.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitStatus, Stdio},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use defmt_decoder::{DecodeError, Table};
+
+use crate::{board::Board, process, setup};
+
+/// One decoded message of the firmware.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The level in lower case; none for the messages that report results.
+    pub level: Option<&'static str>,
+    /// The message.
+    pub text: String,
+}
+
+/// What a firmware did until it ended.
+#[derive(Debug)]
+pub struct Run {
+    /// Its messages in order.
+    pub lines: Vec<Line>,
+    /// Whether it ended with exit code 0.
+    pub success: bool,
+}
+
+/// Runs `elf` on the emulated `board` until the firmware ends itself.
+///
+/// `folder` is the emulator's working directory, against which the firmware opens files.
+///
+/// # Errors
+///
+/// If the board is not an emulated one, QEMU cannot be found, started or does not end in `limit`, or the log cannot be
+/// decoded. A firmware that ends with a failure is not an error here: see [`Run::success`].
+pub fn run(board: &Board, elf: &Path, folder: &Path, limit: Duration) -> Result<Run> {
+    let Some(emulation) = &board.qemu else {
+        bail!(
+            "board {} is not an emulated one: its board.toml has no [qemu]",
+            board.name
+        );
+    };
+    let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let table = Table::parse(&bytes)
+        .with_context(|| format!("{} has a broken defmt table", elf.display()))?
+        .with_context(|| format!("{} has no defmt table", elf.display()))?;
+
+    let mut command = Command::new(setup::ensure_qemu()?);
+    command
+        .current_dir(folder)
+        .args(["-machine", &emulation.machine])
+        .args(["-icount", "shift=0"])
+        .args(["-display", "none", "-monitor", "none", "-serial", "none"])
+        .args(["-semihosting-config", "enable=on,target=native"])
+        .arg("-kernel")
+        .arg(elf)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let shown = process::shown(&command);
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start `{shown}`"))?;
+    let log = in_background(child.stdout.take());
+    let complaints = in_background(child.stderr.take());
+    let status = process::wait(&mut child, limit);
+    let log = log.join().unwrap_or_default();
+    let complaints = complaints.join().unwrap_or_default();
+    let complaints = String::from_utf8_lossy(&complaints);
+
+    let lines = decode(&table, &log);
+    let status = status.with_context(|| match &lines {
+        Ok(lines) => format!("{} in QEMU, {}", board.name, last_words(lines, &complaints)),
+        Err(error) => format!("{} in QEMU ({error:#})", board.name),
+    })?;
+    let lines = lines.with_context(|| format!("the log of {} ({status})", board.name))?;
+    if lines.is_empty() && !status.success() {
+        bail!(
+            "{} did not start in QEMU ({status}): {}",
+            board.name,
+            complaints.trim()
+        );
+    }
+    Ok(Run {
+        lines,
+        success: ExitStatus::success(&status),
+    })
+}
+
+/// Reads a pipe to its end in a thread, so that the child never waits for a full pipe.
+fn in_background(pipe: Option<impl std::io::Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What came before an error of the pipe is still worth decoding.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+/// Decodes a whole log.
+fn decode(table: &Table, log: &[u8]) -> Result<Vec<Line>> {
+    let mut decoder = table.new_stream_decoder();
+    decoder.received(log);
+    let mut lines = Vec::new();
+    loop {
+        match decoder.decode() {
+            Ok(frame) => lines.push(Line {
+                level: frame.level().map(|level| level.as_str()),
+                text: frame.display_message().to_string(),
+            }),
+            // Nothing more, or the rest of a message that the end cut off.
+            Err(DecodeError::UnexpectedEof) => return Ok(lines),
+            Err(DecodeError::Malformed) => {
+                bail!(
+                    "message {} of the log is malformed; does anything else write to its stream?",
+                    lines.len()
+                )
+            }
+        }
+    }
+}
+
+/// The end of a log, for the message about a run that did not end.
+fn last_words(lines: &[Line], complaints: &str) -> String {
+    let last = lines
+        .last()
+        .map_or("no message from the firmware", |line| line.text.as_str());
+    let mut last: String = last.chars().take(200).collect();
+    if !complaints.trim().is_empty() {
+        last = format!("{last}; QEMU: {}", complaints.trim());
+    }
+    format!("last message: {last}")
+}
