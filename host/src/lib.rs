@@ -4,3 +4,4 @@
 //! `fewbit-runtime` executes; the same runtime is the integer simulator here.
 
 pub mod graph;
+pub mod import;

@@ -1,1 +1,3 @@
 //! Cross-crate test support.
+
+pub mod models;

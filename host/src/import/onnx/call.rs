@@ -1,0 +1,203 @@
+//! One operator of the file while it is imported: its attributes, operands and results.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use super::Value;
+use super::attributes::Attributes;
+use super::builder::Builder;
+use super::constant::Constant;
+use super::importer::Importer;
+use super::layout::View;
+use super::proto::{NodeProto, TensorProto};
+use crate::graph::{Op, TensorId};
+use crate::import::error::{OpResult, invalid, unsupported};
+
+/// What an operator's import works with.
+pub(super) struct Call<'a, 'b> {
+    pub(super) node: &'a NodeProto,
+    pub(super) attributes: Attributes<'a>,
+    /// Name of the node.
+    pub(super) name: &'a str,
+    /// Name of its first output.
+    pub(super) output: &'a str,
+    importer: &'b mut Importer<'a>,
+}
+
+impl<'a, 'b> Call<'a, 'b> {
+    pub(super) fn new(importer: &'b mut Importer<'a>, node: &'a NodeProto) -> OpResult<Self> {
+        Ok(Call {
+            node,
+            attributes: Attributes::new(node)?,
+            name: node_name(node),
+            output: first_output(node),
+            importer,
+        })
+    }
+
+    pub(super) fn builder(&mut self) -> &mut Builder {
+        &mut self.importer.builder
+    }
+
+    pub(super) fn opset(&self) -> i64 {
+        self.importer.opset
+    }
+
+    /// Reads a tensor of the file, such as a tensor attribute.
+    pub(super) fn read_tensor(&self, tensor: &TensorProto) -> OpResult<Constant> {
+        let directory: Option<&Path> = self.importer.directory;
+        Constant::from_proto(tensor, directory)
+    }
+
+    /// Whether the file's value `name` is read exactly once, and is not the network's output.
+    pub(super) fn is_read_once(&self, name: &str) -> bool {
+        self.importer.uses.get(name) == Some(&1)
+    }
+
+    /// Refuses a node with more operands than its operator has.
+    pub(super) fn expect_operands(&self, range: std::ops::RangeInclusive<usize>) -> OpResult<()> {
+        let found = self.node.input.len();
+        if range.contains(&found) {
+            return Ok(());
+        }
+        Err(invalid(format!(
+            "has {found} operands, expected {} to {}",
+            range.start(),
+            range.end()
+        )))
+    }
+
+    /// Operand `index`, if there is one.
+    pub(super) fn optional(&mut self, index: usize) -> OpResult<Option<Value>> {
+        match self.node.input.get(index).map(String::as_str) {
+            None | Some("") => Ok(None),
+            Some(name) => self.importer.value(name).map(Some),
+        }
+    }
+
+    /// Operand `index`.
+    pub(super) fn operand(&mut self, index: usize) -> OpResult<Value> {
+        self.optional(index)?
+            .ok_or_else(|| invalid(format!("operand {index} is missing")))
+    }
+
+    /// Operand `index`, which must depend on the network's input.
+    pub(super) fn view(&mut self, index: usize) -> OpResult<View> {
+        match self.operand(index)? {
+            Value::View(view) => Ok(view),
+            Value::Constant(_) => Err(unsupported(
+                format!("operand {index} is constant and cannot be folded here"),
+                "fold constants first, for instance with onnxsim",
+            )),
+        }
+    }
+
+    /// Operand `index`, if there is one, which must be constant.
+    pub(super) fn constant(&mut self, index: usize) -> OpResult<Option<Rc<Constant>>> {
+        match self.optional(index)? {
+            None => Ok(None),
+            Some(Value::Constant(constant)) => Ok(Some(constant)),
+            Some(Value::View(_)) => Err(unsupported(
+                format!("operand {index} depends on the network's input"),
+                "it must be constant: store it as an initializer, or fold constants with onnxsim",
+            )),
+        }
+    }
+
+    /// Operand `index`, which must be there and constant.
+    pub(super) fn required_constant(&mut self, index: usize) -> OpResult<Rc<Constant>> {
+        self.constant(index)?
+            .ok_or_else(|| invalid(format!("operand {index} is missing")))
+    }
+
+    /// Floats of operand `index`: a list of `length`.
+    pub(super) fn vector(&mut self, index: usize, length: usize) -> OpResult<Vec<f32>> {
+        let constant = self.required_constant(index)?;
+        if constant.shape != [length] {
+            return Err(invalid(format!(
+                "operand {index} has the shape {:?}, expected [{length}]",
+                constant.shape
+            )));
+        }
+        Ok(constant.as_floats()?.to_vec())
+    }
+
+    /// A list of integers that older opsets give as attribute `name` and newer ones as operand `index`.
+    pub(super) fn ints(&mut self, name: &str, index: usize) -> OpResult<Option<Vec<i64>>> {
+        if let Some(values) = self.attributes.ints(name)? {
+            return Ok(Some(values.to_vec()));
+        }
+        match self.constant(index)? {
+            None => Ok(None),
+            Some(constant) => Ok(Some(constant.as_ints()?.to_vec())),
+        }
+    }
+
+    /// As [`Call::ints`], for axes of a tensor with `rank` axes; negative ones count from the back. Sorted, without repetition.
+    pub(super) fn axes(
+        &mut self,
+        name: &str,
+        index: usize,
+        rank: usize,
+    ) -> OpResult<Option<Vec<usize>>> {
+        let Some(values) = self.ints(name, index)? else {
+            return Ok(None);
+        };
+        let mut axes = values
+            .iter()
+            .map(|&value| axis(value, rank))
+            .collect::<OpResult<Vec<_>>>()?;
+        axes.sort_unstable();
+        let given = axes.len();
+        axes.dedup();
+        if axes.len() != given {
+            return Err(invalid(format!("the axes {values:?} name one axis twice")));
+        }
+        Ok(Some(axes))
+    }
+
+    /// Adds the node that stands for this operator, under the file's names.
+    pub(super) fn emit(&mut self, op: Op, inputs: &[TensorId]) -> OpResult<TensorId> {
+        let (name, output) = (self.name, self.output);
+        self.builder().add_node(name, output, op, inputs, None)
+    }
+
+    /// Adds a helper node with names of its own.
+    pub(super) fn emit_helper(
+        &mut self,
+        suffix: &str,
+        op: Op,
+        inputs: &[TensorId],
+        shape: Option<Vec<usize>>,
+    ) -> OpResult<TensorId> {
+        let base = format!("{}_{suffix}", self.output);
+        let name = self.builder().invent_name(&base);
+        self.builder().add_node(&name, &name, op, inputs, shape)
+    }
+}
+
+/// The node's own name, or that of its first output.
+pub(super) fn node_name(node: &NodeProto) -> &str {
+    if node.name.is_empty() {
+        first_output(node)
+    } else {
+        &node.name
+    }
+}
+
+fn first_output(node: &NodeProto) -> &str {
+    node.output.first().map_or("", String::as_str)
+}
+
+/// An axis of a tensor with `rank` axes; negative ones count from the back.
+pub(super) fn axis(value: i64, rank: usize) -> OpResult<usize> {
+    let from_front = if value < 0 {
+        value.checked_add_unsigned(rank as u64)
+    } else {
+        Some(value)
+    };
+    from_front
+        .and_then(|value| usize::try_from(value).ok())
+        .filter(|&value| value < rank)
+        .ok_or_else(|| invalid(format!("axis {value} of a tensor with {rank} axes")))
+}

@@ -1,0 +1,291 @@
+//! Constant tensors: initializers, Constant nodes and what is folded from them.
+
+use std::path::{Component, Path};
+
+use super::proto::TensorProto;
+use crate::import::error::{OpResult, invalid, unsupported};
+
+/// Numbers of a constant: all floating-point types become `f32`, all integers and booleans `i64`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Data {
+    Float(Vec<f32>),
+    Int(Vec<i64>),
+}
+
+/// A constant tensor in ONNX's own axis order.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Constant {
+    pub(super) shape: Vec<usize>,
+    pub(super) data: Data,
+}
+
+impl Constant {
+    pub(super) fn ints(shape: Vec<usize>, values: Vec<i64>) -> Self {
+        Constant {
+            shape,
+            data: Data::Int(values),
+        }
+    }
+
+    pub(super) fn floats(shape: Vec<usize>, values: Vec<f32>) -> Self {
+        Constant {
+            shape,
+            data: Data::Float(values),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match &self.data {
+            Data::Float(values) => values.len(),
+            Data::Int(values) => values.len(),
+        }
+    }
+
+    /// The integers of a scalar or a list.
+    pub(super) fn as_ints(&self) -> OpResult<&[i64]> {
+        match &self.data {
+            Data::Int(values) if self.shape.len() <= 1 => Ok(values),
+            Data::Int(_) => Err(invalid(format!(
+                "an operand has shape {:?}, expected a list of integers",
+                self.shape
+            ))),
+            Data::Float(_) => Err(invalid("an operand holds floats, expected integers")),
+        }
+    }
+
+    /// The floats; all of them finite or infinite, none NaN.
+    pub(super) fn as_floats(&self) -> OpResult<&[f32]> {
+        match &self.data {
+            Data::Float(values) if values.iter().any(|value| value.is_nan()) => {
+                Err(invalid("a constant operand contains NaN"))
+            }
+            Data::Float(values) => Ok(values),
+            Data::Int(_) => Err(invalid("an operand holds integers, expected floats")),
+        }
+    }
+
+    /// The only element, as a float.
+    pub(super) fn scalar(&self) -> OpResult<f32> {
+        match self.as_floats()? {
+            [value] => Ok(*value),
+            values => Err(invalid(format!(
+                "an operand has {} elements, expected one",
+                values.len()
+            ))),
+        }
+    }
+
+    /// Reads a tensor; `directory` is where external data is looked for.
+    pub(super) fn from_proto(tensor: &TensorProto, directory: Option<&Path>) -> OpResult<Self> {
+        let shape = tensor
+            .dims
+            .iter()
+            .map(|&dim| usize::try_from(dim).ok())
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| invalid(format!("a tensor has the shape {:?}", tensor.dims)))?;
+        let elements = element_count(&shape)
+            .ok_or_else(|| invalid(format!("a tensor has the shape {shape:?}")))?;
+        let external;
+        let raw = if tensor.data_location == 1 {
+            external = read_external(tensor, directory)?;
+            &external
+        } else {
+            &tensor.raw_data
+        };
+        let data = decode(tensor, raw)?;
+        let constant = Constant { shape, data };
+        if constant.len() != elements {
+            return Err(invalid(format!(
+                "tensor `{}` has {} values for the shape {:?}",
+                tensor.name,
+                constant.len(),
+                constant.shape
+            )));
+        }
+        Ok(constant)
+    }
+}
+
+/// Number of elements of a shape; `None` where it does not fit into memory, or would not but for an axis of size 0.
+pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
+    let product = shape
+        .iter()
+        .try_fold(1usize, |product, &dim| product.checked_mul(dim.max(1)))?;
+    if shape.contains(&0) {
+        (product <= 1 << 20).then_some(0)
+    } else {
+        (product <= isize::MAX as usize / 8).then_some(product)
+    }
+}
+
+/// Values of `TensorProto.data_type`.
+pub(super) mod data_type {
+    pub(crate) const FLOAT: i32 = 1;
+    pub(crate) const UINT8: i32 = 2;
+    pub(crate) const INT8: i32 = 3;
+    pub(crate) const UINT16: i32 = 4;
+    pub(crate) const INT16: i32 = 5;
+    pub(crate) const INT32: i32 = 6;
+    pub(crate) const INT64: i32 = 7;
+    pub(crate) const BOOL: i32 = 9;
+    pub(crate) const FLOAT16: i32 = 10;
+    pub(crate) const DOUBLE: i32 = 11;
+    pub(crate) const UINT32: i32 = 12;
+    pub(crate) const UINT64: i32 = 13;
+    pub(crate) const BFLOAT16: i32 = 16;
+}
+
+fn decode(tensor: &TensorProto, raw: &[u8]) -> OpResult<Data> {
+    use data_type::*;
+    let in_ints = || tensor.int32_data.iter();
+    let typed = raw.is_empty();
+    Ok(match tensor.data_type {
+        FLOAT if typed => Data::Float(tensor.float_data.clone()),
+        FLOAT => Data::Float(words(raw, f32::from_le_bytes)?),
+        DOUBLE if typed => Data::Float(tensor.double_data.iter().map(|&v| v as f32).collect()),
+        DOUBLE => Data::Float(words(raw, |b| f64::from_le_bytes(b) as f32)?),
+        FLOAT16 if typed => Data::Float(in_ints().map(|&v| half_to_f32(v as u16)).collect()),
+        FLOAT16 => Data::Float(words(raw, |b| half_to_f32(u16::from_le_bytes(b)))?),
+        BFLOAT16 if typed => Data::Float(in_ints().map(|&v| bfloat_to_f32(v as u16)).collect()),
+        BFLOAT16 => Data::Float(words(raw, |b| bfloat_to_f32(u16::from_le_bytes(b)))?),
+        INT64 if typed => Data::Int(tensor.int64_data.clone()),
+        INT64 => Data::Int(words(raw, i64::from_le_bytes)?),
+        UINT32 | UINT64 if typed => {
+            Data::Int(tensor.uint64_data.iter().map(|&v| v as i64).collect())
+        }
+        UINT64 => Data::Int(words(raw, |b| u64::from_le_bytes(b) as i64)?),
+        UINT32 => Data::Int(words(raw, |b| u32::from_le_bytes(b).into())?),
+        INT32 | INT16 | INT8 | UINT16 | UINT8 | BOOL if typed => {
+            Data::Int(in_ints().map(|&v| v.into()).collect())
+        }
+        INT32 => Data::Int(words(raw, |b| i32::from_le_bytes(b).into())?),
+        INT16 => Data::Int(words(raw, |b| i16::from_le_bytes(b).into())?),
+        UINT16 => Data::Int(words(raw, |b| u16::from_le_bytes(b).into())?),
+        INT8 => Data::Int(raw.iter().map(|&b| i64::from(b as i8)).collect()),
+        UINT8 | BOOL => Data::Int(raw.iter().map(|&b| b.into()).collect()),
+        other => {
+            return Err(unsupported(
+                format!(
+                    "tensor `{}` has element type {other}, which is not supported",
+                    tensor.name
+                ),
+                "use float, double, float16, bfloat16 or integer tensors",
+            ));
+        }
+    })
+}
+
+/// Little-endian words of `N` bytes.
+fn words<const N: usize, T>(raw: &[u8], from: impl Fn([u8; N]) -> T) -> OpResult<Vec<T>> {
+    let (chunks, rest) = raw.as_chunks::<N>();
+    if rest.is_empty() {
+        Ok(chunks.iter().map(|&chunk| from(chunk)).collect())
+    } else {
+        Err(invalid(format!(
+            "a tensor's data of {} bytes is no multiple of {N}",
+            raw.len()
+        )))
+    }
+}
+
+/// IEEE 754 binary16 to binary32, exactly.
+fn half_to_f32(bits: u16) -> f32 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let exponent = i32::from(bits >> 10 & 0x1f);
+    let fraction = f32::from(bits & 0x3ff);
+    match exponent {
+        0 => sign * fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => sign * f32::INFINITY,
+        31 => f32::NAN,
+        _ => sign * (1024.0 + fraction) * 2f32.powi(exponent - 25),
+    }
+}
+
+fn bfloat_to_f32(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// Bytes of a tensor that lie in a file beside the model.
+fn read_external(tensor: &TensorProto, directory: Option<&Path>) -> OpResult<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let name = &tensor.name;
+    let value = |key: &str| {
+        tensor
+            .external_data
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| entry.value.as_str())
+    };
+    let number = |key: &str| match value(key) {
+        None => Ok(None),
+        Some(text) => text.parse::<u64>().map(Some).map_err(|_| {
+            invalid(format!(
+                "external data of tensor `{name}`: {key} is `{text}`"
+            ))
+        }),
+    };
+    let save_inside = "save the model with its tensors inside (`onnx.save` of a loaded model)";
+    let directory = directory.ok_or_else(|| {
+        unsupported(
+            format!("tensor `{name}` lies in another file, but only bytes are at hand"),
+            save_inside,
+        )
+    })?;
+    let location = value("location")
+        .ok_or_else(|| invalid(format!("external data of tensor `{name}` has no location")))?;
+    // A model must not make us read files elsewhere.
+    let path = Path::new(location);
+    let inside = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !inside {
+        return Err(unsupported(
+            format!("tensor `{name}` lies in `{location}`, outside the model's folder"),
+            save_inside,
+        ));
+    }
+    let failed = |error: std::io::Error| {
+        invalid(format!(
+            "tensor `{name}` lies in `{location}`, which cannot be read ({error}); keep that file beside the model"
+        ))
+    };
+    let mut file = std::fs::File::open(directory.join(path)).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    let offset = number("offset")?.unwrap_or(0);
+    let available = size.saturating_sub(offset);
+    let length = number("length")?.unwrap_or(available);
+    if length > available {
+        return Err(invalid(format!(
+            "tensor `{name}` needs {length} bytes at {offset} of `{location}`, which has {size}"
+        )));
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_convert_exactly() {
+        for (bits, expected) in [
+            (0x0000, 0.0),
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x0001, 5.960_464_5e-8),
+            (0x03ff, 6.097_555e-5),
+            (0x0400, 6.103_515_6e-5),
+            (0x3555, 0.333_251_95),
+            (0x7c00, f32::INFINITY),
+            (0xfc00, f32::NEG_INFINITY),
+        ] {
+            assert_eq!(half_to_f32(bits), expected, "{bits:#06x}");
+        }
+        assert!(half_to_f32(0x7e00).is_nan());
+        assert_eq!(bfloat_to_f32(0xc0a0), -5.0);
+    }
+}

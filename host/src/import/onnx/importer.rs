@@ -1,0 +1,267 @@
+//! The walk over the file's nodes, from the input to the chosen output.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::path::Path;
+use std::rc::Rc;
+
+use super::builder::Builder;
+use super::call::{Call, node_name};
+use super::constant::Constant;
+use super::input::add_input;
+use super::layout::View;
+use super::proto::{GraphProto, NodeProto, TensorProto};
+use super::{Value, cleanup, ops};
+use crate::graph::Graph;
+use crate::import::error::{ImportErrorKind, OpResult, Place, invalid};
+
+/// An error and the operator at fault.
+pub(super) type Located<T> = Result<T, (Place, ImportErrorKind)>;
+
+/// State of one import.
+pub(super) struct Importer<'a> {
+    pub(super) builder: Builder,
+    /// Where files with external data lie.
+    pub(super) directory: Option<&'a Path>,
+    pub(super) opset: i64,
+    /// How often each value of the file is read by nodes that are needed; the output counts as one more.
+    pub(super) uses: HashMap<&'a str, usize>,
+    initializers: HashMap<&'a str, &'a TensorProto>,
+    values: HashMap<&'a str, Value>,
+}
+
+fn anywhere(kind: ImportErrorKind) -> (Place, ImportErrorKind) {
+    (Place::default(), kind)
+}
+
+fn at(node: &NodeProto) -> impl FnOnce(ImportErrorKind) -> (Place, ImportErrorKind) {
+    let place = Place {
+        node: Some(node_name(node).to_owned()),
+        op: Some(node.op_type.clone()),
+    };
+    move |kind| (place, kind)
+}
+
+/// Makes the graph that computes the value `output` of the file.
+pub(super) fn import(
+    file: &GraphProto,
+    opset: i64,
+    directory: Option<&Path>,
+    output: &str,
+) -> Located<Graph> {
+    let mut initializers = HashMap::new();
+    for tensor in &file.initializer {
+        if initializers.insert(tensor.name.as_str(), tensor).is_some() {
+            return Err(anywhere(ImportErrorKind::Malformed(format!(
+                "initializer `{}` is there twice",
+                tensor.name
+            ))));
+        }
+    }
+    let inputs: HashMap<&str, _> = file
+        .input
+        .iter()
+        .filter(|input| !initializers.contains_key(input.name.as_str()))
+        .map(|input| (input.name.as_str(), input))
+        .collect();
+    let is_given = |name: &str| initializers.contains_key(name) || inputs.contains_key(name);
+    let order = needed_nodes(file, output, is_given)?;
+
+    let mut uses: HashMap<&str, usize> = HashMap::new();
+    *uses.entry(output).or_default() += 1;
+    for &index in &order {
+        for name in &file.node[index].input {
+            *uses.entry(name).or_default() += 1;
+        }
+    }
+    let needed_inputs: Vec<_> = file
+        .input
+        .iter()
+        .filter(|input| {
+            inputs.contains_key(input.name.as_str()) && uses.contains_key(input.name.as_str())
+        })
+        .collect();
+    let input = match needed_inputs[..] {
+        [input] => input,
+        [] => {
+            return Err(anywhere(ImportErrorKind::Interface(format!(
+                "the output `{output}` does not depend on any input of the network; choose another output"
+            ))));
+        }
+        [..] => {
+            let names: Vec<_> = needed_inputs.iter().map(|i| i.name.as_str()).collect();
+            return Err(anywhere(ImportErrorKind::Interface(format!(
+                "the network has the inputs {}, supported is one; store the others as initializers or choose an output that needs only one",
+                names.join(", ")
+            ))));
+        }
+    };
+
+    let value_names: HashSet<String> = file
+        .node
+        .iter()
+        .flat_map(|node| &node.output)
+        .chain(file.input.iter().map(|input| &input.name))
+        .cloned()
+        .collect();
+    let mut importer = Importer {
+        builder: Builder::new(&file.name, value_names),
+        directory,
+        opset,
+        uses,
+        initializers,
+        values: HashMap::new(),
+    };
+    let nodes: Vec<&NodeProto> = order.iter().map(|&index| &file.node[index]).collect();
+    let view = add_input(&mut importer.builder, input, &nodes).map_err(anywhere)?;
+    importer.values.insert(&input.name, Value::View(view));
+    for node in nodes {
+        let value = importer.node(node).map_err(at(node))?;
+        if let Some(name) = node.output.first() {
+            importer.values.insert(name, value);
+        }
+    }
+    importer.finish(output).map_err(anywhere)
+}
+
+/// The nodes that `output` depends on, in an order in which each comes after those it reads; otherwise in the file's order.
+fn needed_nodes(
+    file: &GraphProto,
+    output: &str,
+    is_given: impl Fn(&str) -> bool,
+) -> Located<Vec<usize>> {
+    let mut producers: HashMap<&str, usize> = HashMap::new();
+    for (index, node) in file.node.iter().enumerate() {
+        for name in node.output.iter().filter(|name| !name.is_empty()) {
+            if producers.insert(name, index).is_some() || is_given(name) {
+                let problem = format!("`{name}` is written more than once");
+                return Err(at(node)(ImportErrorKind::Malformed(problem)));
+            }
+        }
+    }
+    if !producers.contains_key(output) {
+        return Err(anywhere(ImportErrorKind::Interface(format!(
+            "no node writes the output `{output}`; choose the name of a node's output"
+        ))));
+    }
+    // Backwards from the output: which nodes are needed, and who reads them.
+    let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut open: HashMap<usize, usize> = HashMap::new();
+    let mut stack = vec![producers[output]];
+    while let Some(index) = stack.pop() {
+        if open.contains_key(&index) {
+            continue;
+        }
+        let mut waits_for = 0;
+        for name in file.node[index].input.iter().filter(|n| !n.is_empty()) {
+            if let Some(&producer) = producers.get(name.as_str()) {
+                readers.entry(producer).or_default().push(index);
+                waits_for += 1;
+                stack.push(producer);
+            } else if !is_given(name) {
+                let problem = format!("nothing defines its operand `{name}`");
+                return Err(at(&file.node[index])(ImportErrorKind::Malformed(problem)));
+            }
+        }
+        open.insert(index, waits_for);
+    }
+    // Forwards: a node is ready when all it reads is there.
+    let mut ready: BinaryHeap<Reverse<usize>> = open
+        .iter()
+        .filter(|&(_, &waits_for)| waits_for == 0)
+        .map(|(&index, _)| Reverse(index))
+        .collect();
+    let mut order = Vec::new();
+    while let Some(Reverse(index)) = ready.pop() {
+        order.push(index);
+        for reader in readers.get(&index).into_iter().flatten() {
+            if let Some(waits_for) = open.get_mut(reader) {
+                *waits_for -= 1;
+                if *waits_for == 0 {
+                    ready.push(Reverse(*reader));
+                }
+            }
+        }
+    }
+    match open.iter().filter(|&(_, &n)| n > 0).map(|(&i, _)| i).min() {
+        None => Ok(order),
+        Some(index) => Err(at(&file.node[index])(ImportErrorKind::Malformed(
+            "the node depends on its own result".to_owned(),
+        ))),
+    }
+}
+
+impl<'a> Importer<'a> {
+    /// The value called `name`, which has been imported already.
+    pub(super) fn value(&mut self, name: &str) -> OpResult<Value> {
+        if let Some(value) = self.values.get(name) {
+            return Ok(value.clone());
+        }
+        let (&name, &tensor) = self
+            .initializers
+            .get_key_value(name)
+            .ok_or_else(|| invalid(format!("nothing defines the operand `{name}`")))?;
+        let constant = Rc::new(Constant::from_proto(tensor, self.directory)?);
+        let value = Value::Constant(constant);
+        self.values.insert(name, value.clone());
+        Ok(value)
+    }
+
+    fn node(&mut self, node: &'a NodeProto) -> OpResult<Value> {
+        let others = node.output.iter().skip(1);
+        if let Some(name) = others
+            .filter(|name| !name.is_empty())
+            .find(|name| self.uses.contains_key(name.as_str()))
+        {
+            return Err(invalid(format!(
+                "its further output `{name}` is used, supported is only the first one"
+            )));
+        }
+        let mut call = Call::new(self, node)?;
+        let value = ops::import(&mut call)?;
+        call.attributes.finish()?;
+        Ok(value)
+    }
+
+    /// Makes the value `output` the graph's output and drops what it does not need.
+    fn finish(mut self, output: &str) -> OpResult<Graph> {
+        let Value::View(view) = self.value(output)? else {
+            return Err(ImportErrorKind::Interface(format!(
+                "the output `{output}` is constant; choose another output"
+            )));
+        };
+        let tensor = self.output_tensor(&view)?;
+        let mut graph = self.builder.graph;
+        if graph.inputs.iter().any(|input| input.tensor == tensor) {
+            return Err(ImportErrorKind::Interface(format!(
+                "the output `{output}` is the input itself; choose another output"
+            )));
+        }
+        graph.outputs.push(tensor);
+        cleanup::fuse_hard_swish(&mut graph);
+        cleanup::drop_unused(&mut graph);
+        // A value that only passes through (Identity, Dropout, views) has no tensor of its own, the output keeps its name though.
+        if graph.tensor_by_name(output).is_none()
+            && let Some(&tensor) = graph.outputs.first()
+        {
+            graph.tensors[tensor].name = output.to_owned();
+        }
+        graph.validate()?;
+        Ok(graph)
+    }
+
+    /// The tensor that leaves the network: channels-last stays, everything else is in ONNX's order.
+    fn output_tensor(&mut self, view: &View) -> OpResult<usize> {
+        let rank = view.rank();
+        if view.batch == 0 && (rank == 3 || rank == 4) {
+            let last = self.builder.channels_last(view)?;
+            if last.tensor == view.tensor {
+                return Ok(last.tensor);
+            }
+        }
+        if view.is_in_onnx_order() {
+            return Ok(view.tensor);
+        }
+        Ok(self.builder.onnx_order(view)?.tensor)
+    }
+}

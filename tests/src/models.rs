@@ -1,0 +1,31 @@
+//! Real models that some tests run, which are no part of the project.
+//!
+//! They lie in the folder that `FEWBIT_MODELS` names, by default in `shared/models` beside the project; a test whose model is absent is skipped.
+
+use std::path::{Path, PathBuf};
+
+/// The default folder, seen from the workspace's root.
+const DEFAULT: &str = "../shared/models";
+
+/// Folder of the real models; `None` if it is not there.
+pub fn folder() -> Option<PathBuf> {
+    let folder = match std::env::var_os("FEWBIT_MODELS") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()?
+            .join(DEFAULT),
+    };
+    folder.is_dir().then_some(folder)
+}
+
+/// A file of that folder, such as `kws/kws_float.onnx`; if it is absent this says so, for the test to be skipped.
+pub fn find(file: &str) -> Option<PathBuf> {
+    let path = folder().map(|folder| folder.join(file));
+    match path {
+        Some(path) if path.is_file() => Some(path),
+        _ => {
+            eprintln!("SKIPPED: {file} is not there; set FEWBIT_MODELS to the folder of models");
+            None
+        }
+    }
+}
