@@ -1,0 +1,73 @@
+//! How the work of one node is cut into tasks.
+//!
+//! Tiles depend on shapes only, never on the number of threads or samples, and no tile adds to another one's sums: results are the
+//! same bits however many threads run.
+
+use std::cell::RefCell;
+
+use rayon::prelude::*;
+
+/// Operations (multiply-accumulates, or elements moved) below which handing tasks to other threads costs more than it saves.
+const WORTH_SHARING: usize = 1 << 15;
+
+/// Elements of a tile of elementwise work.
+const ELEMENTWISE_TILE: usize = 1 << 14;
+
+/// Calls `work(sample, tile, values)` for every tile of `output`, which holds samples of `sample_len` elements, each cut into
+/// tiles of `tile_len` (the last one of a sample may be shorter). `cost` is that of the whole output.
+pub(super) fn for_each(
+    output: &mut [f32],
+    sample_len: usize,
+    tile_len: usize,
+    cost: usize,
+    work: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
+    if cost < WORTH_SHARING {
+        for (sample, values) in output.chunks_mut(sample_len).enumerate() {
+            for (tile, values) in values.chunks_mut(tile_len).enumerate() {
+                work(sample, tile, values);
+            }
+        }
+        return;
+    }
+    output
+        .par_chunks_mut(sample_len)
+        .enumerate()
+        .for_each(|(sample, values)| {
+            values
+                .par_chunks_mut(tile_len)
+                .enumerate()
+                .for_each(|(tile, values)| work(sample, tile, values));
+        });
+}
+
+/// Calls `work(first, values)` for tiles of whole rows of `row_len` elements; `first` is the index of the tile's first element.
+pub(super) fn for_each_rows(
+    output: &mut [f32],
+    row_len: usize,
+    work: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let tile_len = row_len * (ELEMENTWISE_TILE / row_len).max(1);
+    let len = output.len();
+    for_each(output, len.max(1), tile_len, len, |_, tile, values| {
+        work(tile * tile_len, values);
+    });
+}
+
+/// Rows in a tile, so that about `budget` operations are in it and a sample of `rows` rows has at least two.
+pub(super) fn rows(rows: usize, cost_of_row: usize, budget: usize) -> usize {
+    (budget / cost_of_row.max(1)).clamp(1, rows.div_ceil(2).max(1))
+}
+
+/// Lends a buffer of `len` elements that the thread keeps from call to call; its contents are arbitrary.
+pub(super) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < len {
+            scratch.resize(len, 0.0);
+        }
+        work(&mut scratch[..len])
+    })
+}

@@ -1,0 +1,280 @@
+//! Operators that slide a window over each channel on its own: depthwise convolution, pools.
+//!
+//! All three walk output pixels and keep a block of channels in registers while they go through the taps, always in the same
+//! order: vector lanes are channels, so the width of the vectors changes no sum.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::graph::{Conv2d, Window};
+
+use super::conv::valid_taps;
+use super::epilogue::Epilogue;
+use super::tiles;
+
+/// Taps of one tile: enough that starting a task does not show.
+const TILE_TAPS: usize = 1 << 15;
+
+/// How taps are combined.
+#[derive(Clone, Debug)]
+pub(super) enum Reduction {
+    /// Weighted sum; weights `[kernel_h][kernel_w][out_channels]`.
+    Depthwise { weights: Vec<f32> },
+    /// Largest value.
+    Max,
+    /// Sum divided by the number of taps: all of them, or those inside the input.
+    Average { count_include_pad: bool },
+}
+
+/// An operator with a window, prepared for an input size.
+#[derive(Clone, Debug)]
+pub(super) struct Windowed {
+    window: Window,
+    /// Height and width of the input.
+    input: [usize; 2],
+    /// Height and width of the output.
+    output: [usize; 2],
+    in_channels: usize,
+    /// Output channels for each input channel; output channel `c` reads input channel `c / multiplier`.
+    multiplier: usize,
+    reduction: Reduction,
+    /// Output rows in a tile.
+    tile: usize,
+}
+
+impl Windowed {
+    pub(super) fn depthwise(conv: &Conv2d, input: [usize; 2], output: [usize; 2]) -> Self {
+        let taps = conv.linear.weights_per_channel();
+        let channels = conv.linear.out_channels;
+        let mut weights = vec![0.0; conv.linear.weights.len()];
+        for (channel, row) in conv.linear.rows().enumerate() {
+            for tap in 0..taps {
+                weights[tap * channels + channel] = row[tap];
+            }
+        }
+        Windowed::new(
+            conv.window,
+            input,
+            output,
+            conv.in_channels,
+            channels / conv.in_channels,
+            Reduction::Depthwise { weights },
+        )
+    }
+
+    pub(super) fn pool(
+        window: Window,
+        input: [usize; 2],
+        output: [usize; 2],
+        channels: usize,
+        reduction: Reduction,
+    ) -> Self {
+        Windowed::new(window, input, output, channels, 1, reduction)
+    }
+
+    fn new(
+        window: Window,
+        input: [usize; 2],
+        output: [usize; 2],
+        in_channels: usize,
+        multiplier: usize,
+        reduction: Reduction,
+    ) -> Self {
+        let row_taps =
+            output[1] * in_channels * multiplier * window.kernel[0] * window.kernel[1];
+        Windowed {
+            window,
+            input,
+            output,
+            in_channels,
+            multiplier,
+            reduction,
+            tile: tiles::rows(output[0], row_taps, TILE_TAPS),
+        }
+    }
+
+    pub(super) fn run(&self, input: &[f32], output: &mut [f32], epilogue: &Epilogue) {
+        let channels = self.in_channels * self.multiplier;
+        let row_len = self.output[1] * channels;
+        let sample_in = self.input[0] * self.input[1] * self.in_channels;
+        let cost = output.len() * self.window.kernel[0] * self.window.kernel[1];
+        let (sample_out, tile_len) = (self.output[0] * row_len, self.tile * row_len);
+        tiles::for_each(output, sample_out, tile_len, cost, |sample, tile, out| {
+            let input = &input[sample * sample_in..][..sample_in];
+            Arch::new().dispatch(Rows {
+                operator: self,
+                input,
+                output: out,
+                first: tile * self.tile,
+            });
+            epilogue.apply(out, 0, channels);
+        });
+    }
+}
+
+/// Output rows `first..` of one sample.
+struct Rows<'a> {
+    operator: &'a Windowed,
+    input: &'a [f32],
+    output: &'a mut [f32],
+    first: usize,
+}
+
+/// The taps of one output pixel that lie inside the input, and where the first of them is.
+#[derive(Clone, Copy)]
+struct Taps {
+    rows: usize,
+    columns: usize,
+    /// Index of the first tap's input pixel, in elements.
+    input: usize,
+    /// Input elements from a tap to the one below and to the one at the right.
+    input_step: [usize; 2],
+    /// Index of the first tap, counted in the whole kernel.
+    tap: usize,
+    /// Taps in a row of the whole kernel.
+    kernel_w: usize,
+}
+
+impl WithSimd for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let operator = self.operator;
+        let window = &operator.window;
+        let channels = operator.in_channels * operator.multiplier;
+        let row_pixels = operator.input[1] * operator.in_channels;
+        for (row, line) in self
+            .output
+            .chunks_exact_mut(operator.output[1] * channels)
+            .enumerate()
+        {
+            let out_y = self.first + row;
+            let taps_y = valid_taps(window, 0, out_y, operator.input[0]);
+            for (out_x, out) in line.chunks_exact_mut(channels).enumerate() {
+                let taps_x = valid_taps(window, 1, out_x, operator.input[1]);
+                let inside = taps_y.len() * taps_x.len();
+                let y = (out_y * window.stride[0] + taps_y.start * window.dilation[0])
+                    .wrapping_sub(window.pad_before[0]);
+                let x = (out_x * window.stride[1] + taps_x.start * window.dilation[1])
+                    .wrapping_sub(window.pad_before[1]);
+                let taps = Taps {
+                    rows: taps_y.len(),
+                    columns: taps_x.len(),
+                    // Without taps the index is meaningless and unused.
+                    input: if inside == 0 {
+                        0
+                    } else {
+                        y * row_pixels + x * operator.in_channels
+                    },
+                    input_step: [
+                        window.dilation[0] * row_pixels,
+                        window.dilation[1] * operator.in_channels,
+                    ],
+                    tap: taps_y.start * window.kernel[1] + taps_x.start,
+                    kernel_w: window.kernel[1],
+                };
+                match &operator.reduction {
+                    Reduction::Depthwise { weights } if operator.multiplier == 1 => {
+                        let tap = |acc: &mut [f32], x: &[f32], tap: usize, first: usize| {
+                            let weights = &weights[tap * channels + first..][..acc.len()];
+                            for ((acc, &x), &w) in acc.iter_mut().zip(x).zip(weights) {
+                                *acc += x * w;
+                            }
+                        };
+                        pixel(self.input, out, taps, 0.0, tap);
+                    }
+                    Reduction::Depthwise { weights } => {
+                        multiplied(self.input, out, taps, weights, operator.multiplier);
+                    }
+                    Reduction::Max => {
+                        let tap = |acc: &mut [f32], x: &[f32], _, _| {
+                            for (acc, &x) in acc.iter_mut().zip(x) {
+                                *acc = if *acc > x { *acc } else { x };
+                            }
+                        };
+                        pixel(self.input, out, taps, f32::NEG_INFINITY, tap);
+                    }
+                    Reduction::Average { count_include_pad } => {
+                        let tap = |acc: &mut [f32], x: &[f32], _, _| {
+                            for (acc, &x) in acc.iter_mut().zip(x) {
+                                *acc += x;
+                            }
+                        };
+                        pixel(self.input, out, taps, 0.0, tap);
+                        let count = if *count_include_pad {
+                            window.kernel[0] * window.kernel[1]
+                        } else {
+                            inside
+                        };
+                        let count = count as f32;
+                        out.iter_mut().for_each(|x| *x /= count);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One output pixel: blocks of channels, each through all taps. `combine(acc, x, tap, first_channel)` takes in one tap of a block.
+#[inline(always)]
+fn pixel(
+    input: &[f32],
+    out: &mut [f32],
+    taps: Taps,
+    start: f32,
+    combine: impl Fn(&mut [f32], &[f32], usize, usize),
+) {
+    let mut first = 0;
+    while out.len() - first >= 32 {
+        block::<32>(input, out, first, taps, start, &combine);
+        first += 32;
+    }
+    while out.len() - first >= 8 {
+        block::<8>(input, out, first, taps, start, &combine);
+        first += 8;
+    }
+    while out.len() > first {
+        block::<1>(input, out, first, taps, start, &combine);
+        first += 1;
+    }
+}
+
+#[inline(always)]
+fn block<const WIDTH: usize>(
+    input: &[f32],
+    out: &mut [f32],
+    first: usize,
+    taps: Taps,
+    start: f32,
+    combine: &impl Fn(&mut [f32], &[f32], usize, usize),
+) {
+    let mut acc = [start; WIDTH];
+    for ky in 0..taps.rows {
+        for kx in 0..taps.columns {
+            let at = taps.input + ky * taps.input_step[0] + kx * taps.input_step[1] + first;
+            let x = &input[at..at + WIDTH];
+            combine(&mut acc, x, taps.tap + ky * taps.kernel_w + kx, first);
+        }
+    }
+    out[first..first + WIDTH].copy_from_slice(&acc);
+}
+
+/// One output pixel of a depthwise convolution with several filters a channel.
+#[inline(always)]
+fn multiplied(input: &[f32], out: &mut [f32], taps: Taps, weights: &[f32], multiplier: usize) {
+    let channels = out.len();
+    out.fill(0.0);
+    for ky in 0..taps.rows {
+        for kx in 0..taps.columns {
+            let at = taps.input + ky * taps.input_step[0] + kx * taps.input_step[1];
+            let x = &input[at..][..channels / multiplier];
+            let tap = taps.tap + ky * taps.kernel_w + kx;
+            let weights = weights[tap * channels..][..channels].chunks_exact(multiplier);
+            for ((out, weights), &x) in out.chunks_exact_mut(multiplier).zip(weights).zip(x) {
+                for (out, &w) in out.iter_mut().zip(weights) {
+                    *out += x * w;
+                }
+            }
+        }
+    }
+}
