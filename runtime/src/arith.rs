@@ -83,6 +83,10 @@ pub fn shift_and_clamp(v: i32, shift: u8, min: i8, max: i8) -> i8 {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "the oracle's integers are wide enough"
+)]
 mod tests {
     use super::*;
 

@@ -313,7 +313,7 @@ impl<'p> Checker<'p> {
             WeightType::Int4 => {
                 let row_bytes = usize::try_from(layer.row.div_ceil(2)).unwrap_or(usize::MAX);
                 let spare =
-                    |at: u32| layer.row % 2 == 1 && (at as usize + 1) % row_bytes.max(1) == 0;
+                    |at: u32| layer.row % 2 == 1 && (at as usize + 1).is_multiple_of(row_bytes);
                 weights.iter().zip(0..).find(|&(&byte, at)| {
                     let high = byte >> 4;
                     byte & 0x0F == 8 || high == -8 || (spare(at) && high != 0)
@@ -462,7 +462,7 @@ impl<'p> Checker<'p> {
 
     /// `length` bytes of the weights section, at a multiple of 16.
     fn bytes(&self, offset: u32, length: u64) -> Result<&'p [i8], LoadError> {
-        if offset % ALIGNMENT != 0 {
+        if !offset.is_multiple_of(ALIGNMENT) {
             return Err(LoadError::WeightsAlignment {
                 op: self.op,
                 found: offset,

@@ -7,7 +7,7 @@ use super::{ALIGNMENT, VERSION};
 use crate::error::{LoadError, Section};
 
 /// Bytes of the header.
-pub const HEADER_BYTES: usize = 64;
+pub const HEADER_BYTES: u32 = 64;
 
 /// "FEWBIT\r\n": a transfer in text mode that changes line ends breaks it.
 pub const MAGIC: [u8; 8] = *b"FEWBIT\r\n";
@@ -107,13 +107,13 @@ impl Header {
     /// # Errors
     /// [`LoadError::TooShort`] below 64 bytes, [`LoadError::Magic`] when they are not a blob's.
     pub fn parse(bytes: &[u8]) -> Result<Self, LoadError> {
-        let Some(header) = bytes.get(..HEADER_BYTES) else {
+        let Some(header) = bytes.get(..HEADER_BYTES as usize) else {
             // The magic first: the first bytes of some other file are not a short blob.
             if !bytes.starts_with(&MAGIC) && !MAGIC.starts_with(bytes) {
                 return Err(LoadError::Magic);
             }
             return Err(LoadError::TooShort {
-                expected: HEADER_BYTES as u32,
+                expected: HEADER_BYTES,
                 found: saturate(bytes.len()),
             });
         };
@@ -140,8 +140,8 @@ impl Header {
 
     /// The header's bytes.
     #[must_use]
-    pub fn emit(&self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
+    pub fn emit(&self) -> [u8; HEADER_BYTES as usize] {
+        let mut bytes = [0; HEADER_BYTES as usize];
         let fields = (MAGIC.into_iter())
             .chain(self.version.to_le_bytes())
             .chain([self.packing, self.arithmetic])
@@ -196,10 +196,10 @@ impl Header {
             });
         }
         let blob = match bytes.get(..header.length as usize) {
-            Some(blob) if blob.len() >= HEADER_BYTES => blob,
+            Some(blob) if blob.len() >= HEADER_BYTES as usize => blob,
             Some(_) => {
                 return Err(LoadError::TooShort {
-                    expected: HEADER_BYTES as u32,
+                    expected: HEADER_BYTES,
                     found: header.length,
                 });
             }
@@ -228,7 +228,7 @@ impl Header {
 
     /// Each section starts where the one before ends, rounded up, with zeros between; the last ends the blob.
     fn check_sections(&self, blob: &[u8]) -> Result<(), LoadError> {
-        let mut expected = HEADER_BYTES as u32;
+        let mut expected = HEADER_BYTES;
         for (section, range) in self.sections() {
             if range.offset != expected {
                 return Err(LoadError::SectionOffset {

@@ -175,6 +175,23 @@ impl Plan<'_> {
             Op::Lut(_) | Op::Softmax(_) | Op::Add(_) | Op::Mul(_) => op
                 .inputs()
                 .all(|input| !same_bytes(input) || same_place(input)),
+            // Joining along the outermost axis only copies: an input that lies where it belongs stays there.
+            Op::Concat(concat) => {
+                let outermost = match concat.axis {
+                    0 => true,
+                    1 => output.h == 1,
+                    _ => output.h == 1 && output.w == 1,
+                };
+                let mut place = u64::from(output.offset);
+                outermost
+                    && op.inputs().all(|input| {
+                        let (start, end) =
+                            self.tensors.get(usize::from(input)).map_or((0, 0), span);
+                        let stays = start == place;
+                        place += end - start;
+                        !same_bytes(input) || stays
+                    })
+            }
             _ => false,
         }
     }

@@ -19,6 +19,8 @@ mod lifetimes;
 pub mod metadata;
 pub mod program;
 pub mod read;
+#[cfg(all(test, feature = "std"))]
+mod tests;
 mod work;
 #[cfg(feature = "std")]
 pub mod write;

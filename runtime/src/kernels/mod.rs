@@ -33,6 +33,9 @@ pub(crate) struct Memory<'r> {
     pub(crate) arena: &'r [Cell<i8>],
 }
 
+/// Signature of both convolutions: parameters, input, output.
+type Convolution = fn(&Conv2dParams<'_>, &[Cell<i8>], &[Cell<i8>]);
+
 /// A tensor's shape, encoding and bytes.
 struct View<'r> {
     shape: Shape,
@@ -71,7 +74,7 @@ impl<'r> Memory<'r> {
         run(self.arena, scratch.offset, scratch.bytes as usize)
     }
 
-    fn convolution(&self, op: &Conv2d, kernel: fn(&Conv2dParams<'_>, &[Cell<i8>], &[Cell<i8>])) {
+    fn convolution(&self, op: &Conv2d, kernel: Convolution) {
         let (x, y) = (self.view(op.input), self.view(op.output));
         let params = Conv2dParams {
             input: x.shape,

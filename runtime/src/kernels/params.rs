@@ -28,6 +28,18 @@ impl Shape {
     }
 }
 
+/// Cuts `cells` into rows of `len`, without a rest: lines of an activation, or pixels of a line.
+///
+/// As `chunks_exact`, but never divides, and a length of 0 gives no rows instead of a panic.
+pub(crate) fn split_rows(cells: &[Cell<i8>], len: usize) -> impl Iterator<Item = &[Cell<i8>]> {
+    let mut rest = cells;
+    core::iter::from_fn(move || {
+        let (row, behind) = rest.split_at_checked(len)?;
+        rest = behind;
+        (len > 0).then_some(row)
+    })
+}
+
 /// One direction of a sliding window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Axis {

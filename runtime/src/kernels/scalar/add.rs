@@ -1,6 +1,6 @@
 //! Sum of two tensors, equation (12).
 
-use super::super::params::AddParams;
+use super::super::params::{AddParams, split_rows};
 use crate::arith::shift_and_clamp;
 use core::cell::Cell;
 
@@ -26,8 +26,8 @@ pub(in super::super) fn add(p: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], outpu
             y.set(sum(a, b));
         }
     } else {
-        let channels = p.channels.max(1);
-        for (y, a) in output.chunks_exact(channels).zip(a.chunks_exact(channels)) {
+        let channels = p.channels;
+        for (y, a) in split_rows(output, channels).zip(split_rows(a, channels)) {
             for ((y, a), b) in y.iter().zip(a).zip(b) {
                 y.set(sum(a, b));
             }

@@ -1,6 +1,6 @@
 //! Mean over a window, equation (11).
 
-use super::super::params::{AveragePoolParams, Axis};
+use super::super::params::{AveragePoolParams, Axis, split_rows};
 use core::cell::Cell;
 
 /// Channels that are accumulated together.
@@ -17,12 +17,9 @@ pub(in super::super) fn average_pool(
         Axis::horizontal(&p.window, p.input),
     );
     let channels = p.output.c;
-    for (oy, line) in output
-        .chunks_exact((p.output.w * channels).max(1))
-        .enumerate()
-    {
+    for (oy, line) in split_rows(output, p.output.w * channels).enumerate() {
         let rows = vertical.taps(oy);
-        for (ox, pixel) in line.chunks_exact(channels.max(1)).enumerate() {
+        for (ox, pixel) in split_rows(line, channels).enumerate() {
             let columns = horizontal.taps(ox);
             let (height, width) = (rows.inside.len(), columns.inside.len());
             let count = height * width;
@@ -39,7 +36,7 @@ pub(in super::super) fn average_pool(
                     let run = input
                         .get(start..start + width * channels)
                         .unwrap_or_default();
-                    for x in run.chunks_exact(channels.max(1)) {
+                    for x in split_rows(run, channels) {
                         for (acc, x) in acc.iter_mut().zip(x.get(first..).unwrap_or_default()) {
                             *acc += i32::from(x.get()) - i32::from(p.input_zero_point);
                         }

@@ -1,6 +1,6 @@
 //! Convolution with groups, equation (7).
 
-use super::super::params::{Axis, Conv2dParams, Taps};
+use super::super::params::{Axis, Conv2dParams, Taps, split_rows};
 use super::weights::{Int4, Int8, Row};
 use crate::format::program::WeightType;
 use core::cell::Cell;
@@ -27,18 +27,15 @@ fn convolve<'a, R: Row<'a>>(p: &Conv2dParams<'a>, input: &[Cell<i8>], output: &[
     let group_inputs = p.input.c.checked_div(p.groups).unwrap_or(0);
     let group_outputs = p.output.c.checked_div(p.groups).unwrap_or(0);
     let products = vertical.kernel * horizontal.kernel * group_inputs;
-    for (oy, line) in output
-        .chunks_exact((p.output.w * p.output.c).max(1))
-        .enumerate()
-    {
+    for (oy, line) in split_rows(output, p.output.w * p.output.c).enumerate() {
         let rows = vertical.taps(oy);
-        for (ox, pixel) in line.chunks_exact(p.output.c.max(1)).enumerate() {
+        for (ox, pixel) in split_rows(line, p.output.c).enumerate() {
             let columns = horizontal.taps(ox);
             let field = Field {
                 rows: &rows,
                 columns: &columns,
             };
-            for (group, outputs) in pixel.chunks_exact(group_outputs.max(1)).enumerate() {
+            for (group, outputs) in split_rows(pixel, group_outputs).enumerate() {
                 // The group's channels, at every pixel, start here.
                 let input = input.get(group * group_inputs..).unwrap_or_default();
                 let channels = group * group_outputs..;

@@ -3,7 +3,7 @@
 //! Weights lie tap by tap, channels innermost, as activations do: the loops add one tap to a block of channels at a time,
 //! in accumulators that stay in registers or on the stack.
 
-use super::super::params::{Axis, Conv2dParams, Taps};
+use super::super::params::{Axis, Conv2dParams, Taps, split_rows};
 use super::weights::{Int4, Int8, Row};
 use crate::format::program::WeightType;
 use core::cell::Cell;
@@ -28,12 +28,9 @@ fn convolve<'a, R: Row<'a>>(p: &Conv2dParams<'a>, input: &[Cell<i8>], output: &[
         Axis::vertical(&p.window, p.input),
         Axis::horizontal(&p.window, p.input),
     );
-    for (oy, line) in output
-        .chunks_exact((p.output.w * p.output.c).max(1))
-        .enumerate()
-    {
+    for (oy, line) in split_rows(output, p.output.w * p.output.c).enumerate() {
         let rows = vertical.taps(oy);
-        for (ox, pixel) in line.chunks_exact(p.output.c.max(1)).enumerate() {
+        for (ox, pixel) in split_rows(line, p.output.c).enumerate() {
             let columns = horizontal.taps(ox);
             for (block, outputs) in pixel.chunks(BLOCK).enumerate() {
                 let first = block * BLOCK;

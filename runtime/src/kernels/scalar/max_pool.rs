@@ -1,6 +1,6 @@
 //! Maximum over a window, equation (10).
 
-use super::super::params::{Axis, MaxPoolParams};
+use super::super::params::{Axis, MaxPoolParams, split_rows};
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`MaxPoolParams`]. The two do not overlap.
@@ -10,12 +10,9 @@ pub(in super::super) fn max_pool(p: &MaxPoolParams, input: &[Cell<i8>], output: 
         Axis::horizontal(&p.window, p.input),
     );
     let channels = p.output.c;
-    for (oy, line) in output
-        .chunks_exact((p.output.w * channels).max(1))
-        .enumerate()
-    {
+    for (oy, line) in split_rows(output, p.output.w * channels).enumerate() {
         let rows = vertical.taps(oy);
-        for (ox, pixel) in line.chunks_exact(channels.max(1)).enumerate() {
+        for (ox, pixel) in split_rows(line, channels).enumerate() {
             let columns = horizontal.taps(ox);
             // The lower limit of the clamp first, the maximum on top of it.
             for y in pixel {
@@ -26,7 +23,7 @@ pub(in super::super) fn max_pool(p: &MaxPoolParams, input: &[Cell<i8>], output: 
                 let run = input
                     .get(start..start + columns.inside.len() * channels)
                     .unwrap_or_default();
-                for x in run.chunks_exact(channels.max(1)) {
+                for x in split_rows(run, channels) {
                     for (y, x) in pixel.iter().zip(x) {
                         y.set(y.get().max(x.get()));
                     }

@@ -1,6 +1,6 @@
 //! Product of two tensors, equation (13).
 
-use super::super::params::MulParams;
+use super::super::params::{MulParams, split_rows};
 use core::cell::Cell;
 
 /// Computes `output` from `a` and `b`, which has as many elements as `a`, or one a channel, or one.
@@ -12,8 +12,8 @@ pub(in super::super) fn mul(
     b: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    let channels = p.channels.max(1);
-    let pixels = output.chunks_exact(channels).zip(a.chunks_exact(channels));
+    let channels = p.channels;
+    let pixels = split_rows(output, channels).zip(split_rows(a, channels));
     for (pixel, (y, a)) in pixels.enumerate() {
         // The second operand's values for this pixel, and how far the next channel's is.
         let start = if b.len() == output.len() {

@@ -1,5 +1,6 @@
 //! Softmax over the channels, equation (15).
 
+use super::super::params::split_rows;
 use core::cell::Cell;
 
 /// Computes `output` from `input`, rows of `channels` values each; the two may be the same place.
@@ -9,11 +10,7 @@ pub(in super::super) fn softmax(
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    let channels = channels.max(1);
-    for (y, x) in output
-        .chunks_exact(channels)
-        .zip(input.chunks_exact(channels))
-    {
+    for (y, x) in split_rows(output, channels).zip(split_rows(input, channels)) {
         let max = x.iter().map(Cell::get).max().unwrap_or(0);
         // Entries are 0..=2^20, at most 2047 are added: S < 2^31; the largest x adds 2^20, so it is not 0 either.
         let weight = |x: &Cell<i8>| {

@@ -87,7 +87,11 @@ impl Int4<'_> {
     #[inline]
     fn get(self, at: usize) -> i8 {
         let byte = self.0.get(at / 2).copied().unwrap_or(0);
-        if at % 2 == 0 { low(byte) } else { high(byte) }
+        if at.is_multiple_of(2) {
+            low(byte)
+        } else {
+            high(byte)
+        }
     }
 }
 
