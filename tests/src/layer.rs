@@ -70,7 +70,7 @@ impl Layer {
 
     /// Appends bytes to the weights section and returns their offset.
     pub fn bytes(&mut self, bytes: &[i8]) -> u32 {
-        while self.weights.len() % 16 != 0 {
+        while !self.weights.len().is_multiple_of(16) {
             self.weights.push(RUBBISH);
         }
         let offset = self.weights.len();
@@ -126,11 +126,11 @@ impl Layer {
                 let tensor = &mut self.program.tensors[index];
                 tensor.offset = next;
                 next += u32::from(tensor.h) * u32::from(tensor.w) * u32::from(tensor.c);
-            } else if let Some(scratch) = scratch_mut(&mut self.program.ops[index - tensors]) {
-                if scratch.bytes > 0 {
-                    scratch.offset = next;
-                    next += scratch.bytes;
-                }
+            } else if let Some(scratch) = scratch_mut(&mut self.program.ops[index - tensors])
+                && scratch.bytes > 0
+            {
+                scratch.offset = next;
+                next += scratch.bytes;
             }
         }
         for &(tensor, of) in shared {

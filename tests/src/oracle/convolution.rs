@@ -86,7 +86,7 @@ pub(super) fn conv_2d(
     );
     let (groups, out_c) = (usize::from(op.groups), usize::from(output.c));
     assert!(
-        x.c % groups == 0 && out_c % groups == 0,
+        x.c.is_multiple_of(groups) && out_c % groups == 0,
         "{groups} groups, {} and {out_c} channels",
         x.c
     );

@@ -103,7 +103,7 @@ impl Sections<'_> {
             WeightType::Int4 => {
                 let row_bytes = row_len / 2 + row_len % 2;
                 let byte = i128::from(self.byte(first, row * row_bytes + column / 2) as u8);
-                let nibble = if column % 2 == 0 {
+                let nibble = if column.is_multiple_of(2) {
                     byte % 16
                 } else {
                     byte / 16

@@ -142,7 +142,7 @@ fn softmax_table(n: &mut Numbers) -> Vec<i32> {
     let mut last = one;
     let mut table = vec![one as i32];
     for _ in 1..256 {
-        last = last * ratio >> 16;
+        last = (last * ratio) >> 16;
         let entry = match mode {
             0 => one,
             1 => 0,
