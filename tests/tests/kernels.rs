@@ -95,8 +95,9 @@ const REQUANTIZED_FEATURES: [&str; 7] = [
     "a range a channel",
 ];
 
-/// Operators with windows, with accumulators, and with an output range.
+/// Operators with windows, with weights, with accumulators, and with an output range.
 const WINDOWED: [&str; 4] = ["conv_2d", "depthwise_conv_2d", "max_pool", "average_pool"];
+const WEIGHTED: [&str; 3] = ["conv_2d", "depthwise_conv_2d", "fully_connected"];
 const REQUANTIZED: [&str; 5] = [
     "conv_2d",
     "depthwise_conv_2d",
@@ -308,6 +309,14 @@ fn assert_corners(tally: &Tally) {
         if is_requantized {
             require(operator, "pre_shift", trace.pre_shifted);
             require(operator, "tie", trace.ties);
+        }
+        if WEIGHTED.contains(&operator) {
+            let is_at_bound = trace.largest_t == u64::from(i32::MAX.unsigned_abs());
+            require(
+                operator,
+                "|t| = 2^31 - 1, the bound (5)",
+                u64::from(is_at_bound),
+            );
         }
         if CLAMPED.contains(&operator) {
             require(operator, "an output below its range", trace.clamped_low);

@@ -380,6 +380,11 @@ def vectors():
     yield "conv_2d", "ties", "every result lies half way between two integers", conv_2d(
         x, 4, Window((1, 1)), [2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 6, 0, 0, 0, 0, 10], [0, 0, 4, 8], Requant(0, [2**30] * 4), 0
     )
+    x = n.tensor((9, 6, 2), 40)
+    yield "conv_2d", "int4_dilated_grouped", "dilation 3 x 2, two groups of one channel, int4 rows of six", conv_2d(
+        x, 4, Window((3, 2), (2, 3), (3, 2), (2, 0, 1, 3)), n.list(24, -7, 7), n.list(4, -300, 300),
+        Requant.of([Fraction(1, 11), Fraction(1, 13), Fraction(1, 15), Fraction(1, 7)]), 127, groups=2, weight_type="int4"
+    )
     x = Tensor((1, 1, 4), 5, [127, -128, 127, -128])
     yield "conv_2d", "saturation_pre_shift", "multipliers 0, 1, 2^31 - 1 under pre_shift 3, both ends of the range", conv_2d(
         x, 6, Window((1, 1)),

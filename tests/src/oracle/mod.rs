@@ -34,6 +34,8 @@ pub struct Trace {
     pub ties: u64,
     /// Requantizations with a `pre_shift` above 0.
     pub pre_shifted: u64,
+    /// The largest `|t|` of equation (2).
+    pub largest_t: u64,
 }
 
 impl Trace {
@@ -45,6 +47,7 @@ impl Trace {
         self.inside += other.inside;
         self.ties += other.ties;
         self.pre_shifted += other.pre_shifted;
+        self.largest_t = self.largest_t.max(other.largest_t);
     }
 
     /// `clamp(v, lo, hi)` of section 1, as int8.

@@ -50,6 +50,7 @@ pub fn requantize(acc: i128, by: &Requantizer, trace: &mut Trace) -> i8 {
     let r = scaled(acc, by.pre_shift, by.multiplier);
     assert!(r.abs() < power_of_two(30), "r = {r}");
 
+    trace.largest_t = trace.largest_t.max(t.unsigned_abs() as u64);
     trace.pre_shifted += u64::from(by.pre_shift > 0);
     trace.ties += u64::from(product.rem_euclid(power_of_two(32)) == power_of_two(31));
     trace.clamp(r + by.zero_point, by.activation_min, by.activation_max)
