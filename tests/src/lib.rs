@@ -1,3 +1,8 @@
-//! Cross-crate test support.
+//! Cross-crate test support: the oracle, random layers, where models are.
+//!
+//! What a suite under `tests/` needs and what is not a test itself.
 
+pub mod layer;
 pub mod models;
+pub mod oracle;
+pub mod random_layer;

@@ -1,0 +1,328 @@
+//! The engine against the oracle, on random layers.
+//!
+//! Every byte of every output is compared. `FEWBIT_RANDOM_LAYERS` sets the number of layers (200000 if unset) and
+//! `FEWBIT_RANDOM_FIRST` the first seed (0), so that one failing layer can be run alone:
+//! `FEWBIT_RANDOM_FIRST=<seed> FEWBIT_RANDOM_LAYERS=1 cargo test -p fewbit-tests --test kernels`.
+//! That every corner was met is asserted from 20000 layers on.
+
+use fewbit_tests::oracle::Trace;
+use fewbit_tests::random_layer::{RandomLayer, SHARES, random_layer};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Layers of one run, unless `FEWBIT_RANDOM_LAYERS` says otherwise.
+const LAYERS: u64 = 200_000;
+/// Fewer layers than this need not meet every corner.
+const LAYERS_THAT_MEET_ALL: u64 = 20_000;
+/// Failures that are printed in full.
+const PRINTED_FAILURES: usize = 5;
+
+/// Corners that layers of an operator must have had.
+const FEATURES: [(&str, &[&str]); 14] = [
+    (
+        "conv_2d",
+        &[
+            "int8",
+            "int4",
+            "int4 with an odd row",
+            "groups",
+            "1x1",
+            "biases at the bound",
+            "scratch",
+        ],
+    ),
+    (
+        "depthwise_conv_2d",
+        &[
+            "int8",
+            "int4",
+            "int4 with an odd row",
+            "depth multiplier",
+            "biases at the bound",
+        ],
+    ),
+    (
+        "fully_connected",
+        &[
+            "int8",
+            "int4",
+            "int4 with an odd row",
+            "biases at the bound",
+        ],
+    ),
+    ("max_pool", &[]),
+    ("average_pool", &["a multiplier a count", "one multiplier"]),
+    (
+        "add",
+        &[
+            "a value a channel",
+            "a single value",
+            "an operand twice",
+            "in place",
+        ],
+    ),
+    (
+        "mul",
+        &[
+            "a value a channel",
+            "a single value",
+            "an operand twice",
+            "in place",
+        ],
+    ),
+    ("lut", &["in place"]),
+    ("softmax", &["2047 channels", "in place"]),
+    ("reshape", &["in place"]),
+    ("transpose", &["identity permutation"]),
+    (
+        "concat",
+        &["axis 0", "axis 1", "axis 2", "8 inputs", "an input twice"],
+    ),
+    ("pad", &["channel padding"]),
+    ("constant", &[]),
+];
+
+/// Corners that layers of every operator in [`REQUANTIZED`] must have had.
+const REQUANTIZED_FEATURES: [&str; 7] = [
+    "zero_point -128",
+    "zero_point 127",
+    "multiplier 0",
+    "multiplier 1",
+    "multiplier 2^31 - 1",
+    "a range of one value",
+    "a range a channel",
+];
+
+/// Operators with windows, with weights, with accumulators, and with an output range.
+const WINDOWED: [&str; 4] = ["conv_2d", "depthwise_conv_2d", "max_pool", "average_pool"];
+const WEIGHTED: [&str; 3] = ["conv_2d", "depthwise_conv_2d", "fully_connected"];
+const REQUANTIZED: [&str; 5] = [
+    "conv_2d",
+    "depthwise_conv_2d",
+    "fully_connected",
+    "average_pool",
+    "mul",
+];
+const CLAMPED: [&str; 7] = [
+    "conv_2d",
+    "depthwise_conv_2d",
+    "fully_connected",
+    "max_pool",
+    "average_pool",
+    "add",
+    "mul",
+];
+
+/// What the layers of one operator were.
+#[derive(Clone, Debug, Default)]
+struct Count {
+    layers: u64,
+    bytes: u64,
+    trace: Trace,
+    features: BTreeMap<&'static str, u64>,
+}
+
+/// The result of many layers.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    counts: BTreeMap<&'static str, Count>,
+    failures: BTreeMap<u64, String>,
+}
+
+impl Tally {
+    fn merge(mut self, other: Tally) -> Tally {
+        for (operator, theirs) in other.counts {
+            let ours = self.counts.entry(operator).or_default();
+            ours.layers += theirs.layers;
+            ours.bytes += theirs.bytes;
+            ours.trace.merge(&theirs.trace);
+            for (feature, layers) in theirs.features {
+                *ours.features.entry(feature).or_default() += layers;
+            }
+        }
+        self.failures.extend(other.failures);
+        self
+    }
+}
+
+fn number_from_environment(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text:?} is not a number of layers")),
+        Err(_) => default,
+    }
+}
+
+/// Runs one layer both ways and says what differs.
+fn compare(random: &RandomLayer) -> Result<(Trace, usize), String> {
+    let (expected, trace) = random.layer.expected();
+    // A panic of a kernel is a finding like any other and must name its seed.
+    let found = catch_unwind(AssertUnwindSafe(|| random.layer.run())).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })?;
+    for (expected, found) in expected.iter().zip(&found) {
+        if let Some(at) =
+            (0..expected.len().max(found.len())).find(|&at| expected.get(at) != found.get(at))
+        {
+            let different = expected
+                .iter()
+                .zip(found)
+                .filter(|(expected, found)| expected != found)
+                .count();
+            return Err(format!(
+                "byte {at}: expected {:?}, found {:?} ({different} of {} bytes differ)",
+                expected.get(at),
+                found.get(at),
+                expected.len()
+            ));
+        }
+    }
+    if expected.len() != found.len() {
+        return Err(format!(
+            "expected {} outputs, found {}",
+            expected.len(),
+            found.len()
+        ));
+    }
+    Ok((trace, expected.iter().map(Vec::len).sum()))
+}
+
+fn run_seed(seed: u64) -> Tally {
+    let mut tally = Tally::default();
+    let generated =
+        catch_unwind(|| random_layer(seed)).map_err(|_| "the generator panicked".to_owned());
+    let result = generated.and_then(|random| {
+        catch_unwind(|| compare(&random))
+            .unwrap_or_else(|_| Err("the oracle panicked".to_owned()))
+            .map_err(|what| describe(&random, &what))
+            .map(|(trace, bytes)| (random, trace, bytes))
+    });
+    match result {
+        Ok((random, trace, bytes)) => {
+            let count = tally.counts.entry(random.operator).or_default();
+            count.layers = 1;
+            count.bytes = bytes as u64;
+            count.trace = trace;
+            count
+                .features
+                .extend(random.features.iter().map(|&feature| (feature, 1)));
+        }
+        Err(what) => {
+            tally.failures.insert(seed, format!("seed {seed}: {what}"));
+        }
+    }
+    tally
+}
+
+fn describe(random: &RandomLayer, what: &str) -> String {
+    let mut text = format!(
+        "{}: {what}\n  features {:?}\n",
+        random.operator, random.features
+    );
+    for op in &random.layer.program.ops {
+        let _ = writeln!(text, "  {op:?}");
+    }
+    for (index, tensor) in random.layer.program.tensors.iter().enumerate() {
+        let _ = writeln!(text, "  tensor {index}: {tensor:?}");
+    }
+    text
+}
+
+#[test]
+fn random_layers_equal_the_oracle() {
+    let layers = number_from_environment("FEWBIT_RANDOM_LAYERS", LAYERS);
+    let first = number_from_environment("FEWBIT_RANDOM_FIRST", 0);
+    let tally = (first..first + layers)
+        .into_par_iter()
+        .map(run_seed)
+        .reduce(Tally::default, Tally::merge);
+
+    println!(
+        "{:<18} {:>7} {:>11}  corners",
+        "operator", "layers", "bytes"
+    );
+    for (operator, count) in &tally.counts {
+        println!(
+            "{operator:<18} {:>7} {:>11}  {:?}",
+            count.layers, count.bytes, count.features
+        );
+        println!("{:<18} {:?}", "", count.trace);
+    }
+    let total: u64 = tally.counts.values().map(|count| count.layers).sum();
+    println!("{total} of {layers} layers equal, from seed {first} on");
+
+    let printed: Vec<&str> = tally
+        .failures
+        .values()
+        .take(PRINTED_FAILURES)
+        .map(String::as_str)
+        .collect();
+    assert!(
+        tally.failures.is_empty(),
+        "{} layers differ:\n{}",
+        tally.failures.len(),
+        printed.join("\n")
+    );
+    assert_eq!(total, layers);
+    if layers >= LAYERS_THAT_MEET_ALL {
+        assert_corners(&tally);
+    }
+}
+
+/// Every operator and every corner was met, so that a change of the generator cannot silently drop one.
+fn assert_corners(tally: &Tally) {
+    let mut missing = Vec::new();
+    let mut require = |operator: &str, corner: &str, times: u64| {
+        if times == 0 {
+            missing.push(format!("{operator}: {corner}"));
+        }
+    };
+    assert_eq!(
+        SHARES.map(|(operator, _)| operator),
+        FEATURES.map(|(operator, _)| operator)
+    );
+    for (operator, features) in FEATURES {
+        let count = tally.counts.get(operator).cloned().unwrap_or_default();
+        let trace = count.trace;
+        require(operator, "any layer", count.layers);
+        let is_requantized = REQUANTIZED.contains(&operator);
+        let common = if is_requantized {
+            &REQUANTIZED_FEATURES[..]
+        } else {
+            &[]
+        };
+        for feature in features.iter().chain(common) {
+            require(
+                operator,
+                feature,
+                count.features.get(feature).copied().unwrap_or(0),
+            );
+        }
+        if WINDOWED.contains(&operator) {
+            require(operator, "border", trace.border_reads);
+        }
+        if is_requantized {
+            require(operator, "pre_shift", trace.pre_shifted);
+            require(operator, "tie", trace.ties);
+        }
+        if WEIGHTED.contains(&operator) {
+            let is_at_bound = trace.largest_t == u64::from(i32::MAX.unsigned_abs());
+            require(
+                operator,
+                "|t| = 2^31 - 1, the bound (5)",
+                u64::from(is_at_bound),
+            );
+        }
+        if CLAMPED.contains(&operator) {
+            require(operator, "an output below its range", trace.clamped_low);
+            require(operator, "an output above its range", trace.clamped_high);
+            require(operator, "an output inside its range", trace.inside);
+        }
+    }
+    assert!(missing.is_empty(), "never met: {missing:#?}");
+}
