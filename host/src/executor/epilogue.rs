@@ -85,9 +85,8 @@ impl WithSimd for Apply<'_> {
                         }
                     }
                     Step::Affine { scale, shift } => {
-                        let parameters = scale[channels.clone()]
-                            .iter()
-                            .zip(&shift[channels.clone()]);
+                        let parameters =
+                            scale[channels.clone()].iter().zip(&shift[channels.clone()]);
                         for (x, (&scale, &shift)) in row.iter_mut().zip(parameters) {
                             *x = *x * scale + shift;
                         }
@@ -103,9 +102,7 @@ impl WithSimd for Apply<'_> {
 #[inline(always)]
 fn activate(activation: Activation, row: &mut [f32]) {
     match activation {
-        Activation::Relu => row
-            .iter_mut()
-            .for_each(|x| *x = Activation::Relu.apply(*x)),
+        Activation::Relu => row.iter_mut().for_each(|x| *x = Activation::Relu.apply(*x)),
         Activation::Clip { min, max } => row
             .iter_mut()
             .for_each(|x| *x = Activation::Clip { min, max }.apply(*x)),

@@ -43,16 +43,22 @@ impl<'g> FullyConnected<'g> {
 
     pub(super) fn run(&self, input: &[f32], output: &mut [f32], epilogue: &Epilogue) {
         let cost = output.len() * self.inputs;
-        tiles::for_each(output, self.outputs, self.tile, cost, |sample, tile, out| {
-            let first = tile * self.tile;
-            Arch::new().dispatch(Dots {
-                input: &input[sample * self.inputs..][..self.inputs],
-                weights: &self.weights[first * self.inputs..],
-                out,
-            });
-            let len = out.len();
-            epilogue.apply(out, first, len);
-        });
+        tiles::for_each(
+            output,
+            self.outputs,
+            self.tile,
+            cost,
+            |sample, tile, out| {
+                let first = tile * self.tile;
+                Arch::new().dispatch(Dots {
+                    input: &input[sample * self.inputs..][..self.inputs],
+                    weights: &self.weights[first * self.inputs..],
+                    out,
+                });
+                let len = out.len();
+                epilogue.apply(out, first, len);
+            },
+        );
     }
 }
 

@@ -155,30 +155,36 @@ impl Transpose {
     /// Permutes every sample of `input` into `output`.
     pub(crate) fn run(&self, input: &[f32], output: &mut [f32]) {
         let cost = output.len();
-        tiles::for_each(output, self.elements, self.elements, cost, |sample, _, out| {
-            let input = &input[sample * self.elements..][..self.elements];
-            let (outer, (inner_len, inner_stride)) = match self.axes.split_last() {
-                Some((&inner, outer)) => (outer, inner),
-                None => (&[][..], (1, 1)),
-            };
-            let mut index = vec![0; outer.len()];
-            let mut at = 0;
-            for row in out.chunks_exact_mut(inner_len) {
-                for (i, x) in row.iter_mut().enumerate() {
-                    *x = input[at + i * inner_stride];
-                }
-                // Counts `index` up like an odometer, `at` with it.
-                for (digit, &(len, stride)) in index.iter_mut().zip(outer).rev() {
-                    *digit += 1;
-                    at += stride;
-                    if *digit < len {
-                        break;
+        tiles::for_each(
+            output,
+            self.elements,
+            self.elements,
+            cost,
+            |sample, _, out| {
+                let input = &input[sample * self.elements..][..self.elements];
+                let (outer, (inner_len, inner_stride)) = match self.axes.split_last() {
+                    Some((&inner, outer)) => (outer, inner),
+                    None => (&[][..], (1, 1)),
+                };
+                let mut index = vec![0; outer.len()];
+                let mut at = 0;
+                for row in out.chunks_exact_mut(inner_len) {
+                    for (i, x) in row.iter_mut().enumerate() {
+                        *x = input[at + i * inner_stride];
                     }
-                    at -= len * stride;
-                    *digit = 0;
+                    // Counts `index` up like an odometer, `at` with it.
+                    for (digit, &(len, stride)) in index.iter_mut().zip(outer).rev() {
+                        *digit += 1;
+                        at += stride;
+                        if *digit < len {
+                            break;
+                        }
+                        at -= len * stride;
+                        *digit = 0;
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 }
 
@@ -236,10 +242,16 @@ impl Pad {
         let in_elements: usize = self.input.iter().product();
         let out_elements: usize = self.output.iter().product();
         let cost = output.len();
-        tiles::for_each(output, out_elements, out_elements, cost, |sample, _, out| {
-            let input = &input[sample * in_elements..][..in_elements];
-            self.copy(0, input, out);
-        });
+        tiles::for_each(
+            output,
+            out_elements,
+            out_elements,
+            cost,
+            |sample, _, out| {
+                let input = &input[sample * in_elements..][..in_elements];
+                self.copy(0, input, out);
+            },
+        );
     }
 
     /// Copies the part of one sample from `axis` inwards.

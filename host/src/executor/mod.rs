@@ -49,7 +49,9 @@ impl<F: FnMut(TensorId, &mut [f32])> Hook for F {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExecutorError {
     /// The input does not hold as many elements as the samples have.
-    #[error("the input of `{graph}` has {found} elements, expected {samples} samples of {elements}")]
+    #[error(
+        "the input of `{graph}` has {found} elements, expected {samples} samples of {elements}"
+    )]
     InputLength {
         /// Name of the network.
         graph: String,
@@ -219,7 +221,11 @@ impl<'g> Executor<'g> {
                 .map(|&id| buffers[slot(id)].get(..len(id)).unwrap_or_default())
                 .collect();
             let channels = self.graph.tensors[step.output].channels();
-            let epilogue = if hook.is_some() { &step.own } else { &step.fused };
+            let epilogue = if hook.is_some() {
+                &step.own
+            } else {
+                &step.fused
+            };
             step.kernel
                 .run(&inputs, output, channels, step.in_place, epilogue);
             if let Some(hook) = &mut hook {

@@ -113,12 +113,10 @@ fn step<'g>(graph: &'g Graph, node: &'g Node) -> Step<'g> {
             own.steps.push(epilogue::Step::Activation(*activation));
             Kernel::Copy
         }
-        Op::Add | Op::Sub | Op::Mul => {
-            match Binary::new(&node.op, input, shape(node.inputs[1])) {
-                Some(binary) => Kernel::Binary(binary),
-                None => Kernel::Copy,
-            }
-        }
+        Op::Add | Op::Sub | Op::Mul => match Binary::new(&node.op, input, shape(node.inputs[1])) {
+            Some(binary) => Kernel::Binary(binary),
+            None => Kernel::Copy,
+        },
         Op::MaxPool(window) => pool(*window, Reduction::Max),
         Op::AveragePool {
             window,
@@ -172,11 +170,7 @@ fn fuse(graph: &Graph, steps: &mut [Step], readers: &[Vec<usize>]) {
 }
 
 /// Gives every tensor a buffer: the smallest free one that is large enough, else the largest free one, grown, else a new one.
-fn place(
-    graph: &Graph,
-    steps: &mut [Step],
-    readers: &[Vec<usize>],
-) -> (Vec<usize>, Vec<usize>) {
+fn place(graph: &Graph, steps: &mut [Step], readers: &[Vec<usize>]) -> (Vec<usize>, Vec<usize>) {
     let elements = |id: TensorId| graph.tensors[id].elements();
     let mut slot = vec![usize::MAX; graph.tensors.len()];
     let mut sizes: Vec<usize> = Vec::new();
@@ -220,9 +214,8 @@ fn place(
             step.kernel,
             Kernel::Copy | Kernel::Softmax | Kernel::Binary(_)
         );
-        step.in_place = works_in_place
-            && dies(step.inputs[0])
-            && !step.inputs[1..].contains(&step.inputs[0]);
+        step.in_place =
+            works_in_place && dies(step.inputs[0]) && !step.inputs[1..].contains(&step.inputs[0]);
         slot[step.output] = if step.in_place {
             slot[step.inputs[0]]
         } else {

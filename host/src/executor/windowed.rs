@@ -79,8 +79,7 @@ impl Windowed {
         multiplier: usize,
         reduction: Reduction,
     ) -> Self {
-        let row_taps =
-            output[1] * in_channels * multiplier * window.kernel[0] * window.kernel[1];
+        let row_taps = output[1] * in_channels * multiplier * window.kernel[0] * window.kernel[1];
         Windowed {
             window,
             input,

@@ -1,0 +1,348 @@
+//! Samples for calibration and evaluation, from `.npz` and `.npy` files.
+//!
+//! A [`DatasetSpec`] says which file, arrays and samples; the file's layout is recognized by its shape and brought into the graph's
+//! (NHWC); an [`InputTransform`] turns stored numbers into those the network was trained on.
+
+mod read;
+mod spec;
+mod transform;
+
+use std::path::{Path, PathBuf};
+
+use ndarray::ArrayViewD;
+use ndarray_npy::{WritableElement, WriteNpyExt};
+
+use crate::executor::layout::Transpose;
+use crate::files;
+use crate::graph::{Graph, Input};
+
+pub use spec::{ArrayNames, DatasetSpec, DatasetSpecError, SampleSlice};
+pub use transform::InputTransform;
+
+use read::{Array, Reader};
+
+/// Samples in a graph's input layout, with labels where there are some.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// Inputs, one sample after the other, each as the graph's input tensor lies (NHWC).
+    pub inputs: Vec<f32>,
+    /// Number of samples.
+    pub samples: usize,
+    /// The class of each sample.
+    pub labels: Option<Vec<u32>>,
+}
+
+/// Why a data set cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// The file cannot be opened.
+    #[error("cannot open the data file {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The file is no valid `.npz` or `.npy`.
+    #[error("cannot read{} {path}: {problem}", of_array(array))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The array, where it is known.
+        array: String,
+        /// The reason.
+        problem: String,
+    },
+    /// The file has no such array.
+    #[error("{path} has no array `{array}`, only: {existing}; choose with {}:X or {}:X,Y", path.display(), path.display())]
+    NoArray {
+        /// The file.
+        path: PathBuf,
+        /// The array asked for.
+        array: String,
+        /// The arrays that exist.
+        existing: String,
+    },
+    /// The elements have a type that cannot be read.
+    #[error(
+        "elements of{} {path} have type {found}, expected one of {supported}",
+        of_array(array)
+    )]
+    ElementType {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: String,
+        /// The NumPy type descriptor.
+        found: String,
+        /// Types that can be read.
+        supported: &'static str,
+    },
+    /// The array does not have the shape of the network's input.
+    #[error(
+        "shape of{} {path} is {found:?}, expected [samples, ..] with {expected}",
+        of_array(array)
+    )]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shapes that would do.
+        expected: String,
+    },
+    /// The labels are not one class number a sample.
+    #[error("labels in{} {path}: {problem}", of_array(array))]
+    Labels {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: String,
+        /// What was found and what was expected.
+        problem: String,
+    },
+    /// The choice of samples leaves none.
+    #[error("`{spec}` chooses none of the {samples} samples")]
+    Empty {
+        /// The data set asked for.
+        spec: String,
+        /// Samples in the file.
+        samples: usize,
+    },
+    /// The transform does not suit the network.
+    #[error("input transform: {problem}")]
+    Transform {
+        /// What was found and what was expected.
+        problem: String,
+    },
+    /// The network does not have exactly one input.
+    #[error(
+        "network `{graph}` has {inputs} inputs; data files can feed networks with one input only"
+    )]
+    Inputs {
+        /// Name of the network.
+        graph: String,
+        /// Its inputs.
+        inputs: usize,
+    },
+}
+
+fn of_array(array: &str) -> String {
+    match array {
+        "" => String::new(),
+        _ => format!(" array `{array}` of"),
+    }
+}
+
+impl Dataset {
+    /// Reads the samples that `spec` names and brings them into the layout of the graph's input.
+    ///
+    /// The array's axes behind the first must be those of the model file (for an image in ONNX `[c, h, w]`) or the graph's own
+    /// (`[h, w, c]`), up to axes of size 1; the model file's win where both fit. Scalars `input_scale` and `input_zero_point` in an
+    /// `.npz` undo a quantization of the stored numbers first, `(x - zero_point) * scale`; then `transform` is applied.
+    ///
+    /// # Errors
+    /// If the file cannot be read, has other arrays, shapes or types, or the transform does not fit the channels.
+    pub fn load(
+        spec: &DatasetSpec,
+        graph: &Graph,
+        transform: &InputTransform,
+    ) -> Result<Self, DatasetError> {
+        let [input] = &graph.inputs[..] else {
+            return Err(DatasetError::Inputs {
+                graph: graph.name.clone(),
+                inputs: graph.inputs.len(),
+            });
+        };
+        let tensor = &graph.tensors[input.tensor];
+        let channels = tensor.channels();
+        if let Some(problem) = transform.problem(channels) {
+            return Err(DatasetError::Transform { problem });
+        }
+        let mut file = Reader::open(&spec.path)?;
+        let names = file.names()?;
+        let exists = |name: &str| names.iter().any(|existing| existing == name);
+        let (input_name, label_name) = match &spec.arrays {
+            Some(arrays) => (arrays.inputs.as_str(), arrays.labels.as_deref()),
+            None => ("x", exists("y").then_some("y")),
+        };
+        let array = file.array(input_name)?;
+        // An .npy file has no names; messages then leave the array out.
+        let input_name = if names.is_empty() { "" } else { input_name };
+        let permute = match_layout(&array.shape, input, &tensor.shape).ok_or_else(|| {
+            DatasetError::Shape {
+                path: spec.path.clone(),
+                array: input_name.to_owned(),
+                found: array.shape.clone(),
+                expected: expected_shapes(input, &tensor.shape),
+            }
+        })?;
+        let samples = array.shape[0];
+        let indices = match &spec.samples {
+            Some(slice) => slice.indices(samples),
+            None => (0..samples).collect(),
+        };
+        if indices.is_empty() {
+            return Err(DatasetError::Empty {
+                spec: spec.to_string(),
+                samples,
+            });
+        }
+        let mut inputs = gather(&array, tensor.elements(), &indices);
+        if exists("input_scale") {
+            let scale = scalar(&mut file, &spec.path, "input_scale")?;
+            let zero_point = match exists("input_zero_point") {
+                true => scalar(&mut file, &spec.path, "input_zero_point")?,
+                false => 0.0,
+            };
+            inputs
+                .iter_mut()
+                .for_each(|x| *x = (*x - zero_point) * scale);
+        }
+        if permute {
+            let mut permuted = vec![0.0; inputs.len()];
+            Transpose::new(&input.source_shape, &input.source_axes).run(&inputs, &mut permuted);
+            inputs = permuted;
+        }
+        transform.apply(&mut inputs, channels);
+        let labels = match label_name {
+            None => None,
+            Some(name) => {
+                let array = file.array(name)?;
+                let problem = |problem| DatasetError::Labels {
+                    path: spec.path.clone(),
+                    array: name.to_owned(),
+                    problem,
+                };
+                Some(classes(&array, samples, &indices).map_err(problem)?)
+            }
+        };
+        Ok(Dataset {
+            inputs,
+            samples: indices.len(),
+            labels,
+        })
+    }
+
+    /// `samples` samples of `elements` numbers drawn evenly from `low..high`, for networks without data.
+    ///
+    /// Number `i` is the output of SplitMix64 for state `seed + (i + 1) * 0x9e3779b97f4a7c15`; its upper 24 bits, times 2^-24, scale
+    /// `f32` arithmetic `low + u * (high - low)`. The same seed gives the same bits everywhere.
+    pub fn uniform_noise(samples: usize, elements: usize, low: f32, high: f32, seed: u64) -> Self {
+        let inputs = (1..=(samples * elements) as u64)
+            .map(|i| {
+                let mut z = seed.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                z ^= z >> 31;
+                let fraction = (z >> 40) as f32 * (1.0 / 16_777_216.0);
+                low + fraction * (high - low)
+            })
+            .collect();
+        Dataset {
+            inputs,
+            samples,
+            labels: None,
+        }
+    }
+
+    /// The elements of one sample.
+    pub fn sample(&self, index: usize) -> &[f32] {
+        let elements = self.inputs.len() / self.samples.max(1);
+        &self.inputs[index * elements..][..elements]
+    }
+}
+
+/// Whether the array, behind its first axis, lies as in the model file (`true`: to be permuted) or as in the graph; `None` if neither.
+fn match_layout(found: &[usize], input: &Input, own: &[usize]) -> Option<bool> {
+    let (_, found) = found.split_first()?;
+    let source = input.source_shape.as_slice();
+    let squeezed =
+        |shape: &[usize]| -> Vec<usize> { shape.iter().copied().filter(|&n| n != 1).collect() };
+    if found == source {
+        Some(true)
+    } else if found == own {
+        Some(false)
+    } else if squeezed(found) == squeezed(source) {
+        Some(true)
+    } else if squeezed(found) == squeezed(own) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+fn expected_shapes(input: &Input, own: &[usize]) -> String {
+    if input.source_shape == own {
+        format!("{own:?} behind the samples")
+    } else {
+        format!(
+            "{:?} (the model file's layout) or {own:?} (channels last) behind the samples",
+            input.source_shape
+        )
+    }
+}
+
+fn gather(array: &Array, elements: usize, indices: &[usize]) -> Vec<f32> {
+    let mut inputs = Vec::with_capacity(indices.len() * elements);
+    for &index in indices {
+        array.extend_f32(index * elements..(index + 1) * elements, &mut inputs);
+    }
+    inputs
+}
+
+fn scalar(file: &mut Reader, path: &Path, name: &str) -> Result<f32, DatasetError> {
+    let array = file.array(name)?;
+    let mut values = Vec::new();
+    if array.shape.iter().product::<usize>() == 1 {
+        array.extend_f32(0..1, &mut values);
+    }
+    match values[..] {
+        [value] => Ok(value),
+        _ => Err(DatasetError::Shape {
+            path: path.to_owned(),
+            array: name.to_owned(),
+            found: array.shape,
+            expected: "one element in all: it is a scalar".to_owned(),
+        }),
+    }
+}
+
+/// Labels of the chosen samples, from an array `[samples]` (or with more axes of size 1).
+fn classes(array: &Array, samples: usize, indices: &[usize]) -> Result<Vec<u32>, String> {
+    if array.shape.first() != Some(&samples) || array.shape[1..].iter().any(|&size| size != 1) {
+        return Err(format!(
+            "shape {:?}, expected [{samples}], one label a sample",
+            array.shape
+        ));
+    }
+    let class = |&index: &usize| {
+        let class = array.class(index);
+        class.ok_or_else(|| format!("label {index} is no class number, expected an integer from 0"))
+    };
+    indices.iter().map(class).collect()
+}
+
+/// Writes an array as `.npy`: to a temporary file beside `path` first, which then takes its name, so that no half-written file stays.
+///
+/// # Errors
+/// If the file cannot be written, or `values` does not hold as many elements as `shape` says.
+pub fn write_npy<T: WritableElement>(
+    path: &Path,
+    shape: &[usize],
+    values: &[T],
+) -> std::io::Result<()> {
+    let array = ArrayViewD::from_shape(shape, values).map_err(|error| {
+        let problem = format!("{} elements for shape {shape:?}: {error}", values.len());
+        std::io::Error::new(std::io::ErrorKind::InvalidInput, problem)
+    })?;
+    files::write_atomically(path, |file| {
+        array.write_npy(file).map_err(std::io::Error::other)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! Loading from files as NumPy writes them.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use ndarray::{Array, ArrayD, ShapeBuilder, arr0};
+use ndarray_npy::{NpzWriter, ReadNpyExt};
+
+use crate::graph::Graph;
+
+use super::*;
+
+/// A directory that goes away with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(test: &str) -> Self {
+        let name = format!("fewbit-dataset-{test}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Directory(path)
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.0.join(file)
+    }
+
+    fn spec(&self, rest: &str) -> DatasetSpec {
+        format!("{}/{rest}", self.0.display()).parse().unwrap()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // A leftover in the directory of temporary files harms nobody.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A graph with an input of shape `own` that the model file lays out as `source`.
+fn graph(source: &[usize], axes: &[usize]) -> Graph {
+    let own: Vec<_> = axes.iter().map(|&axis| source[axis]).collect();
+    let mut graph = Graph {
+        name: "net".to_owned(),
+        tensors: Vec::new(),
+        nodes: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+    };
+    let tensor = graph.add_tensor("input", own);
+    graph.inputs.push(Input {
+        tensor,
+        source_shape: source.to_vec(),
+        source_axes: axes.to_vec(),
+    });
+    graph
+}
+
+/// 0, 1, 2, .. in the given shape.
+fn count<T: From<u8>>(shape: &[usize]) -> ArrayD<T> {
+    let len: usize = shape.iter().product();
+    let values = (0..len).map(|i| T::from(i as u8)).collect();
+    Array::from_shape_vec(shape, values).unwrap()
+}
+
+fn load(spec: &DatasetSpec, graph: &Graph) -> Result<Dataset, DatasetError> {
+    Dataset::load(spec, graph, &InputTransform::default())
+}
+
+fn message(spec: &DatasetSpec, graph: &Graph) -> String {
+    load(spec, graph).unwrap_err().to_string()
+}
+
+#[test]
+fn both_layouts_are_recognized() {
+    let directory = Directory::new("layout");
+    let image = graph(&[3, 2, 4], &[1, 2, 0]);
+    for (name, shape) in [("nchw", [2, 3, 2, 4]), ("nhwc", [2, 2, 4, 3])] {
+        let mut npz = NpzWriter::new_compressed(File::create(directory.path(name)).unwrap());
+        npz.add_array("x", &count::<u8>(&shape)).unwrap();
+        npz.finish().unwrap();
+        std::fs::rename(directory.path(name), directory.path(&format!("{name}.npz"))).unwrap();
+    }
+    let own = load(&directory.spec("nhwc.npz"), &image).unwrap();
+    assert_eq!(own.inputs, (0..48).map(|i| i as f32).collect::<Vec<_>>());
+    assert_eq!((own.samples, own.labels), (2, None));
+
+    let source = load(&directory.spec("nchw.npz[1:]"), &image).unwrap();
+    assert_eq!(source.samples, 1);
+    for y in 0..2 {
+        for x in 0..4 {
+            for c in 0..3 {
+                let expected = 24 + (c * 2 + y) * 4 + x;
+                assert_eq!(source.sample(0)[(y * 4 + x) * 3 + c], expected as f32);
+            }
+        }
+    }
+
+    // A cube fits both; the model file's layout wins.
+    let cube = graph(&[2, 2, 2], &[1, 2, 0]);
+    write_npy(
+        &directory.path("cube.npy"),
+        &[1, 2, 2, 2],
+        &[0.0f32, 1., 2., 3., 4., 5., 6., 7.],
+    )
+    .unwrap();
+    let cube = load(&directory.spec("cube.npy"), &cube).unwrap();
+    assert_eq!(cube.inputs, [0.0, 4.0, 1.0, 5.0, 2.0, 6.0, 3.0, 7.0]);
+}
+
+#[test]
+fn axes_of_size_one_may_come_and_go() {
+    let directory = Directory::new("squeeze");
+    let speech = graph(&[1, 3, 5], &[1, 2, 0]);
+    let values: Vec<f32> = (0..30).map(|i| i as f32).collect();
+    for shape in [
+        &[2, 3, 5][..],
+        &[2, 3, 5, 1],
+        &[2, 1, 3, 5],
+        &[2, 1, 3, 1, 5],
+    ] {
+        write_npy(&directory.path("x.npy"), shape, &values).unwrap();
+        let dataset = load(&directory.spec("x.npy"), &speech).unwrap();
+        assert_eq!(dataset.inputs, values, "{shape:?}");
+    }
+    write_npy(&directory.path("x.npy"), &[2, 5, 3], &values).unwrap();
+    let message = message(&directory.spec("x.npy"), &speech);
+    assert!(message.contains("[2, 5, 3]"), "{message}");
+    assert!(
+        message.contains("[1, 3, 5] (the model file's layout) or [3, 5, 1]"),
+        "{message}"
+    );
+    assert!(message.contains("x.npy"), "{message}");
+}
+
+#[test]
+fn every_element_type_is_read() {
+    let directory = Directory::new("types");
+    let vector = graph(&[3], &[0]);
+    let expected = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+    let mut npz = NpzWriter::new(File::create(directory.path("t.npz")).unwrap());
+    let shape = [2, 3];
+    npz.add_array("f32", &count::<f32>(&shape)).unwrap();
+    npz.add_array("f64", &count::<f64>(&shape)).unwrap();
+    npz.add_array("u8", &count::<u8>(&shape)).unwrap();
+    npz.add_array("i8", &count::<u8>(&shape).mapv(|x| x as i8))
+        .unwrap();
+    npz.add_array("u16", &count::<u16>(&shape)).unwrap();
+    npz.add_array("i16", &count::<i16>(&shape)).unwrap();
+    npz.add_array("i32", &count::<i32>(&shape)).unwrap();
+    npz.add_array("i64", &count::<i64>(&shape)).unwrap();
+    npz.add_array("u64", &count::<u64>(&shape)).unwrap();
+    // Written column by column, as NumPy stores a transposed array.
+    let mut fortran = ArrayD::<f32>::zeros(ndarray::IxDyn(&shape).f());
+    fortran.assign(&count::<f32>(&shape));
+    assert!(!fortran.is_standard_layout());
+    npz.add_array("fortran", &fortran).unwrap();
+    npz.finish().unwrap();
+    for name in [
+        "f32", "f64", "u8", "i8", "u16", "i16", "i32", "i64", "fortran",
+    ] {
+        let dataset = load(&directory.spec(&format!("t.npz:{name}")), &vector).unwrap();
+        assert_eq!(dataset.inputs, expected, "{name}");
+    }
+    let message = message(&directory.spec("t.npz:u64"), &vector);
+    assert!(
+        message.contains("`u64`") && message.contains("<u8"),
+        "{message}"
+    );
+    assert!(message.contains("u16, i16"), "{message}");
+}
+
+#[test]
+fn stored_quantization_is_undone_before_the_transform() {
+    let directory = Directory::new("quantized");
+    let vector = graph(&[2], &[0]);
+    let mut npz = NpzWriter::new(File::create(directory.path("q.npz")).unwrap());
+    npz.add_array(
+        "x",
+        &Array::from_shape_vec((2, 2), vec![-128i8, 83, 84, 127]).unwrap(),
+    )
+    .unwrap();
+    npz.add_array("input_scale", &arr0(0.584_702_9_f32))
+        .unwrap();
+    npz.add_array("input_zero_point", &arr0(83i32)).unwrap();
+    npz.finish().unwrap();
+    let transform = InputTransform {
+        divisor: 4.0,
+        ..InputTransform::default()
+    };
+    let dataset = Dataset::load(&directory.spec("q.npz"), &vector, &transform).unwrap();
+    let expected = [-211.0f32, 0.0, 1.0, 44.0].map(|x| x * 0.584_702_9 / 4.0);
+    assert_eq!(dataset.inputs, expected);
+}
+
+#[test]
+fn labels_go_with_their_samples() {
+    let directory = Directory::new("labels");
+    let scalar = graph(&[1], &[0]);
+    let mut npz = NpzWriter::new(File::create(directory.path("l.npz")).unwrap());
+    npz.add_array("x", &count::<u8>(&[10, 1])).unwrap();
+    npz.add_array("y", &count::<i64>(&[10])).unwrap();
+    npz.add_array("column", &count::<f32>(&[10, 1])).unwrap();
+    npz.add_array("short", &count::<u8>(&[9])).unwrap();
+    npz.add_array("negative", &count::<i16>(&[10]).mapv(|y| y - 1))
+        .unwrap();
+    npz.add_array("fraction", &count::<f32>(&[10]).mapv(|y| y / 2.0))
+        .unwrap();
+    npz.finish().unwrap();
+    let labels = |text: &str| {
+        load(&directory.spec(text), &scalar)
+            .unwrap()
+            .labels
+            .unwrap()
+    };
+    assert_eq!(labels("l.npz[::4]"), [0, 4, 8]);
+    assert_eq!(labels("l.npz[!::4]"), [1, 2, 3, 5, 6, 7, 9]);
+    assert_eq!(labels("l.npz:x,column[-2:]"), [8, 9]);
+    assert_eq!(
+        load(&directory.spec("l.npz:x"), &scalar).unwrap().labels,
+        None
+    );
+    let dataset = load(&directory.spec("l.npz[!::4]"), &scalar).unwrap();
+    assert_eq!(dataset.inputs, [1.0, 2.0, 3.0, 5.0, 6.0, 7.0, 9.0]);
+
+    let message = |text: &str| message(&directory.spec(text), &scalar);
+    let short = message("l.npz:x,short");
+    assert!(
+        short.contains("`short`") && short.contains("expected [10]"),
+        "{short}"
+    );
+    let negative = message("l.npz:x,negative");
+    assert!(negative.contains("label 0 is no class"), "{negative}");
+    assert!(message("l.npz:x,fraction").contains("label 1"));
+    // Only the labels of samples in use count.
+    assert_eq!(labels("l.npz:x,fraction[::2]"), [0, 1, 2, 3, 4]);
+    let empty = message("l.npz[5:2]");
+    assert!(empty.contains("none of the 10 samples"), "{empty}");
+}
+
+#[test]
+fn errors_name_file_and_array() {
+    let directory = Directory::new("errors");
+    let scalar = graph(&[1], &[0]);
+    let mut npz = NpzWriter::new(File::create(directory.path("d.npz")).unwrap());
+    npz.add_array("x_test", &count::<u8>(&[4, 1])).unwrap();
+    npz.add_array("y_test", &count::<u8>(&[4])).unwrap();
+    npz.finish().unwrap();
+    let other_names = message(&directory.spec("d.npz"), &scalar);
+    assert!(
+        other_names.contains("no array `x`, only: x_test, y_test"),
+        "{other_names}"
+    );
+    assert!(other_names.contains("d.npz:X,Y"), "{other_names}");
+    let missing_labels = message(&directory.spec("d.npz:x_test,y"), &scalar);
+    assert!(missing_labels.contains("no array `y`"), "{missing_labels}");
+    let missing = message(&directory.spec("nothing.npz"), &scalar);
+    assert!(missing.contains("nothing.npz"), "{missing}");
+    assert!(message(&directory.spec("nothing.npy"), &scalar).contains("nothing.npy"));
+
+    for name in ["broken.npz", "broken.npy"] {
+        std::fs::write(directory.path(name), b"PK\x03\x04 no archive").unwrap();
+        let broken = message(&directory.spec(name), &scalar);
+        assert!(
+            broken.contains("cannot read") && broken.contains(name),
+            "{broken}"
+        );
+    }
+
+    let transform = InputTransform {
+        mean: vec![0.0, 1.0],
+        ..InputTransform::default()
+    };
+    let error = Dataset::load(&directory.spec("d.npz:x_test"), &scalar, &transform).unwrap_err();
+    assert!(error.to_string().contains("mean has 2"), "{error}");
+
+    let mut two = graph(&[1], &[0]);
+    two.inputs.push(two.inputs[0].clone());
+    assert!(message(&directory.spec("d.npz:x_test"), &two).contains("2 inputs"));
+}
+
+#[test]
+fn written_arrays_are_read_back() {
+    let directory = Directory::new("write");
+    let path = directory.path("out.npy");
+    write_npy(&path, &[2, 2], &[-128i8, -1, 0, 127]).unwrap();
+    let array = ArrayD::<i8>::read_npy(File::open(&path).unwrap()).unwrap();
+    assert_eq!(array.shape(), [2, 2]);
+    assert_eq!(array.into_raw_vec_and_offset().0, [-128, -1, 0, 127]);
+
+    let error = write_npy(&path, &[3, 2], &[1.0f32; 5]).unwrap_err();
+    assert!(error.to_string().contains("5 elements"), "{error}");
+    assert!(write_npy(&directory.path("no/such/dir.npy"), &[1], &[1.0f32]).is_err());
+}
+
+#[test]
+fn noise_is_reproducible_even_and_in_range() {
+    let noise = Dataset::uniform_noise(100, 100, -1.0, 3.0, 42);
+    assert_eq!(noise, Dataset::uniform_noise(100, 100, -1.0, 3.0, 42));
+    assert_ne!(noise, Dataset::uniform_noise(100, 100, -1.0, 3.0, 43));
+    assert!(noise.inputs.iter().all(|x| (-1.0..3.0).contains(x)));
+    let mean = noise.inputs.iter().sum::<f32>() / 10_000.0;
+    assert!((mean - 1.0).abs() < 0.05, "{mean}");
+    // First outputs of SplitMix64 for seed 1234567, as its reference implementation prints them.
+    let first = Dataset::uniform_noise(1, 2, 0.0, 1.0, 1_234_567).inputs;
+    let expected = [6_457_827_717_110_365_317u64, 3_203_168_211_198_807_973]
+        .map(|z| (z >> 40) as f32 / 16_777_216.0);
+    assert_eq!(first, expected);
+}

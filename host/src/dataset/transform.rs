@@ -1,0 +1,137 @@
+//! From the numbers of a file to the numbers a network was trained on.
+
+use serde::{Deserialize, Serialize};
+
+/// `real = (x / divisor - mean) / std`, in `f32` and in this order of operations.
+///
+/// In a recipe, `mean` and `std` are one number or a list of one number a channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InputTransform {
+    /// Divides first, so that a byte becomes a fraction; 1 for nothing.
+    pub divisor: f32,
+    /// Subtracted: one value, or one a channel.
+    #[serde(with = "one_or_many")]
+    pub mean: Vec<f32>,
+    /// Divides last: one value, or one a channel.
+    #[serde(with = "one_or_many")]
+    pub std: Vec<f32>,
+}
+
+impl Default for InputTransform {
+    fn default() -> Self {
+        InputTransform {
+            divisor: 1.0,
+            mean: vec![0.0],
+            std: vec![1.0],
+        }
+    }
+}
+
+impl InputTransform {
+    /// What is wrong with the transform for samples of `channels` channels, if anything is.
+    pub fn problem(&self, channels: usize) -> Option<String> {
+        let wrong_length = |values: &[f32]| values.len() != 1 && values.len() != channels;
+        let no_divisor = |x: &f32| !x.is_finite() || *x == 0.0;
+        if wrong_length(&self.mean) || wrong_length(&self.std) {
+            return Some(format!(
+                "mean has {} and std {} values, expected 1 or {channels}, one a channel",
+                self.mean.len(),
+                self.std.len()
+            ));
+        }
+        if no_divisor(&self.divisor) || self.std.iter().any(no_divisor) {
+            return Some("divisor and std must be finite and not 0".to_owned());
+        }
+        if self.mean.iter().any(|x| !x.is_finite()) {
+            return Some("mean must be finite".to_owned());
+        }
+        None
+    }
+
+    /// Applies the transform to pixels of `channels` channels each, channels last.
+    ///
+    /// # Panics
+    /// Where [`InputTransform::problem`] has found one.
+    pub fn apply(&self, values: &mut [f32], channels: usize) {
+        for pixel in values.chunks_exact_mut(channels) {
+            for (channel, x) in pixel.iter_mut().enumerate() {
+                let of = |values: &[f32]| values[if values.len() == 1 { 0 } else { channel }];
+                *x = (*x / self.divisor - of(&self.mean)) / of(&self.std);
+            }
+        }
+    }
+}
+
+/// A list with one element is written as that element.
+mod one_or_many {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(f32),
+        Many(Vec<f32>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(values: &[f32], to: S) -> Result<S::Ok, S::Error> {
+        match values {
+            [value] => value.serialize(to),
+            _ => values.serialize(to),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f32>, D::Error> {
+        Ok(match OneOrMany::deserialize(from)? {
+            OneOrMany::One(value) => vec![value],
+            OneOrMany::Many(values) => values,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_computed_in_f32_in_the_written_order() {
+        let transform = InputTransform {
+            divisor: 256.0,
+            mean: vec![0.3],
+            std: vec![0.35],
+        };
+        let mut values: Vec<f32> = (0..=256u16).map(f32::from).collect();
+        transform.apply(&mut values, 1);
+        for (u, x) in (0..=256u16).zip(values) {
+            let expected = (f32::from(u) / 256.0 - 0.3f32) / 0.35f32;
+            assert_eq!(x.to_bits(), expected.to_bits());
+        }
+    }
+
+    #[test]
+    fn each_channel_has_its_own_parameters() {
+        let transform = InputTransform {
+            divisor: 2.0,
+            mean: vec![1.0, 0.0],
+            std: vec![1.0, 4.0],
+        };
+        let mut values = [4.0, 8.0, 2.0, -8.0];
+        transform.apply(&mut values, 2);
+        assert_eq!(values, [1.0, 1.0, 0.0, -1.0]);
+        assert_eq!(transform.problem(2), None);
+        assert!(transform.problem(3).unwrap().contains("expected 1 or 3"));
+    }
+
+    #[test]
+    fn unusable_divisors_are_found() {
+        let with = |divisor, std| InputTransform {
+            divisor,
+            std: vec![std],
+            ..InputTransform::default()
+        };
+        assert!(with(0.0, 1.0).problem(1).is_some());
+        assert!(with(1.0, 0.0).problem(1).is_some());
+        assert!(with(f32::NAN, 1.0).problem(1).is_some());
+        assert!(with(1.0, 1.0).problem(1).is_none());
+    }
+}
