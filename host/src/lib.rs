@@ -1,10 +1,30 @@
 //! Post-training quantization of neural networks for microcontrollers.
 //!
-//! A model file is imported into a float [`graph`], rewritten by passes, calibrated, lowered to integers and packed into a blob that
-//! `fewbit-runtime` executes; the same runtime is the integer simulator here.
+//! A model file is imported into a float [`graph`], rewritten by [`passes`], calibrated ([`calibrate`], [`quantize`]), lowered to integers ([`lower`]), given memory
+//! ([`plan`]) and packed into a blob ([`pack`]) that `fewbit-runtime` executes; the same runtime is the integer simulator here ([`simulate`]).
+//! [`pipeline`] is the whole way; [`cli`] is the `fewbit` command and what `cargo xtask` shares with it.
 
+pub mod calibrate;
+pub mod cli;
 pub mod dataset;
+pub mod default_model;
+mod error;
 pub mod executor;
-pub mod files;
 pub mod graph;
 pub mod import;
+pub mod lower;
+pub mod metrics;
+pub mod output;
+pub mod pack;
+pub mod passes;
+pub mod pipeline;
+pub mod plan;
+pub mod progress;
+pub mod quantize;
+pub mod recipe;
+pub mod report;
+pub mod simulate;
+#[cfg(test)]
+mod testing;
+
+pub use error::{Error, Stage};

@@ -7,14 +7,15 @@ mod read;
 mod spec;
 mod transform;
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use ndarray::ArrayViewD;
 use ndarray_npy::{WritableElement, WriteNpyExt};
 
 use crate::executor::layout::Transpose;
-use crate::files;
-use crate::graph::{Graph, Input};
+use crate::graph::Graph;
+use crate::output::{WriteFileError, write_with};
 
 pub use spec::{ArrayNames, DatasetSpec, DatasetSpecError, SampleSlice};
 pub use transform::InputTransform;
@@ -118,6 +119,9 @@ pub enum DatasetError {
         /// What was found and what was expected.
         problem: String,
     },
+    /// The text names no data set.
+    #[error(transparent)]
+    Spec(#[from] DatasetSpecError),
     /// The network does not have exactly one input.
     #[error(
         "network `{graph}` has {inputs} inputs; data files can feed networks with one input only"
@@ -137,6 +141,37 @@ fn of_array(array: &str) -> String {
     }
 }
 
+/// How samples lie in files and in the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputLayout {
+    /// Shape of the network's input tensor, channels last, without the batch dimension.
+    pub shape: Vec<usize>,
+    /// Shape in the model file.
+    pub source_shape: Vec<usize>,
+    /// Axis `i` of `shape` is axis `source_axes[i]` of `source_shape`.
+    pub source_axes: Vec<usize>,
+}
+
+impl InputLayout {
+    /// The layout of a network's only input.
+    ///
+    /// # Errors
+    /// A network with more inputs or none.
+    pub fn of(graph: &Graph) -> Result<Self, DatasetError> {
+        match &graph.inputs[..] {
+            [input] => Ok(InputLayout {
+                shape: graph.tensors[input.tensor].shape.clone(),
+                source_shape: input.source_shape.clone(),
+                source_axes: input.source_axes.clone(),
+            }),
+            inputs => Err(DatasetError::Inputs {
+                graph: graph.name.clone(),
+                inputs: inputs.len(),
+            }),
+        }
+    }
+}
+
 impl Dataset {
     /// Reads the samples that `spec` names and brings them into the layout of the graph's input.
     ///
@@ -148,21 +183,41 @@ impl Dataset {
     /// If the file cannot be read, has other arrays, shapes or types, or the transform does not fit the channels.
     pub fn load(
         spec: &DatasetSpec,
-        graph: &Graph,
+        layout: &InputLayout,
         transform: &InputTransform,
     ) -> Result<Self, DatasetError> {
-        let [input] = &graph.inputs[..] else {
-            return Err(DatasetError::Inputs {
-                graph: graph.name.clone(),
-                inputs: graph.inputs.len(),
-            });
-        };
-        let tensor = &graph.tensors[input.tensor];
-        let channels = tensor.channels();
+        Dataset::read(Reader::open(&spec.path)?, spec, layout, transform)
+    }
+
+    /// As [`Dataset::load`], from the bytes of an `.npz` file; `spec.path` only names it in messages.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn from_npz_bytes(
+        bytes: &'static [u8],
+        spec: &DatasetSpec,
+        layout: &InputLayout,
+        transform: &InputTransform,
+    ) -> Result<Self, DatasetError> {
+        Dataset::read(
+            Reader::npz(&spec.path, Cursor::new(bytes))?,
+            spec,
+            layout,
+            transform,
+        )
+    }
+
+    fn read(
+        mut file: Reader,
+        spec: &DatasetSpec,
+        layout: &InputLayout,
+        transform: &InputTransform,
+    ) -> Result<Self, DatasetError> {
+        let elements: usize = layout.shape.iter().product();
+        let channels = layout.shape.last().copied().unwrap_or(1);
         if let Some(problem) = transform.problem(channels) {
             return Err(DatasetError::Transform { problem });
         }
-        let mut file = Reader::open(&spec.path)?;
         let names = file.names()?;
         let exists = |name: &str| names.iter().any(|existing| existing == name);
         let (input_name, label_name) = match &spec.arrays {
@@ -172,13 +227,11 @@ impl Dataset {
         let array = file.array(input_name)?;
         // An .npy file has no names; messages then leave the array out.
         let input_name = if names.is_empty() { "" } else { input_name };
-        let permute = match_layout(&array.shape, input, &tensor.shape).ok_or_else(|| {
-            DatasetError::Shape {
-                path: spec.path.clone(),
-                array: input_name.to_owned(),
-                found: array.shape.clone(),
-                expected: expected_shapes(input, &tensor.shape),
-            }
+        let permute = match_layout(&array.shape, layout).ok_or_else(|| DatasetError::Shape {
+            path: spec.path.clone(),
+            array: input_name.to_owned(),
+            found: array.shape.clone(),
+            expected: expected_shapes(layout),
         })?;
         let samples = array.shape[0];
         let indices = match &spec.samples {
@@ -191,7 +244,7 @@ impl Dataset {
                 samples,
             });
         }
-        let mut inputs = gather(&array, tensor.elements(), &indices);
+        let mut inputs = gather(&array, elements, &indices);
         if exists("input_scale") {
             let scale = scalar(&mut file, &spec.path, "input_scale")?;
             let zero_point = match exists("input_zero_point") {
@@ -204,7 +257,7 @@ impl Dataset {
         }
         if permute {
             let mut permuted = vec![0.0; inputs.len()];
-            Transpose::new(&input.source_shape, &input.source_axes).run(&inputs, &mut permuted);
+            Transpose::new(&layout.source_shape, &layout.source_axes).run(&inputs, &mut permuted);
             inputs = permuted;
         }
         transform.apply(&mut inputs, channels);
@@ -249,17 +302,22 @@ impl Dataset {
         }
     }
 
+    /// Number of elements of one sample, at least 1.
+    pub fn elements(&self) -> usize {
+        (self.inputs.len() / self.samples.max(1)).max(1)
+    }
+
     /// The elements of one sample.
     pub fn sample(&self, index: usize) -> &[f32] {
-        let elements = self.inputs.len() / self.samples.max(1);
+        let elements = self.elements();
         &self.inputs[index * elements..][..elements]
     }
 }
 
 /// Whether the array, behind its first axis, lies as in the model file (`true`: to be permuted) or as in the graph; `None` if neither.
-fn match_layout(found: &[usize], input: &Input, own: &[usize]) -> Option<bool> {
+fn match_layout(found: &[usize], layout: &InputLayout) -> Option<bool> {
     let (_, found) = found.split_first()?;
-    let source = input.source_shape.as_slice();
+    let (source, own) = (layout.source_shape.as_slice(), layout.shape.as_slice());
     let squeezed =
         |shape: &[usize]| -> Vec<usize> { shape.iter().copied().filter(|&n| n != 1).collect() };
     if found == source {
@@ -275,13 +333,14 @@ fn match_layout(found: &[usize], input: &Input, own: &[usize]) -> Option<bool> {
     }
 }
 
-fn expected_shapes(input: &Input, own: &[usize]) -> String {
-    if input.source_shape == own {
+fn expected_shapes(layout: &InputLayout) -> String {
+    let own = &layout.shape;
+    if layout.source_shape == *own {
         format!("{own:?} behind the samples")
     } else {
         format!(
             "{:?} (the model file's layout) or {own:?} (channels last) behind the samples",
-            input.source_shape
+            layout.source_shape
         )
     }
 }
@@ -334,12 +393,15 @@ pub fn write_npy<T: WritableElement>(
     path: &Path,
     shape: &[usize],
     values: &[T],
-) -> std::io::Result<()> {
+) -> Result<(), WriteFileError> {
     let array = ArrayViewD::from_shape(shape, values).map_err(|error| {
         let problem = format!("{} elements for shape {shape:?}: {error}", values.len());
-        std::io::Error::new(std::io::ErrorKind::InvalidInput, problem)
+        WriteFileError {
+            path: path.to_owned(),
+            source: std::io::Error::new(std::io::ErrorKind::InvalidInput, problem),
+        }
     })?;
-    files::write_atomically(path, |file| {
+    write_with(path, |file| {
         array.write_npy(file).map_err(std::io::Error::other)
     })
 }

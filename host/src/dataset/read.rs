@@ -1,7 +1,7 @@
 //! Arrays out of `.npz` and `.npy` files, whatever their element type.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
@@ -82,9 +82,14 @@ fn class_of_float(x: f64) -> Option<u32> {
     (x.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&x)).then_some(x as u32)
 }
 
+/// A source of bytes in which a zip archive can be read.
+pub(super) trait ReadSeek: Read + Seek {}
+
+impl<T: Read + Seek> ReadSeek for T {}
+
 /// A data file that is open.
 pub(super) enum Reader<'p> {
-    Npz(&'p Path, NpzReader<BufReader<File>>),
+    Npz(&'p Path, NpzReader<Box<dyn ReadSeek>>),
     Npy(&'p Path),
 }
 
@@ -96,7 +101,16 @@ impl<'p> Reader<'p> {
         if is_npy {
             return Ok(Reader::Npy(path));
         }
-        let zip = NpzReader::new(open(path)?).map_err(|error| unreadable(path, "", &error))?;
+        Reader::npz(path, open(path)?)
+    }
+
+    /// Reads an `.npz` archive that messages call `path`.
+    pub(super) fn npz(
+        path: &'p Path,
+        source: impl ReadSeek + 'static,
+    ) -> Result<Self, DatasetError> {
+        let source: Box<dyn ReadSeek> = Box::new(source);
+        let zip = NpzReader::new(source).map_err(|error| unreadable(path, "", &error))?;
         Ok(Reader::Npz(path, zip))
     }
 
@@ -169,7 +183,7 @@ trait Source {
 }
 
 struct NpzArray<'z, 'n> {
-    zip: &'z mut NpzReader<BufReader<File>>,
+    zip: &'z mut NpzReader<Box<dyn ReadSeek>>,
     name: &'n str,
 }
 

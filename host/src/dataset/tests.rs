@@ -64,7 +64,7 @@ fn count<T: From<u8>>(shape: &[usize]) -> ArrayD<T> {
 }
 
 fn load(spec: &DatasetSpec, graph: &Graph) -> Result<Dataset, DatasetError> {
-    Dataset::load(spec, graph, &InputTransform::default())
+    Dataset::load(spec, &InputLayout::of(graph)?, &InputTransform::default())
 }
 
 fn message(spec: &DatasetSpec, graph: &Graph) -> String {
@@ -188,7 +188,12 @@ fn stored_quantization_is_undone_before_the_transform() {
         divisor: 4.0,
         ..InputTransform::default()
     };
-    let dataset = Dataset::load(&directory.spec("q.npz"), &vector, &transform).unwrap();
+    let dataset = Dataset::load(
+        &directory.spec("q.npz"),
+        &InputLayout::of(&vector).unwrap(),
+        &transform,
+    )
+    .unwrap();
     let expected = [-211.0f32, 0.0, 1.0, 44.0].map(|x| x * 0.584_702_9 / 4.0);
     assert_eq!(dataset.inputs, expected);
 }
@@ -271,7 +276,12 @@ fn errors_name_file_and_array() {
         mean: vec![0.0, 1.0],
         ..InputTransform::default()
     };
-    let error = Dataset::load(&directory.spec("d.npz:x_test"), &scalar, &transform).unwrap_err();
+    let error = Dataset::load(
+        &directory.spec("d.npz:x_test"),
+        &InputLayout::of(&scalar).unwrap(),
+        &transform,
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("mean has 2"), "{error}");
 
     let mut two = graph(&[1], &[0]);

@@ -59,6 +59,12 @@ impl BatchNorm {
         }
     }
 
+    /// Whether gamma and beta describe a distribution: `false` for what [`BatchNorm::affine`] made.
+    pub fn has_statistics(&self) -> bool {
+        let plain = self.epsilon == 0.0 && self.mean.iter().all(|&mean| mean == 0.0);
+        !(plain && self.variance.iter().all(|&variance| variance == 1.0))
+    }
+
     /// Number of channels.
     pub fn channels(&self) -> usize {
         self.gamma.len()

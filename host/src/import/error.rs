@@ -20,6 +20,17 @@ pub struct ImportError {
 impl ImportError {
     /// The stage of the toolchain that reports this error.
     pub const STAGE: &'static str = "import";
+
+    /// Whether the model is sound but uses what is not supported.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(
+            self.kind,
+            ImportErrorKind::Opset { .. }
+                | ImportErrorKind::UnsupportedOperator { .. }
+                | ImportErrorKind::UnsupportedForm { .. }
+                | ImportErrorKind::MixesBatch(_)
+        )
+    }
 }
 
 /// An operator of a model file.

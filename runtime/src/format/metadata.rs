@@ -24,9 +24,11 @@ pub struct Metadata {
 /// Mean and standard deviation have one entry, or one a channel; numbers are the bits of IEEE 754 singles.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputMetadata {
+    /// Shape of the input as the host's graph has it, channels last; `[h, w, c]` of the tensor up to leading ones.
+    pub shape: Vec<u32>,
     /// Shape in the source model without the batch dimension.
     pub source_shape: Vec<u32>,
-    /// Axis `i` of the input tensor is axis `source_axes[i]` of `source_shape`.
+    /// Axis `i` of `shape` is axis `source_axes[i]` of `source_shape`.
     pub source_axes: Vec<u32>,
     /// Divisor of stored values.
     pub divisor_bits: u32,

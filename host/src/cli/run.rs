@@ -1,0 +1,88 @@
+//! `fewbit run`: outputs of a model or a blob, as a file.
+
+use super::eval::float_outputs;
+use super::source::AnyModel;
+use crate::dataset::{Dataset, DatasetSpec, InputLayout, write_npy};
+use crate::progress::Bar;
+use crate::recipe::Recipe;
+use crate::simulate::Simulator;
+use anyhow::{Context, bail};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// A float model (.onnx) or a blob (.fewbit)
+    pub model: PathBuf,
+    /// Inputs, one sample after the other along the first axis (.npy or .npz)
+    #[arg(long, value_name = "DATA")]
+    pub input: DatasetSpec,
+    /// Where the outputs go (.npy): int8 of a blob, float of a float model
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Turn a blob's outputs back into real numbers
+    #[arg(long)]
+    pub float: bool,
+    /// The recipe that says how samples are prepared for a float model (a blob knows)
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// Take this tensor of a float model as its output
+    #[arg(long, value_name = "TENSOR")]
+    pub output_tensor: Option<String>,
+}
+
+/// Runs a model over inputs and writes what comes out.
+///
+/// # Errors
+/// Files that cannot be read, written, or do not fit together.
+pub fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let (samples, shape) = match AnyModel::load(&args.model, args.output_tensor.as_deref())? {
+        AnyModel::Float(graph) => {
+            let recipe = args
+                .recipe
+                .as_deref()
+                .map(Recipe::load)
+                .transpose()?
+                .unwrap_or_default();
+            let data = Dataset::load(&args.input, &InputLayout::of(&graph)?, &recipe.input)?;
+            let outputs = float_outputs(&graph, &data, &mut Bar::default())?;
+            let mut shape = vec![data.samples];
+            shape.extend(&graph.tensors[graph.outputs[0]].shape);
+            write_npy(&args.output, &shape, &outputs)?;
+            (data.samples, shape)
+        }
+        AnyModel::Blob(blob) => {
+            if args.recipe.is_some() {
+                bail!("a blob knows how its samples are prepared; --recipe goes with float models");
+            }
+            let name = args.model.display();
+            let simulator =
+                Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {name}"))?;
+            let (layout, transform) = simulator.input_source();
+            let data = Dataset::load(&args.input, &layout, &transform)?;
+            let bytes = simulator
+                .run(&simulator.quantize_inputs(&data.inputs), None)?
+                .output;
+            let mut shape = vec![data.samples];
+            shape.extend(simulator.output_shape());
+            if args.float {
+                let encoding = simulator.output_encoding();
+                let real: Vec<f32> = bytes
+                    .iter()
+                    .map(|&byte| encoding.dequantize(byte))
+                    .collect();
+                write_npy(&args.output, &shape, &real)?;
+            } else {
+                write_npy(&args.output, &shape, &bytes)?;
+            }
+            (data.samples, shape)
+        }
+    };
+    println!(
+        "{samples} outputs of shape {:?} in {}",
+        &shape[1..],
+        args.output.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! What the commands read: models, blobs and data sets, by path or built in.
+
+use crate::default_model;
+use crate::graph::Graph;
+use crate::import::{self, ImportOptions};
+use crate::recipe::Recipe;
+use anyhow::{Context, bail};
+use fewbit_runtime::AlignedBlob;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A float model: a file, or the built-in digits network.
+#[derive(Clone, Debug)]
+pub enum ModelSource {
+    /// The digits network that is part of this program.
+    BuiltIn,
+    /// A model file.
+    File(PathBuf),
+}
+
+impl ModelSource {
+    /// The source for an optional path.
+    pub fn new(path: Option<&Path>) -> Self {
+        path.map_or(ModelSource::BuiltIn, |path| {
+            ModelSource::File(path.to_owned())
+        })
+    }
+
+    /// Imports the model.
+    ///
+    /// # Errors
+    /// As [`import::load`].
+    pub fn load(&self, output: Option<&str>) -> anyhow::Result<Graph> {
+        let options = ImportOptions {
+            output: output.map(str::to_owned),
+        };
+        match self {
+            ModelSource::BuiltIn => Ok(default_model::graph(&options)?),
+            ModelSource::File(path) => Ok(import::load(path, &options)?),
+        }
+    }
+
+    /// The model's name as a file name without extension.
+    pub fn stem(&self) -> String {
+        match self {
+            ModelSource::BuiltIn => default_model::NAME.to_owned(),
+            ModelSource::File(path) => path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+        }
+    }
+
+    /// The recipe: the given file, else the built-in network's own, else the default.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`].
+    pub fn recipe(&self, file: Option<&Path>) -> anyhow::Result<Recipe> {
+        match (file, self) {
+            (Some(file), _) => Ok(Recipe::load(file)?),
+            (None, ModelSource::BuiltIn) => Ok(default_model::recipe()?),
+            (None, ModelSource::File(_)) => Ok(Recipe::default()),
+        }
+    }
+}
+
+/// A float model or a blob.
+pub enum AnyModel {
+    /// A float graph.
+    Float(Box<Graph>),
+    /// A quantized model.
+    Blob(AlignedBlob),
+}
+
+impl AnyModel {
+    /// Reads either; a blob is known by its first bytes.
+    ///
+    /// # Errors
+    /// A file that cannot be read or imported.
+    pub fn load(path: &Path, output: Option<&str>) -> anyhow::Result<AnyModel> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        if bytes.starts_with(&fewbit_runtime::format::header::MAGIC) {
+            if output.is_some() {
+                bail!("a blob's output is fixed; --output-tensor goes with float models");
+            }
+            return Ok(AnyModel::Blob(AlignedBlob::new(&bytes)));
+        }
+        let graph = ModelSource::File(path.to_owned()).load(output)?;
+        Ok(AnyModel::Float(Box::new(graph)))
+    }
+}

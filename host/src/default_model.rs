@@ -1,0 +1,72 @@
+//! The digits network that is built in, so that a fresh copy shows the whole job with no download.
+//!
+//! Files and sources: `host/models/digits/README.md`.
+
+use crate::dataset::{Dataset, DatasetError, DatasetSpec, InputLayout, InputTransform};
+use crate::graph::Graph;
+use crate::import::{ImportError, ImportOptions, onnx};
+use crate::recipe::Recipe;
+
+/// Its name.
+pub const NAME: &str = "digits";
+
+/// Calibration samples in [`DATA`].
+pub const CALIBRATION: &str = "digits.npz:x_train,y_train[0:512]";
+
+/// Evaluation samples in [`DATA`].
+pub const EVALUATION: &str = "digits.npz:x_test,y_test";
+
+/// The model file.
+pub const MODEL: &[u8] = include_bytes!("../models/digits/digits.onnx");
+
+/// The data file.
+pub const DATA: &[u8] = include_bytes!("../models/digits/digits.npz");
+
+const RECIPE: &str = include_str!("../models/digits/recipe.toml");
+
+/// The float network.
+///
+/// # Errors
+/// An output that it has not.
+pub fn graph(options: &ImportOptions) -> Result<Graph, ImportError> {
+    onnx::from_bytes(NAME, MODEL, options)
+}
+
+/// Its recipe: the defaults, and how its input is prepared.
+///
+/// # Errors
+/// None that a caller can cause.
+pub fn recipe() -> Result<Recipe, Box<toml::de::Error>> {
+    Recipe::from_toml(RECIPE)
+}
+
+/// 512 of the training samples.
+///
+/// # Errors
+/// A transform that does not suit the network.
+pub fn calibration(
+    layout: &InputLayout,
+    transform: &InputTransform,
+) -> Result<Dataset, DatasetError> {
+    load(CALIBRATION, layout, transform)
+}
+
+/// The 500 test samples.
+///
+/// # Errors
+/// A transform that does not suit the network.
+pub fn evaluation(
+    layout: &InputLayout,
+    transform: &InputTransform,
+) -> Result<Dataset, DatasetError> {
+    load(EVALUATION, layout, transform)
+}
+
+fn load(
+    spec: &str,
+    layout: &InputLayout,
+    transform: &InputTransform,
+) -> Result<Dataset, DatasetError> {
+    let spec: DatasetSpec = spec.parse()?;
+    Dataset::from_npz_bytes(DATA, &spec, layout, transform)
+}

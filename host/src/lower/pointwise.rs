@@ -1,0 +1,103 @@
+//! Lowering of elementwise operators and softmax.
+
+use super::{Lowering, error};
+use crate::graph::{Activation, Node};
+use crate::quantize::{AddMultipliers, Multipliers, QuantizeError};
+use fewbit_runtime::format::program::{Add, Lut, Mul, Op, Requant, Softmax};
+
+/// Most channels of a softmax: its sum of exponentials has to fit 31 bits.
+const MAX_SOFTMAX_CHANNELS: usize = 2047;
+
+impl Lowering<'_> {
+    pub(super) fn lut(&mut self, node: &Node, function: Activation) -> Result<(), QuantizeError> {
+        let (input, output) = (self.encoding(node.inputs[0]), self.encoding(node.output));
+        let table: Vec<i8> = (i8::MIN..=i8::MAX)
+            .map(|quantized| {
+                let real = function.apply(input.dequantize(quantized));
+                output.quantize(node.activation.map_or(real, |fused| fused.apply(real)))
+            })
+            .collect();
+        let op = Lut {
+            input: self.index(node.inputs[0]),
+            output: self.output(node)?,
+            table: self.lowered.sections.append_weights(&table),
+        };
+        self.push(node, Op::Lut(op));
+        Ok(())
+    }
+
+    pub(super) fn sum(&mut self, node: &Node, sign: f64) -> Result<(), QuantizeError> {
+        let [a, b] =
+            [node.inputs[0], node.inputs[1]].map(|input| f64::from(self.encoding(input).scale));
+        let scale = f64::from(self.encoding(node.output).scale);
+        let multipliers =
+            AddMultipliers::from_ratios(a / scale, sign * b / scale).ok_or_else(|| {
+                error(
+                    node,
+                    "its output's range is too narrow for its operands' ranges; widen it",
+                )
+            })?;
+        let (min, max) = self.clamp_bounds(node)?;
+        let op = Add {
+            a: self.index(node.inputs[0]),
+            b: self.index(node.inputs[1]),
+            output: self.output(node)?,
+            a_multiplier: multipliers.a,
+            b_multiplier: multipliers.b,
+            shift: multipliers.shift,
+            min,
+            max,
+        };
+        self.push(node, Op::Add(op));
+        Ok(())
+    }
+
+    pub(super) fn mul(&mut self, node: &Node) -> Result<(), QuantizeError> {
+        let [a, b] =
+            [node.inputs[0], node.inputs[1]].map(|input| f64::from(self.encoding(input).scale));
+        let factor = a * b / f64::from(self.encoding(node.output).scale);
+        let multipliers = Multipliers::from_factors(&[factor])
+            .filter(|multipliers| (255 * 255_u64) << multipliers.pre_shift < 1 << 31)
+            .ok_or_else(|| {
+                error(
+                    node,
+                    "its output's range is too narrow for its operands' ranges; widen it",
+                )
+            })?;
+        let requant = Requant {
+            multipliers: self.lowered.sections.append_params(&multipliers.values),
+            pre_shift: multipliers.pre_shift,
+            clamp: self.clamp(node)?,
+        };
+        let op = Mul {
+            a: self.index(node.inputs[0]),
+            b: self.index(node.inputs[1]),
+            output: self.output(node)?,
+            requant,
+        };
+        self.push(node, Op::Mul(op));
+        Ok(())
+    }
+
+    pub(super) fn softmax(&mut self, node: &Node) -> Result<(), QuantizeError> {
+        let channels = self.shape(node.inputs[0])[2];
+        if channels > MAX_SOFTMAX_CHANNELS {
+            let problem = format!(
+                "a softmax over {channels} channels; the device's limit is {MAX_SOFTMAX_CHANNELS}"
+            );
+            return Err(error(node, problem));
+        }
+        let scale = f64::from(self.encoding(node.inputs[0]).scale);
+        let entry = |difference: u32| {
+            (f64::from(1 << 20) * (-scale * f64::from(difference)).exp()).round() as i32
+        };
+        let table: Vec<i32> = (0..256).map(entry).collect();
+        let op = Softmax {
+            input: self.index(node.inputs[0]),
+            output: self.output(node)?,
+            table: self.lowered.sections.append_params(&table),
+        };
+        self.push(node, Op::Softmax(op));
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! Relu and Clip join the operator before them, as a clamp of its output.
+//!
+//! The integer kernels clamp when they requantize, so the fused function costs nothing and the tensor between the two never exists.
+//! Other functions stay nodes of their own and become tables.
+
+use super::{Pass, PassReport};
+use crate::graph::{Graph, GraphError, NodeId, Op};
+
+/// Fuses every Relu and Clip whose input nobody else reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FuseActivations;
+
+impl Pass for FuseActivations {
+    fn name(&self) -> &'static str {
+        "fuse-activations"
+    }
+
+    fn run(&self, graph: &mut Graph) -> Result<PassReport, GraphError> {
+        let mut changed = 0;
+        let mut id = 0;
+        while id < graph.nodes.len() {
+            if fuse(graph, id) {
+                changed += 1;
+            } else {
+                id += 1;
+            }
+        }
+        graph.compact();
+        Ok(PassReport {
+            pass: self.name(),
+            changed,
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// Fuses node `id` into its producer and removes it, if that is possible.
+fn fuse(graph: &mut Graph, id: NodeId) -> bool {
+    let Op::Activation(activation) = graph.nodes[id].op else {
+        return false;
+    };
+    let input = graph.nodes[id].inputs[0];
+    let Some(producer) = graph.producer(input) else {
+        return false;
+    };
+    let clamps = matches!(
+        graph.nodes[producer].op,
+        Op::Conv2d(_)
+            | Op::FullyConnected(_)
+            | Op::Add
+            | Op::Sub
+            | Op::Mul
+            | Op::MaxPool(_)
+            | Op::AveragePool { .. }
+    );
+    if activation.clamp_bounds().is_none()
+        || graph.nodes[id].activation.is_some()
+        || graph.nodes[producer].activation.is_some()
+        || graph.sole_consumer(input) != Some(id)
+        || !clamps
+    {
+        return false;
+    }
+    // The producer writes the activation's tensor from now on, so that its name (the one behind the function) survives.
+    graph.nodes[producer].activation = Some(activation);
+    graph.nodes[producer].output = graph.nodes[id].output;
+    graph.nodes.remove(id);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Activation, Input, Node};
+
+    /// x + x, then relu, then sigmoid; `shared` lets the output read the sum as well.
+    fn graph(shared: bool) -> Graph {
+        let mut graph = Graph {
+            name: "test".to_owned(),
+            tensors: Vec::new(),
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let [x, sum, relu, sigmoid] =
+            ["x", "sum", "relu", "sigmoid"].map(|name| graph.add_tensor(name, vec![2]));
+        let node = |name: &str, op, inputs, output| Node {
+            name: name.to_owned(),
+            op,
+            inputs,
+            output,
+            activation: None,
+        };
+        graph.inputs.push(Input {
+            tensor: x,
+            source_shape: vec![2],
+            source_axes: vec![0],
+        });
+        graph.nodes = vec![
+            node("sum", Op::Add, vec![x, x], sum),
+            node("relu", Op::Activation(Activation::Relu), vec![sum], relu),
+            node(
+                "sigmoid",
+                Op::Activation(Activation::Sigmoid),
+                vec![relu],
+                sigmoid,
+            ),
+        ];
+        graph.outputs = if shared {
+            vec![sigmoid, sum]
+        } else {
+            vec![sigmoid]
+        };
+        graph
+    }
+
+    #[test]
+    fn relu_joins_the_sum_and_sigmoid_stays() {
+        let mut graph = graph(false);
+        assert_eq!(FuseActivations.run(&mut graph).expect("runs").changed, 1);
+        graph.validate().expect("valid");
+        assert_eq!(graph.nodes.len(), 2);
+        assert_eq!(graph.nodes[0].activation, Some(Activation::Relu));
+        assert_eq!(graph.tensors[graph.nodes[0].output].name, "relu");
+        assert_eq!(graph.tensors.len(), 3);
+    }
+
+    #[test]
+    fn a_tensor_that_others_read_is_left_alone() {
+        let mut graph = graph(true);
+        assert_eq!(FuseActivations.run(&mut graph).expect("runs").changed, 0);
+        assert_eq!(graph.nodes.len(), 3);
+    }
+}

@@ -1,0 +1,61 @@
+//! Rewrites of the float graph, in one ordered list.
+//!
+//! A pass leaves the graph valid and says what it did; passes that only restate the network (folding, fusing) preserve its float
+//! function up to rounding, and the tests hold them to it.
+//! The order in [`float_passes`] is the order of a recipe's run.
+
+mod fold_batch_norm;
+mod fuse_activations;
+
+pub use fold_batch_norm::FoldBatchNorm;
+pub use fuse_activations::FuseActivations;
+
+use crate::graph::{Graph, GraphError};
+use crate::recipe::Recipe;
+use serde::Serialize;
+
+/// A rewrite of the graph.
+pub trait Pass {
+    /// Name as in recipes and reports.
+    fn name(&self) -> &'static str;
+
+    /// Rewrites `graph` in place.
+    ///
+    /// # Errors
+    /// Where a node cannot be rewritten although it has to be.
+    fn run(&self, graph: &mut Graph) -> Result<PassReport, GraphError>;
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PassReport {
+    /// Name of the pass.
+    pub pass: &'static str,
+    /// Nodes that it changed or removed.
+    pub changed: usize,
+    /// What a user should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// The passes that a recipe runs before calibration, in order.
+pub fn float_passes(recipe: &Recipe) -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(FoldBatchNorm {
+            into_layers: recipe.passes.fold_batch_norm,
+        }),
+        Box::new(FuseActivations),
+    ]
+}
+
+/// Runs `passes` in order and checks the graph after each.
+///
+/// # Errors
+/// The first pass that fails.
+pub fn run(passes: &[Box<dyn Pass>], graph: &mut Graph) -> Result<Vec<PassReport>, GraphError> {
+    let mut reports = Vec::with_capacity(passes.len());
+    for pass in passes {
+        reports.push(pass.run(graph)?);
+        graph.validate()?;
+    }
+    Ok(reports)
+}

@@ -1,0 +1,321 @@
+//! The arena plan: a place for every tensor, as little memory as possible.
+//!
+//! A tensor lives from the operator that writes it to the last one that reads it. Tensors that may or must share their bytes (a reshape's
+//! ends; an elementwise operator's output and an input that dies there) form one buffer. Buffers whose lives overlap must not
+//! overlap in memory; placing them is two-dimensional packing, which is NP-hard. The planner places buffers one after the other at the lowest
+//! free offset, starting from several natural orders and improving the best by random exchanges, until it meets the lower bound
+//! (the largest sum of sizes that live at one time) or has tried enough. It is deterministic.
+
+use crate::lower::Lowered;
+use fewbit_runtime::format::program::{Op, TensorIndex};
+
+/// Tensors start at multiples of this, so that word-wide kernels meet aligned data.
+const ALIGN: usize = 4;
+
+/// Exchanges tried when no order meets the lower bound. Networks have tens of buffers, and an attempt takes microseconds.
+const EXCHANGES: usize = 4000;
+
+/// Places of all tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Offset of each tensor in the arena.
+    pub offsets: Vec<usize>,
+    /// Size of the arena in bytes.
+    pub arena_bytes: usize,
+    /// No plan of these buffers can be smaller.
+    pub lower_bound: usize,
+}
+
+/// Tensors that share their bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Buffer {
+    bytes: usize,
+    /// First and last step (0 is the feeding of the inputs, `i + 1` is operator `i`) at which it must hold its content.
+    birth: usize,
+    death: usize,
+}
+
+impl Buffer {
+    fn lives_with(&self, other: &Buffer) -> bool {
+        self.birth <= other.death && other.birth <= self.death
+    }
+}
+
+/// Plans the arena of a lowered network.
+pub fn plan(lowered: &Lowered) -> Plan {
+    let (buffers, buffer_of) = buffers(lowered);
+    let lower_bound = (0..=lowered.ops.len() + 1)
+        .map(|step| {
+            let live = buffers
+                .iter()
+                .filter(|buffer| (buffer.birth..=buffer.death).contains(&step));
+            live.map(|buffer| buffer.bytes).sum()
+        })
+        .max()
+        .unwrap_or(0);
+    let places = search(&buffers, lower_bound);
+    Plan {
+        offsets: buffer_of.iter().map(|&buffer| places[buffer]).collect(),
+        arena_bytes: end(&buffers, &places),
+        lower_bound,
+    }
+}
+
+/// Groups tensors into buffers; returns the buffers and the buffer of each tensor.
+fn buffers(lowered: &Lowered) -> (Vec<Buffer>, Vec<usize>) {
+    let steps = lowered.ops.len();
+    let mut lives: Vec<Option<Buffer>> = lowered
+        .tensors
+        .iter()
+        .map(|tensor| {
+            let bytes = usize::from(tensor.tensor.h)
+                * usize::from(tensor.tensor.w)
+                * usize::from(tensor.tensor.c);
+            let bytes = bytes.next_multiple_of(ALIGN);
+            Some(Buffer {
+                bytes,
+                birth: 0,
+                death: 0,
+            })
+        })
+        .collect();
+    let mut touch = |tensor: TensorIndex, step: usize, written: bool| {
+        if let Some(Some(buffer)) = lives.get_mut(usize::from(tensor)) {
+            if written {
+                buffer.birth = step;
+            }
+            buffer.death = buffer.death.max(step);
+        }
+    };
+    for (index, op) in lowered.ops.iter().enumerate() {
+        op.op
+            .inputs()
+            .for_each(|input| touch(input, index + 1, false));
+        touch(op.op.output(), index + 1, true);
+    }
+    // Results must be there after the last operator; an input nobody reads still has to be fed somewhere.
+    lowered
+        .outputs
+        .iter()
+        .for_each(|&output| touch(output, steps + 1, false));
+
+    let mut buffer_of: Vec<usize> = (0..lives.len()).collect();
+    for (index, op) in lowered.ops.iter().enumerate() {
+        let output = usize::from(op.op.output());
+        for input in shareable(lowered, &op.op) {
+            let root = root(&buffer_of, usize::from(input));
+            let (Some(shared), Some(own)) = (&lives[root], &lives[output]) else {
+                continue;
+            };
+            let forced = matches!(op.op, Op::Reshape(_));
+            if forced || (shared.death <= index + 1 && shared.bytes == own.bytes) {
+                let merged = Buffer {
+                    bytes: shared.bytes.max(own.bytes),
+                    birth: shared.birth,
+                    death: shared.death.max(own.death),
+                };
+                lives[root] = Some(merged);
+                lives[output] = None;
+                buffer_of[output] = root;
+                break;
+            }
+        }
+    }
+    // Number the buffers that are left.
+    let mut number_of = vec![0; lives.len()];
+    let mut buffers = Vec::new();
+    for (tensor, life) in lives.into_iter().enumerate() {
+        if let Some(buffer) = life {
+            number_of[tensor] = buffers.len();
+            buffers.push(buffer);
+        }
+    }
+    let buffer_of = (0..buffer_of.len())
+        .map(|tensor| number_of[root(&buffer_of, tensor)])
+        .collect();
+    (buffers, buffer_of)
+}
+
+fn root(parent: &[usize], mut tensor: usize) -> usize {
+    while parent[tensor] != tensor {
+        tensor = parent[tensor];
+    }
+    tensor
+}
+
+/// The inputs whose bytes the output of `op` may take over.
+fn shareable(lowered: &Lowered, op: &Op) -> Vec<TensorIndex> {
+    let same_shape = |a: TensorIndex, b: TensorIndex| {
+        let shape = |index: TensorIndex| {
+            let tensor = &lowered.tensors[usize::from(index)].tensor;
+            (tensor.h, tensor.w, tensor.c)
+        };
+        shape(a) == shape(b)
+    };
+    match op {
+        Op::Reshape(op) => vec![op.input],
+        Op::Lut(op) => vec![op.input],
+        Op::Add(op) => [op.a, op.b]
+            .into_iter()
+            .filter(|&input| same_shape(input, op.output))
+            .collect(),
+        Op::Mul(op) => [op.a, op.b]
+            .into_iter()
+            .filter(|&input| same_shape(input, op.output))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn search(buffers: &[Buffer], lower_bound: usize) -> Vec<usize> {
+    let ids = || (0..buffers.len()).collect::<Vec<_>>();
+    let life = |buffer: &Buffer| buffer.death - buffer.birth + 1;
+    let mut orders = [ids(), ids(), ids(), ids()];
+    orders[0].sort_by_key(|&id| std::cmp::Reverse(buffers[id].bytes));
+    orders[1].sort_by_key(|&id| std::cmp::Reverse(buffers[id].bytes * life(&buffers[id])));
+    orders[2].sort_by_key(|&id| {
+        (
+            std::cmp::Reverse(life(&buffers[id])),
+            std::cmp::Reverse(buffers[id].bytes),
+        )
+    });
+    // orders[3] stays in the order of execution.
+    let placed = orders.into_iter().map(|order| {
+        let places = place(buffers, &order);
+        (end(buffers, &places), order, places)
+    });
+    let Some((mut best, mut order, mut places)) = placed.min_by_key(|(end, ..)| *end) else {
+        return Vec::new();
+    };
+    let mut random = 1_u64;
+    let mut below = |limit: usize| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % limit
+    };
+    for _ in 0..EXCHANGES {
+        if best <= lower_bound || buffers.len() < 2 {
+            break;
+        }
+        let mut tried = order.clone();
+        let moved = tried.remove(below(tried.len()));
+        tried.insert(below(tried.len() + 1), moved);
+        let tried_places = place(buffers, &tried);
+        let tried_end = end(buffers, &tried_places);
+        // Equal is taken too, to walk across plateaus.
+        if tried_end <= best {
+            (best, order, places) = (tried_end, tried, tried_places);
+        }
+    }
+    places
+}
+
+/// Puts buffers, in `order`, at the lowest offsets that are free for their whole life.
+fn place(buffers: &[Buffer], order: &[usize]) -> Vec<usize> {
+    let mut places = vec![0; buffers.len()];
+    for (position, &id) in order.iter().enumerate() {
+        let mut taken: Vec<(usize, usize)> = order[..position]
+            .iter()
+            .filter(|&&other| buffers[other].lives_with(&buffers[id]))
+            .map(|&other| (places[other], places[other] + buffers[other].bytes))
+            .collect();
+        taken.sort_unstable();
+        let mut offset = 0;
+        for (start, end) in taken {
+            if start >= offset + buffers[id].bytes {
+                break;
+            }
+            offset = offset.max(end);
+        }
+        places[id] = offset;
+    }
+    places
+}
+
+fn end(buffers: &[Buffer], places: &[usize]) -> usize {
+    let ends = buffers
+        .iter()
+        .zip(places)
+        .map(|(buffer, place)| place + buffer.bytes);
+    ends.max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Sequence;
+
+    fn buffer(bytes: usize, birth: usize, death: usize) -> Buffer {
+        Buffer {
+            bytes,
+            birth,
+            death,
+        }
+    }
+
+    fn bound(buffers: &[Buffer]) -> usize {
+        let live = |step| {
+            buffers
+                .iter()
+                .filter(move |b| (b.birth..=b.death).contains(&step))
+        };
+        (0..40)
+            .map(|step| live(step).map(|b| b.bytes).sum())
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn assert_disjoint(buffers: &[Buffer], places: &[usize]) {
+        for a in 0..buffers.len() {
+            for b in 0..a {
+                let apart = places[a] + buffers[a].bytes <= places[b]
+                    || places[b] + buffers[b].bytes <= places[a];
+                assert!(
+                    apart || !buffers[a].lives_with(&buffers[b]),
+                    "{a} and {b} overlap"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_takes_the_two_largest_neighbours() {
+        let buffers = [
+            buffer(100, 0, 1),
+            buffer(300, 1, 2),
+            buffer(200, 2, 3),
+            buffer(8, 3, 4),
+        ];
+        let places = search(&buffers, bound(&buffers));
+        assert_disjoint(&buffers, &places);
+        assert_eq!(end(&buffers, &places), 500);
+    }
+
+    #[test]
+    fn random_buffers_never_overlap_and_stay_near_the_bound() {
+        let mut random = Sequence::new(11);
+        for _ in 0..200 {
+            let count = 2 + (random.unit() * 20.0) as usize;
+            let buffers: Vec<_> = (0..count)
+                .map(|_| {
+                    let birth = (random.unit() * 20.0) as usize;
+                    let life = (random.unit() * random.unit() * 15.0) as usize;
+                    buffer(
+                        4 * (1 + (random.unit() * 100.0) as usize),
+                        birth,
+                        birth + life,
+                    )
+                })
+                .collect();
+            let bound = bound(&buffers);
+            let places = search(&buffers, bound);
+            assert_disjoint(&buffers, &places);
+            assert!(
+                end(&buffers, &places) * 100 <= bound * 115,
+                "{} over {bound}",
+                end(&buffers, &places)
+            );
+        }
+    }
+}

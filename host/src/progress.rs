@@ -1,0 +1,51 @@
+//! Progress bars, on a terminal only.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Told how far a run is.
+pub trait Progress {
+    /// A stage begins that will take `steps`.
+    fn begin(&mut self, stage: &str, steps: usize);
+    /// So many more steps are done.
+    fn advance(&mut self, steps: usize);
+}
+
+/// Shows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&mut self, _: &str, _: usize) {}
+    fn advance(&mut self, _: usize) {}
+}
+
+/// A bar on standard error, where that is a terminal; it disappears when its stage ends.
+#[derive(Debug, Default)]
+pub struct Bar(Option<ProgressBar>);
+
+impl Progress for Bar {
+    fn begin(&mut self, stage: &str, steps: usize) {
+        if let Some(bar) = self.0.take() {
+            bar.finish_and_clear();
+        }
+        let bar = ProgressBar::new(steps as u64).with_message(stage.to_owned());
+        if let Ok(style) = ProgressStyle::with_template("{msg:>12} {wide_bar} {pos}/{len} {eta}") {
+            bar.set_style(style);
+        }
+        self.0 = Some(bar);
+    }
+
+    fn advance(&mut self, steps: usize) {
+        if let Some(bar) = &self.0 {
+            bar.inc(steps as u64);
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = self.0.take() {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One encoding for every tensor, shared where the device only moves bytes.
+//!
+//! Max pools, reshapes, transposes, pads and concats hand their input's bytes on, so that their inputs and outputs must mean the same
+//! numbers: such tensors form a group with the union of their ranges.
+//! Average pools requantize anyway and so keep an encoding of their own, which is worth about a bit where a mean is much narrower than
+//! its input. A softmax's output has a fixed encoding.
+
+use super::{Encoding, QuantizeError};
+use crate::calibrate::Ranges;
+use crate::graph::{Graph, Node, Op, TensorId};
+
+/// The encoding of every tensor of a graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encodings {
+    encodings: Vec<Encoding>,
+}
+
+impl Encodings {
+    /// Chooses encodings that cover `ranges`.
+    ///
+    /// # Errors
+    /// A softmax whose output would have to share the encoding of something with another range.
+    pub fn choose(graph: &Graph, ranges: &Ranges) -> Result<Encodings, QuantizeError> {
+        let groups = Groups::of(graph);
+        let mut covered = (0..graph.tensors.len())
+            .map(|tensor| ranges.of(tensor))
+            .collect::<Vec<_>>();
+        for tensor in 0..covered.len() {
+            let root = groups.root(tensor);
+            covered[root] = covered[root].union(covered[tensor]);
+        }
+        for node in &graph.nodes {
+            if let Op::Pad { value, .. } = node.op {
+                let root = groups.root(node.output);
+                covered[root].min = covered[root].min.min(value);
+                covered[root].max = covered[root].max.max(value);
+            }
+        }
+        let mut of_root: Vec<_> = covered
+            .iter()
+            .map(|&range| Encoding::asymmetric(range))
+            .collect();
+        for node in graph
+            .nodes
+            .iter()
+            .filter(|node| matches!(node.op, Op::Softmax))
+        {
+            let root = groups.root(node.output);
+            if covered[root].max > 1.0 || covered[root].min < 0.0 {
+                return Err(QuantizeError {
+                    node: node.name.clone(),
+                    problem: "its output shares an encoding with tensors outside 0..1 (a concat, pad or pool behind it); \
+                              take the softmax's input as the network's output instead"
+                        .to_owned(),
+                });
+            }
+            of_root[root] = Encoding::SOFTMAX;
+        }
+        let encodings = (0..graph.tensors.len())
+            .map(|tensor| of_root[groups.root(tensor)])
+            .collect();
+        Ok(Encodings { encodings })
+    }
+
+    /// Rounds the values of a tensor to its encoding.
+    pub fn fake_quantize(&self, tensor: TensorId, values: &mut [f32]) {
+        let encoding = self.of(tensor);
+        values
+            .iter_mut()
+            .for_each(|value| *value = encoding.fake_quantize(*value));
+    }
+
+    /// The encoding of a tensor.
+    pub fn of(&self, tensor: TensorId) -> Encoding {
+        self.encodings[tensor]
+    }
+}
+
+/// Whether `node` hands its inputs' bytes on unchanged.
+fn moves_bytes(node: &Node) -> bool {
+    matches!(
+        node.op,
+        Op::MaxPool(_) | Op::Reshape | Op::Transpose { .. } | Op::Concat { .. } | Op::Pad { .. }
+    )
+}
+
+/// Disjoint sets of tensors that share an encoding; every root is the smallest id of its set.
+struct Groups {
+    parent: Vec<TensorId>,
+}
+
+impl Groups {
+    fn of(graph: &Graph) -> Groups {
+        let mut groups = Groups {
+            parent: (0..graph.tensors.len()).collect(),
+        };
+        for node in graph.nodes.iter().filter(|node| moves_bytes(node)) {
+            for &input in &node.inputs {
+                let (a, b) = (groups.root(input), groups.root(node.output));
+                groups.parent[a.max(b)] = a.min(b);
+            }
+        }
+        groups
+    }
+
+    fn root(&self, mut tensor: TensorId) -> TensorId {
+        while self.parent[tensor] != tensor {
+            tensor = self.parent[tensor];
+        }
+        tensor
+    }
+}

@@ -1,0 +1,235 @@
+//! Symmetric weight quantization with room for the bias.
+//!
+//! A scale is `max|w| / 127` (or `/ 7`), over a row or over the tensor. A bias is stored in steps of `s_x * s_w`; where that step is
+//! so small that the bias would crowd its accumulator, the channel's scale is raised. Dead channels are like that: weights about 1e-20 next to
+//! a bias of order 1, so that the channel is a constant, which a larger step still represents.
+
+use super::{Encoding, Multipliers, QuantizeError};
+use crate::graph::{Linear, Node};
+use crate::recipe::{Granularity, WeightOptions};
+
+/// Largest quantized bias before the zero point is folded in. `2^26` steps leave 5 bits of the accumulator for the products, and a
+/// channel whose weights are so small that its bias takes more has less than 1/4 output step of weight rounding error
+/// even at 1000 products an output.
+const BIAS_ROOM: f64 = (1u32 << 26) as f64;
+
+/// Quantized weights of a layer, for a given input and output encoding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// Quantized weights in the graph's order (OHWI, OI), within `-max..=max` of their type.
+    pub values: Vec<i8>,
+    /// Scale of each output channel.
+    pub scales: Vec<f64>,
+    /// Bias of each output channel with the zero point of the input folded in, in steps of `s_x * s_w`.
+    pub bias: Vec<i32>,
+    /// Requantization multipliers, one an output channel.
+    pub multipliers: Multipliers,
+    /// Channels whose scale was raised to make room for their bias.
+    pub raised: usize,
+}
+
+impl Weights {
+    /// Quantizes `linear`, the parameters of `node`.
+    ///
+    /// # Errors
+    /// Weights that are not finite, and layers whose accumulators cannot be kept within 32 bits.
+    pub fn quantize(
+        node: &Node,
+        linear: &Linear,
+        options: WeightOptions,
+        input: Encoding,
+        output: Encoding,
+    ) -> Result<Weights, QuantizeError> {
+        let error = |problem: String| QuantizeError {
+            node: node.name.clone(),
+            problem,
+        };
+        if !linear
+            .weights
+            .iter()
+            .chain(&linear.bias)
+            .all(|value| value.is_finite())
+        {
+            return Err(error("has weights or biases that are not finite; the model is damaged or was not trained".to_owned()));
+        }
+        let input_scale = f64::from(input.scale);
+        let mut scales = initial_scales(linear, options);
+        let mut raised = 0;
+        for (scale, &bias) in scales.iter_mut().zip(&linear.bias) {
+            let least = f64::from(bias).abs() / (input_scale * BIAS_ROOM);
+            if *scale < least {
+                *scale = least;
+                raised += 1;
+            }
+            if *scale == 0.0 {
+                // Neither weights nor bias: any step will do.
+                *scale = 1.0;
+            }
+        }
+        let max = f64::from(options.bits.max());
+        let values: Vec<i8> = linear
+            .rows()
+            .zip(&scales)
+            .flat_map(|(row, &scale)| {
+                row.iter()
+                    .map(move |&weight| (f64::from(weight) / scale).round().clamp(-max, max) as i8)
+            })
+            .collect();
+        let row = linear.weights_per_channel();
+        let bias = values
+            .chunks_exact(row.max(1))
+            .zip(&scales)
+            .zip(&linear.bias)
+            .map(|((row, scale), &bias)| {
+                let steps = (f64::from(bias) / (input_scale * scale)).round();
+                let sum: i64 = row.iter().map(|&weight| i64::from(weight)).sum();
+                steps as i64 - i64::from(input.zero_point) * sum
+            })
+            .collect::<Vec<i64>>();
+        let factors: Vec<f64> = scales
+            .iter()
+            .map(|scale| input_scale * scale / f64::from(output.scale))
+            .collect();
+        let multipliers = Multipliers::from_factors(&factors).ok_or_else(|| {
+            error(
+                "its output is so much smaller than its products that no multiplier fits"
+                    .to_owned(),
+            )
+        })?;
+        let products = row as i64 * i64::from(options.bits.max()) * 128;
+        let largest = bias.iter().map(|bias| bias.abs()).max().unwrap_or(0);
+        // Equation (5); the loader checks the same.
+        if (i128::from(products) + i128::from(largest)) << multipliers.pre_shift >= 1 << 31 {
+            return Err(error(format!(
+                "sums {row} products with a bias of up to {largest} steps and a shift of {}, which may overflow 32 bits; \
+                 split the layer or widen the range of its output",
+                multipliers.pre_shift
+            )));
+        }
+        Ok(Weights {
+            values,
+            scales,
+            // Within i32 by the bound just checked.
+            bias: bias.iter().map(|&bias| bias as i32).collect(),
+            multipliers,
+            raised,
+        })
+    }
+
+    /// The weights as real numbers again, for the fake-quantized graph.
+    pub fn dequantized(&self) -> Vec<f32> {
+        let row = self.values.len() / self.scales.len().max(1);
+        self.values
+            .chunks_exact(row.max(1))
+            .zip(&self.scales)
+            .flat_map(|(row, &scale)| {
+                row.iter()
+                    .map(move |&value| (f64::from(value) * scale) as f32)
+            })
+            .collect()
+    }
+}
+
+fn initial_scales(linear: &Linear, options: WeightOptions) -> Vec<f64> {
+    let max = f64::from(options.bits.max());
+    let magnitude = |row: &[f32]| {
+        row.iter()
+            .fold(0.0_f32, |largest, weight| largest.max(weight.abs()))
+    };
+    let scale = |magnitude: f32| f64::from(magnitude) / max;
+    match options.granularity {
+        Granularity::PerChannel => linear.rows().map(|row| scale(magnitude(row))).collect(),
+        Granularity::PerTensor => vec![scale(magnitude(&linear.weights)); linear.out_channels],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Op;
+    use crate::recipe::WeightBits;
+
+    fn quantize(
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+        options: WeightOptions,
+    ) -> Result<Weights, QuantizeError> {
+        let linear = Linear {
+            weights,
+            out_channels: bias.len(),
+            bias,
+            folded: None,
+        };
+        let node = Node {
+            name: "layer".to_owned(),
+            op: Op::FullyConnected(linear.clone()),
+            inputs: vec![0],
+            output: 1,
+            activation: None,
+        };
+        let input = Encoding {
+            scale: 0.5,
+            zero_point: -10,
+        };
+        let output = Encoding {
+            scale: 0.25,
+            zero_point: 3,
+        };
+        Weights::quantize(&node, &linear, options, input, output)
+    }
+
+    #[test]
+    fn per_channel_scales_use_the_whole_range() {
+        let weights = quantize(
+            vec![1.27, -0.5, 0.0127, 0.001],
+            vec![0.0, 0.1],
+            WeightOptions::default(),
+        )
+        .expect("fits");
+        assert_eq!(weights.values, [127, -50, 127, 10]);
+        assert!((weights.scales[0] - 0.01).abs() < 1e-8);
+        // 0.1 / (0.5 * 1e-4) = 2000 steps, and 10 * (127 + 10) for the zero point.
+        assert_eq!(weights.bias, [10 * 77, 2000 + 1370]);
+        assert_eq!(weights.raised, 0);
+    }
+
+    #[test]
+    fn per_tensor_and_int4() {
+        let options = WeightOptions {
+            bits: WeightBits::Int4,
+            granularity: Granularity::PerTensor,
+        };
+        let weights =
+            quantize(vec![0.7, -0.26, 0.049, -0.051], vec![0.0, 0.0], options).expect("fits");
+        assert_eq!(weights.values, [7, -3, 0, -1]);
+        assert_eq!(weights.scales[0], weights.scales[1]);
+    }
+
+    #[test]
+    fn a_dead_channel_keeps_its_constant() {
+        let weights = quantize(
+            vec![1.0, 1.0, 1e-20, -1e-20],
+            vec![0.0, 2.5],
+            WeightOptions::default(),
+        )
+        .expect("fits");
+        assert_eq!(weights.raised, 1);
+        assert_eq!(weights.values[2..], [0, 0]);
+        let real = f64::from(weights.bias[1]) * 0.5 * weights.scales[1];
+        assert!((real - 2.5).abs() < 1e-6, "{real}");
+        let factor = f64::from(weights.multipliers.values[1])
+            / 2f64.powi(32 - i32::from(weights.multipliers.pre_shift));
+        let output = f64::from(weights.bias[1]) * factor;
+        assert!((output - 10.0).abs() < 0.01, "{output} steps of 0.25");
+    }
+
+    #[test]
+    fn all_zero_and_not_finite() {
+        let weights =
+            quantize(vec![0.0; 4], vec![0.0, 0.0], WeightOptions::default()).expect("fits");
+        assert_eq!(weights.bias, [0, 0]);
+        let error = quantize(vec![f32::NAN; 4], vec![0.0, 0.0], WeightOptions::default())
+            .expect_err("refused");
+        assert!(error.to_string().contains("layer"), "{error}");
+    }
+}

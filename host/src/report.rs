@@ -1,0 +1,165 @@
+//! What a run found, as JSON and as a table.
+//!
+//! The JSON keys are an interface: they are added to, never renamed. A metric that does not apply is left out.
+
+use crate::recipe::Recipe;
+use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use serde::Serialize;
+
+/// Result of quantizing a model.
+#[derive(Clone, Debug, Serialize)]
+pub struct QuantizeReport {
+    /// Name of the model.
+    pub model: String,
+    /// The recipe that was used.
+    pub recipe: Recipe,
+    /// Samples that the accuracy was measured on.
+    pub samples: usize,
+    /// The float network.
+    pub float: Accuracy,
+    /// The float network on the grid of the integers.
+    pub simulated: Accuracy,
+    /// The device's integer engine.
+    pub integer: Accuracy,
+    /// Size of the blob.
+    pub blob_bytes: usize,
+    /// Bytes of weights in it, as stored.
+    pub weight_bytes: usize,
+    /// RAM for activations.
+    pub arena_bytes: usize,
+    /// No plan of the same operators can need less.
+    pub arena_lower_bound_bytes: usize,
+    /// Multiply-accumulates of one inference.
+    pub macs: u64,
+    /// Wall time of the run.
+    pub seconds: f64,
+    /// Samples that ranges were found on.
+    pub calibration_samples: usize,
+    /// Tensor that `sqnr_db` is measured at: the network's output, or what goes into its final softmax.
+    pub sqnr_tensor: String,
+    /// Every operator.
+    pub layers: Vec<LayerReport>,
+    /// What a user should know.
+    pub notes: Vec<String>,
+}
+
+/// Accuracy of one form of the network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Accuracy {
+    /// Share of samples classified as labelled, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top1: Option<f64>,
+    /// Signal-to-quantization-noise ratio against float.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqnr_db: Option<f64>,
+    /// Share of samples with the float network's arg max, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
+}
+
+/// One operator of the quantized network, measured on a few samples.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerReport {
+    /// Name of the node.
+    pub name: String,
+    /// Its operator on the device.
+    pub op: &'static str,
+    /// Shape of its output, `[h, w, c]`.
+    pub shape: [u16; 3],
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// Its output's scale.
+    pub scale: f32,
+    /// Its output's zero point.
+    pub zero_point: i32,
+    /// Of the fake-quantized network, against float.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simulated_sqnr_db: Option<f64>,
+    /// Of the integer engine, against float.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integer_sqnr_db: Option<f64>,
+    /// Share of values in which simulation and engine differ, 0 to 1.
+    pub differing: f64,
+    /// Largest difference between simulation and engine, in quantized steps.
+    pub largest_step: u32,
+}
+
+impl QuantizeReport {
+    /// The summary as a table.
+    pub fn summary(&self) -> String {
+        let mut accuracy = table(&["", "top-1", "agrees with float", "SQNR"]);
+        let forms = [
+            ("float", &self.float),
+            ("fake-quantized", &self.simulated),
+            ("integer engine", &self.integer),
+        ];
+        for (name, form) in forms {
+            accuracy.add_row([
+                name.to_owned(),
+                percent(form.top1),
+                percent(form.agreement),
+                decibels(form.sqnr_db),
+            ]);
+        }
+        let mut size = table(&["blob", "of it weights", "arena", "lower bound", "MACs"]);
+        size.add_row([
+            format!("{} B", self.blob_bytes),
+            format!("{} B", self.weight_bytes),
+            format!("{} B", self.arena_bytes),
+            format!("{} B", self.arena_lower_bound_bytes),
+            self.macs.to_string(),
+        ]);
+        format!("{accuracy}\n{size}")
+    }
+
+    /// Every operator as a table.
+    pub fn layer_table(&self) -> String {
+        let columns = [
+            "node",
+            "operator",
+            "output",
+            "MACs",
+            "simulated",
+            "integer",
+            "differing",
+            "largest",
+        ];
+        let mut layers = table(&columns);
+        for layer in &self.layers {
+            let [h, w, c] = layer.shape;
+            layers.add_row([
+                layer.name.clone(),
+                layer.op.to_owned(),
+                format!("{h}x{w}x{c}"),
+                layer.macs.to_string(),
+                decibels(layer.simulated_sqnr_db),
+                decibels(layer.integer_sqnr_db),
+                format!("{:.3} %", 100.0 * layer.differing),
+                layer.largest_step.to_string(),
+            ]);
+        }
+        layers.to_string()
+    }
+}
+
+/// An empty table with headings; all columns but the first are aligned to the right.
+pub fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_HORIZONTAL_ONLY)
+        .set_header(headings.to_vec());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// A share as a percentage, or a dash.
+pub fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
+}
+
+/// A ratio in decibels, or a dash.
+pub fn decibels(db: Option<f64>) -> String {
+    db.map_or_else(|| "-".to_owned(), |db| format!("{db:.2} dB"))
+}

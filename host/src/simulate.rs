@@ -1,0 +1,271 @@
+//! The integer simulation: the device's own engine, run here.
+//!
+//! Nothing is modelled: the blob is loaded and executed by `fewbit-runtime`, sample after sample, on all cores.
+
+use crate::dataset::{InputLayout, InputTransform};
+use crate::quantize::Encoding;
+use fewbit_runtime::format::program::TensorIndex;
+use fewbit_runtime::{Engine, LoadError, Metadata, Model, PortInfo};
+use rayon::prelude::*;
+
+/// Most tensors and operators of a model that this tool handles.
+const CAPACITY: usize = 2048;
+
+/// A model with as much room as the host needs.
+pub type HostModel<'a> = Model<'a, CAPACITY, CAPACITY>;
+
+/// Runs a blob.
+pub struct Simulator<'a> {
+    model: Box<HostModel<'a>>,
+    metadata: Metadata,
+    input: PortInfo,
+    output: PortInfo,
+}
+
+/// What a batch of samples gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// The network's output, sample after sample.
+    pub output: Vec<i8>,
+    /// Output of the captured operator, sample after sample.
+    pub captured: Vec<i8>,
+}
+
+impl<'a> Simulator<'a> {
+    /// Loads a blob, which has to be aligned (see `AlignedBlob`).
+    ///
+    /// # Errors
+    /// A blob that the runtime refuses, or one that has not exactly one input and one output.
+    pub fn new(blob: &'a [u8]) -> Result<Self, SimulateError> {
+        let model = Box::new(HostModel::from_bytes(blob)?);
+        let metadata = Metadata::from_bytes(blob)?.ok_or(SimulateError::Metadata)?;
+        let ports = (model.input_count(), model.output_count());
+        match (model.input(0), model.output(0)) {
+            (Some(input), Some(output)) if ports == (1, 1) => Ok(Simulator {
+                model,
+                metadata,
+                input,
+                output,
+            }),
+            _ => Err(SimulateError::Ports {
+                inputs: ports.0,
+                outputs: ports.1,
+            }),
+        }
+    }
+
+    /// The loaded model.
+    pub fn model(&self) -> &HostModel<'a> {
+        &self.model
+    }
+
+    /// Names and scales.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Encoding of the input.
+    pub fn input_encoding(&self) -> Encoding {
+        encoding(self.input)
+    }
+
+    /// Encoding of the output.
+    pub fn output_encoding(&self) -> Encoding {
+        encoding(self.output)
+    }
+
+    /// Elements of one input.
+    pub fn input_elements(&self) -> usize {
+        self.input.len()
+    }
+
+    /// Elements of one output.
+    pub fn output_elements(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Shape of one input, `[h, w, c]`.
+    pub fn input_shape(&self) -> [usize; 3] {
+        self.input.shape.map(usize::from)
+    }
+
+    /// Shape of one output, `[h, w, c]`.
+    pub fn output_shape(&self) -> [usize; 3] {
+        self.output.shape.map(usize::from)
+    }
+
+    /// The tensor that operator `op` writes and its elements.
+    pub fn op_output(&self, op: usize) -> Option<(TensorIndex, usize)> {
+        let program = self.model.program();
+        let tensor = program.ops.get(op)?.output();
+        Some((
+            tensor,
+            program.tensors.get(usize::from(tensor))?.len() as usize,
+        ))
+    }
+
+    /// Encoding of the tensor that operator `op` writes.
+    pub fn op_encoding(&self, op: usize) -> Option<Encoding> {
+        let (tensor, _) = self.op_output(op)?;
+        let tensor = usize::from(tensor);
+        Some(Encoding {
+            scale: f32::from_bits(self.metadata.tensors.get(tensor)?.scale_bits),
+            zero_point: i32::from(self.model.program().tensors.get(tensor)?.zero_point),
+        })
+    }
+
+    /// Name of operator `op`.
+    pub fn op_name(&self, op: usize) -> &str {
+        self.metadata.ops.get(op).map_or("?", |op| &op.name)
+    }
+
+    /// How stored data becomes the input: layout and preprocessing.
+    pub fn input_source(&self) -> (InputLayout, InputTransform) {
+        let shape = self.input_shape().to_vec();
+        let sizes = |sizes: &[u32]| sizes.iter().map(|&size| size as usize).collect();
+        let reals = |bits: &[u32]| bits.iter().map(|&bits| f32::from_bits(bits)).collect();
+        match self.metadata.inputs.first() {
+            Some(source) => (
+                InputLayout {
+                    shape: sizes(&source.shape),
+                    source_shape: sizes(&source.source_shape),
+                    source_axes: sizes(&source.source_axes),
+                },
+                InputTransform {
+                    divisor: f32::from_bits(source.divisor_bits),
+                    mean: reals(&source.mean_bits),
+                    std: reals(&source.std_bits),
+                },
+            ),
+            None => (
+                InputLayout {
+                    source_shape: shape.clone(),
+                    source_axes: (0..shape.len()).collect(),
+                    shape,
+                },
+                InputTransform::default(),
+            ),
+        }
+    }
+
+    /// Quantizes real inputs.
+    pub fn quantize_inputs(&self, inputs: &[f32]) -> Vec<i8> {
+        let encoding = self.input_encoding();
+        inputs.iter().map(|&real| encoding.quantize(real)).collect()
+    }
+
+    /// Runs the samples in `inputs` one by one; optionally keeps the output of operator `capture` of each.
+    ///
+    /// # Errors
+    /// Inputs that are no whole number of samples.
+    pub fn run(&self, inputs: &[i8], capture: Option<usize>) -> Result<Outputs, SimulateError> {
+        let elements = self.input_elements();
+        if inputs.len() % elements != 0 {
+            return Err(SimulateError::Inputs {
+                found: inputs.len(),
+                expected: elements,
+            });
+        }
+        // One arena a worker: samples are dealt out in blocks, results come back in order.
+        let results: Vec<Result<Outputs, SimulateError>> = inputs
+            .par_chunks(elements * 4)
+            .map_init(
+                || vec![0_i8; self.model.arena_bytes()],
+                |arena, block| {
+                    let mut outputs = Outputs::default();
+                    for input in block.chunks_exact(elements) {
+                        let observe = |op: usize, bytes: &[i8]| {
+                            if Some(op) == capture {
+                                outputs.captured.extend_from_slice(bytes);
+                            }
+                        };
+                        let output = self.run_observed(input, arena, observe)?;
+                        outputs.output.extend_from_slice(&output);
+                    }
+                    Ok(outputs)
+                },
+            )
+            .collect();
+        let mut all = Outputs::default();
+        for outputs in results {
+            let outputs = outputs?;
+            all.output.extend(outputs.output);
+            all.captured.extend(outputs.captured);
+        }
+        Ok(all)
+    }
+
+    /// Runs one sample and shows the output of every operator as it is written.
+    ///
+    /// # Errors
+    /// An arena or an input of the wrong size.
+    pub fn run_observed(
+        &self,
+        input: &[i8],
+        arena: &mut [i8],
+        mut observe: impl FnMut(usize, &[i8]),
+    ) -> Result<Vec<i8>, SimulateError> {
+        let found = arena.len();
+        let mut engine = Engine::new(&self.model, arena).map_err(|_| SimulateError::Arena {
+            found,
+            expected: self.model.arena_bytes(),
+        })?;
+        let place = engine.input_mut(0);
+        if place.len() != input.len() {
+            return Err(SimulateError::Inputs {
+                found: input.len(),
+                expected: place.len(),
+            });
+        }
+        place.copy_from_slice(input);
+        for op in 0..self.model.op_count() {
+            engine.step(op);
+            observe(op, engine.op_output(op));
+        }
+        Ok(engine.output(0).to_vec())
+    }
+}
+
+fn encoding(port: PortInfo) -> Encoding {
+    Encoding {
+        scale: f32::from_bits(port.scale_bits),
+        zero_point: i32::from(port.zero_point),
+    }
+}
+
+/// Why a blob cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// The runtime refuses it.
+    #[error("{0}; the blob is damaged or was made by another version: quantize the model again")]
+    Load(#[from] LoadError),
+    /// There is no metadata.
+    #[error("the blob has no readable metadata; quantize the model again")]
+    Metadata,
+    /// Several inputs or outputs.
+    #[error(
+        "the model has {inputs} inputs and {outputs} outputs; this tool runs models with one of each"
+    )]
+    Ports {
+        /// Inputs found.
+        inputs: usize,
+        /// Outputs found.
+        outputs: usize,
+    },
+    /// Inputs of the wrong length.
+    #[error("got {found} input values, expected a multiple of {expected}")]
+    Inputs {
+        /// Values found.
+        found: usize,
+        /// Values of one sample.
+        expected: usize,
+    },
+    /// The arena is too small.
+    #[error("got an arena of {found} bytes, the model needs {expected}")]
+    Arena {
+        /// Bytes given.
+        found: usize,
+        /// Bytes needed.
+        expected: usize,
+    },
+}

@@ -1,0 +1,364 @@
+//! The `fewbit` command as a user calls it: outputs, reports, exit codes, errors.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A folder of its own for each test, and the command run in it.
+struct Session(tempfile::TempDir);
+
+impl Session {
+    fn new() -> Self {
+        Session(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fewbit"));
+        command.args(args).current_dir(self.0.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the command starts")
+    }
+
+    #[track_caller]
+    fn succeed(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Runs a command that has to fail with `code` and without a trace, and returns its message.
+    #[track_caller]
+    fn fail(&self, args: &[&str], code: i32) -> String {
+        let before = self.files();
+        let output = self.run(args);
+        let message = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
+        assert!(!message.contains("panicked"), "{message}");
+        assert_eq!(self.files(), before, "{args:?} left files behind");
+        message
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.0.path()).expect("a folder");
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
+        files.sort();
+        files
+    }
+
+    fn json(&self, name: &str) -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(self.path(name)).expect("written")).expect("JSON")
+    }
+}
+
+fn digits(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits");
+    folder.join(name).to_str().expect("text").to_owned()
+}
+
+#[test]
+fn quantize_without_arguments_reports_and_is_reproducible() {
+    let session = Session::new();
+    let text = session.succeed(&["quantize", "--json", "report.json"]);
+    for word in [
+        "float",
+        "fake-quantized",
+        "integer engine",
+        "98.60 %",
+        "digits.fewbit",
+    ] {
+        assert!(text.contains(word), "{word} is missing in:\n{text}");
+    }
+    assert!(
+        !text.contains('\u{1b}'),
+        "colour although this is no terminal"
+    );
+
+    let report = session.json("report.json");
+    assert_eq!(report["model"], "digits");
+    assert_eq!(report["samples"], 500);
+    assert_eq!(report["float"]["top1"], 0.986);
+    assert!(report["integer"]["top1"].as_f64().expect("a number") >= 0.97);
+    let sqnr = |form: &str| report[form]["sqnr_db"].as_f64().expect("a number");
+    assert!(
+        (sqnr("simulated") - sqnr("integer")).abs() <= 0.3,
+        "{} and {}",
+        sqnr("simulated"),
+        sqnr("integer")
+    );
+    assert!(
+        report["float"].get("sqnr_db").is_none(),
+        "float has no noise against itself"
+    );
+    for key in [
+        "recipe",
+        "blob_bytes",
+        "weight_bytes",
+        "arena_bytes",
+        "macs",
+        "seconds",
+    ] {
+        assert!(report.get(key).is_some(), "{key} is missing");
+    }
+    let blob = std::fs::read(session.path("digits.fewbit")).expect("written");
+    assert_eq!(report["blob_bytes"], blob.len());
+
+    // Again, on one thread, from the recipe that was written.
+    let again = session
+        .command(&[
+            "quantize",
+            "--recipe",
+            "digits.recipe.toml",
+            "--out",
+            "again.fewbit",
+        ])
+        .env("RAYON_NUM_THREADS", "1")
+        .status();
+    assert!(again.expect("starts").success());
+    assert_eq!(
+        std::fs::read(session.path("again.fewbit")).expect("written"),
+        blob
+    );
+}
+
+#[test]
+fn the_same_model_from_a_file_gives_the_same_numbers() {
+    let session = Session::new();
+    session.succeed(&[
+        "quantize",
+        "--out",
+        "built-in.fewbit",
+        "--json",
+        "built-in.json",
+    ]);
+    let (model, data) = (digits("digits.onnx"), digits("digits.npz"));
+    session.succeed(&[
+        "quantize",
+        &model,
+        "--calibration",
+        &format!("{data}:x_train,y_train[0:512]"),
+        "--eval",
+        &format!("{data}:x_test,y_test"),
+        "--input-divisor",
+        "256",
+        "--input-mean",
+        "0.3",
+        "--input-std",
+        "0.35",
+        "--out",
+        "file.fewbit",
+        "--json",
+        "file.json",
+    ]);
+    let read = |name: &str| std::fs::read(session.path(name)).expect("written");
+    assert_eq!(read("built-in.fewbit"), read("file.fewbit"));
+    assert_eq!(
+        session.json("built-in.json")["integer"],
+        session.json("file.json")["integer"]
+    );
+}
+
+#[test]
+fn int4_and_per_tensor_are_other_blobs() {
+    let session = Session::new();
+    session.succeed(&["quantize", "--out", "int8.fewbit", "--json", "int8.json"]);
+    session.succeed(&[
+        "quantize",
+        "--weights",
+        "int4",
+        "--out",
+        "int4.fewbit",
+        "--json",
+        "int4.json",
+    ]);
+    let tensor = [
+        "quantize",
+        "--granularity",
+        "per-tensor",
+        "--out",
+        "tensor.fewbit",
+        "--json",
+        "tensor.json",
+    ];
+    session.succeed(&tensor);
+    let number = |name: &str, key: &str| session.json(name)[key].as_u64().expect("a number");
+    let (int8, int4) = (
+        number("int8.json", "weight_bytes"),
+        number("int4.json", "weight_bytes"),
+    );
+    assert!(
+        int4 * 2 >= int8 && int4 * 100 <= int8 * 52,
+        "{int4} of {int8} bytes"
+    );
+    assert_eq!(number("tensor.json", "weight_bytes"), int8);
+    assert_ne!(
+        std::fs::read(session.path("tensor.fewbit")).expect("written"),
+        std::fs::read(session.path("int8.fewbit")).expect("written")
+    );
+}
+
+#[test]
+fn run_eval_and_inspect_agree_with_quantize() {
+    let session = Session::new();
+    session.succeed(&["quantize", "--json", "report.json"]);
+    let test = format!("{}:x_test,y_test", digits("digits.npz"));
+    let model = digits("digits.onnx");
+
+    session.succeed(&[
+        "eval",
+        "digits.fewbit",
+        "--data",
+        &test,
+        "--reference",
+        &model,
+        "--json",
+        "eval.json",
+    ]);
+    let (quantized, evaluated) = (session.json("report.json"), session.json("eval.json"));
+    assert_eq!(evaluated["top1"], quantized["integer"]["top1"]);
+
+    session.succeed(&[
+        "run",
+        "digits.fewbit",
+        "--input",
+        &test,
+        "--output",
+        "int8.npy",
+    ]);
+    session.succeed(&[
+        "run",
+        "digits.fewbit",
+        "--input",
+        &test,
+        "--output",
+        "real.npy",
+        "--float",
+    ]);
+    session.succeed(&[
+        "run",
+        &model,
+        "--recipe",
+        "digits.recipe.toml",
+        "--input",
+        &test,
+        "--output",
+        "float.npy",
+    ]);
+    let bytes: ndarray::ArrayD<i8> = ndarray_npy::read_npy(session.path("int8.npy")).expect("int8");
+    let real: ndarray::ArrayD<f32> =
+        ndarray_npy::read_npy(session.path("real.npy")).expect("float");
+    let float: ndarray::ArrayD<f32> =
+        ndarray_npy::read_npy(session.path("float.npy")).expect("float");
+    assert_eq!(bytes.len(), 5000);
+    assert_eq!(real.len(), 5000);
+    assert_eq!(float.len(), 5000);
+    let noise: f32 = real
+        .iter()
+        .zip(&float)
+        .map(|(a, b)| (a - b) * (a - b))
+        .sum();
+    let signal: f32 = float.iter().map(|b| b * b).sum();
+    let sqnr = 10.0 * (signal / noise).log10();
+    let expected = quantized["integer"]["sqnr_db"].as_f64().expect("a number");
+    assert!(
+        (f64::from(sqnr) - expected).abs() < 0.01,
+        "{sqnr} and {expected}"
+    );
+
+    let text = session.succeed(&["inspect", "digits.fewbit", "--json", "inspect.json"]);
+    assert!(text.contains("depthwise_conv_2d"), "{text}");
+    assert_eq!(session.json("inspect.json")["macs"], quantized["macs"]);
+    assert!(session.succeed(&["inspect", &model]).contains("batch_norm"));
+}
+
+#[test]
+fn bad_input_is_an_error_that_names_the_file_and_leaves_nothing() {
+    let session = Session::new();
+    session.succeed(&["quantize"]);
+    let write =
+        |name: &str, bytes: &[u8]| std::fs::write(session.path(name), bytes).expect("written");
+    write("noise.onnx", &[0xff; 1000]);
+    write("empty.npz", b"");
+    write("typo.toml", b"[weights]\nbitz = 4\n");
+    let mut blob = std::fs::read(session.path("digits.fewbit")).expect("written");
+    blob[100] ^= 1;
+    write("broken.fewbit", &blob);
+    write("short.fewbit", &blob[..40]);
+    let data = digits("digits.npz");
+    let cases: [(&[&str], &str); 9] = [
+        (
+            &["quantize", "missing.onnx", "--calibration", &data],
+            "missing.onnx",
+        ),
+        (
+            &["quantize", "noise.onnx", "--calibration", &data],
+            "noise.onnx",
+        ),
+        (&["quantize", "--calibration", "empty.npz"], "empty.npz"),
+        (&["quantize", "--calibration", &data], "x_train"),
+        (&["quantize", "--recipe", "typo.toml"], "bitz"),
+        (&["quantize", &digits("digits.onnx")], "--calibration"),
+        (
+            &[
+                "run",
+                "broken.fewbit",
+                "--input",
+                &data,
+                "--output",
+                "y.npy",
+            ],
+            "broken.fewbit",
+        ),
+        (&["inspect", "short.fewbit"], "short.fewbit"),
+        (
+            &[
+                "eval",
+                "digits.fewbit",
+                "--data",
+                &format!("{data}:x_test,y_train"),
+            ],
+            "y_train",
+        ),
+    ];
+    for (args, word) in cases {
+        let message = session.fail(args, 1);
+        assert!(
+            message.contains(word),
+            "{args:?}: {word} is missing in: {message}"
+        );
+    }
+    session.fail(&["quantize", "--weights", "int3"], 2);
+    session.fail(&["quantize", "--calibration", "data.npz[1:"], 2);
+}
+
+#[test]
+fn help_names_every_command_and_option() {
+    let session = Session::new();
+    let help = session.succeed(&["--help"]);
+    for command in ["quantize", "eval", "run", "inspect"] {
+        assert!(help.contains(command));
+        assert!(session.succeed(&[command, "--help"]).contains("--json") || command == "run");
+    }
+    let help = session.succeed(&["quantize", "--help"]);
+    for option in [
+        "--calibration",
+        "--eval",
+        "--weights",
+        "--granularity",
+        "--recipe",
+        "--out",
+    ] {
+        assert!(help.contains(option), "{option}");
+    }
+}

@@ -1,0 +1,284 @@
+//! `cargo xtask verify`: the same blob and inputs here and on a board, byte for byte.
+//!
+//! The host's side is the runtime itself, so that a difference means a compiler, a kernel family or a memory at fault, not another
+//! model of the arithmetic. Where outputs differ, the operators' checksums tell which one differed first, and its bytes are fetched.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use fewbit::cli::{QuantizeArgs, write_json};
+use fewbit::dataset::{Dataset, DatasetSpec};
+use fewbit::default_model;
+use fewbit::metrics::top1;
+use fewbit::report::{percent, table};
+use fewbit::simulate::Simulator;
+use fewbit_runtime::{AlignedBlob, Summary};
+use serde::Serialize;
+
+use crate::board::Board;
+use crate::device::{self, DeviceReport, Options};
+use crate::firmware::{self, Firmware};
+use crate::quantize;
+
+/// Inputs made up where there is no data.
+const RANDOM_INPUTS: usize = 20;
+
+/// Inputs looked into layer by layer when outputs differ.
+const EXPLAINED: usize = 3;
+
+/// Arguments of `cargo xtask verify`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// The blob; without one, that of the built-in digits network, quantized first if it is not there yet
+    pub blob: Option<PathBuf>,
+    /// Folder of `boards/` to run it on
+    #[arg(long, default_value = "mps2-an386")]
+    pub board: String,
+    /// Inputs, as in `data.npz:x_test,y_test` or `data.npz[::4]`; without any, the digits for the built-in network and random bytes for others
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<DatasetSpec>,
+    /// Use only the first N inputs
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Seconds that the emulator may take
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    pub timeout: u64,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What `verify` found; the keys are an interface.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifyReport {
+    /// Name of the board.
+    pub board: String,
+    /// Inputs run.
+    pub inputs: usize,
+    /// Inputs whose outputs were equal in every byte.
+    pub identical: usize,
+    /// Share of inputs classified as labelled, on the device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top1: Option<f64>,
+    /// Mean over the inputs.
+    pub instructions_per_inference: u64,
+    /// RAM for activations.
+    pub arena_bytes: usize,
+    /// Deepest stack.
+    pub stack_bytes: usize,
+    /// Flash without the blob.
+    pub flash_bytes: u64,
+    /// The blob.
+    pub blob_bytes: u64,
+    /// Where the first inputs that differ do so first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Difference>,
+}
+
+/// The first byte in which host and device differ, for one input.
+#[derive(Clone, Debug, Serialize)]
+pub struct Difference {
+    /// Number of the input.
+    pub input: usize,
+    /// Number of the operator.
+    pub op: usize,
+    /// Name of its node.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Index in its output.
+    pub index: usize,
+    /// Byte on the host.
+    pub expected: i8,
+    /// Byte on the device.
+    pub found: i8,
+}
+
+/// Some outputs differ between host and device.
+#[derive(Debug, thiserror::Error)]
+#[error("{differing} of {inputs} outputs differ between host and {board}; the first differing layers are above")]
+pub struct Mismatch {
+    /// Inputs whose outputs differ.
+    pub differing: usize,
+    /// Inputs run.
+    pub inputs: usize,
+    /// The board.
+    pub board: String,
+}
+
+/// Verifies and prints; outputs that differ are the error [`Mismatch`].
+///
+/// # Errors
+///
+/// Whatever keeps the blob from being run, and [`Mismatch`].
+pub fn task(args: &Args) -> Result<()> {
+    let report = verify(args)?;
+    print(&report);
+    write_json(args.json.as_deref(), &report)?;
+    if report.identical != report.inputs {
+        let differing = report.inputs - report.identical;
+        return Err(Mismatch {
+            differing,
+            inputs: report.inputs,
+            board: report.board,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Runs a blob on the host and on a board and compares.
+///
+/// # Errors
+///
+/// Whatever keeps the blob from being run.
+pub fn verify(args: &Args) -> Result<VerifyReport> {
+    let board = Board::load(&args.board)?;
+    let path = match &args.blob {
+        Some(path) => path.clone(),
+        None => default_blob()?,
+    };
+    let blob = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let blob = AlignedBlob::new(&blob);
+    let simulator =
+        Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {}", path.display()))?;
+    let (inputs, labels) = inputs(args, &simulator)?;
+    let expected = simulator.run(&inputs.concat(), None)?.output;
+
+    let options = Options {
+        limit: Duration::from_secs(args.timeout),
+        ..Options::default()
+    };
+    let firmware = firmware::build(&board, &path)?;
+    let found = device::run_firmware(&board, &firmware, &inputs, &options)?;
+    let expected: Vec<&[i8]> = expected.chunks_exact(simulator.output_elements()).collect();
+    let differing: Vec<usize> = (0..inputs.len())
+        .filter(|&input| expected.get(input).copied() != found.outputs.get(input).map(Vec::as_slice))
+        .collect();
+    let mut differences = Vec::new();
+    for &input in differing.iter().take(EXPLAINED) {
+        differences.extend(explain(&board, &firmware, &simulator, &inputs[input], input)?);
+    }
+    let outputs: Vec<i8> = found.outputs.concat();
+    Ok(VerifyReport {
+        board: board.name.clone(),
+        inputs: inputs.len(),
+        identical: inputs.len() - differing.len(),
+        top1: labels.and_then(|labels| top1(&outputs, &labels)),
+        instructions_per_inference: mean_instructions(&found),
+        arena_bytes: found.arena_bytes,
+        stack_bytes: found.stack_bytes,
+        flash_bytes: found.flash_bytes,
+        blob_bytes: Summary::from_bytes(blob.as_bytes())?.length.into(),
+        differences,
+    })
+}
+
+fn mean_instructions(found: &DeviceReport) -> u64 {
+    let total: u64 = found.instructions.iter().sum();
+    total / (found.instructions.len() as u64).max(1)
+}
+
+/// The blob of the built-in network, made if it is not there.
+fn default_blob() -> Result<PathBuf> {
+    let path = quantize::blob_path(None);
+    if !path.exists() {
+        quantize::task(&QuantizeArgs::default())?;
+    }
+    Ok(path)
+}
+
+/// Inputs and labels: from a data set, or of the built-in network, or random bytes.
+fn inputs(args: &Args, simulator: &Simulator) -> Result<(Vec<Vec<i8>>, Option<Vec<u32>>)> {
+    let limit = args.limit.unwrap_or(usize::MAX);
+    if limit == 0 {
+        bail!("--limit 0 leaves nothing to verify");
+    }
+    let (layout, transform) = simulator.input_source();
+    let data = match &args.data {
+        Some(spec) => Some(Dataset::load(spec, &layout, &transform)?),
+        None if args.blob.is_none() => Some(default_model::evaluation(&layout, &transform)?),
+        None => None,
+    };
+    let elements = simulator.input_elements();
+    let Some(data) = data else {
+        let count = limit.min(RANDOM_INPUTS);
+        println!("no --data: {count} inputs of random bytes");
+        let mut random = crate::random::Random::new(1);
+        return Ok(((0..count).map(|_| random.bytes(elements)).collect(), None));
+    };
+    let quantized = simulator.quantize_inputs(&data.inputs);
+    let inputs: Vec<Vec<i8>> = quantized.chunks_exact(elements).take(limit).map(<[i8]>::to_vec).collect();
+    let labels = data.labels.map(|mut labels| {
+        labels.truncate(limit);
+        labels
+    });
+    Ok((inputs, labels))
+}
+
+/// Finds the first operator whose output differs for `input`, and where.
+fn explain(
+    board: &Board,
+    firmware: &Firmware,
+    simulator: &Simulator,
+    input: &[i8],
+    number: usize,
+) -> Result<Option<Difference>> {
+    let mut expected: Vec<Vec<i8>> = Vec::new();
+    let mut arena = vec![0; simulator.model().arena_bytes()];
+    simulator.run_observed(input, &mut arena, |_, bytes| expected.push(bytes.to_vec()))?;
+    let options = Options {
+        operators: true,
+        ..Options::default()
+    };
+    let report = device::run_firmware(board, firmware, &[input.to_vec()], &options)?;
+    let crc = |bytes: &[i8]| device::crc32(bytes);
+    let first = report
+        .operators
+        .concat()
+        .iter()
+        .zip(&expected)
+        .position(|(found, expected)| found.crc != crc(expected));
+    let Some(op) = first else { return Ok(None) };
+    let found = device::operator_bytes(board, firmware, input, op)?;
+    let index = found.iter().zip(&expected[op]).position(|(found, expected)| found != expected);
+    let kind = simulator.model().program().ops.get(op).map_or("?", |op| op.kind());
+    Ok(index.map(|index| Difference {
+        input: number,
+        op,
+        name: simulator.op_name(op).to_owned(),
+        kind,
+        index,
+        expected: expected[op][index],
+        found: found[index],
+    }))
+}
+
+fn print(report: &VerifyReport) {
+    let mut summary = table(&["board", "identical", "top-1", "instructions", "arena", "stack", "flash", "blob"]);
+    summary.add_row([
+        report.board.clone(),
+        format!("{} of {}", report.identical, report.inputs),
+        percent(report.top1),
+        report.instructions_per_inference.to_string(),
+        format!("{} B", report.arena_bytes),
+        format!("{} B", report.stack_bytes),
+        format!("{} B", report.flash_bytes),
+        format!("{} B", report.blob_bytes),
+    ]);
+    println!("{summary}");
+    for difference in &report.differences {
+        println!(
+            "input {}: operator {} `{}` ({}) differs first, at index {}: expected {}, found {}",
+            difference.input,
+            difference.op,
+            difference.name,
+            difference.kind,
+            difference.index,
+            difference.expected,
+            difference.found
+        );
+    }
+}
