@@ -159,10 +159,7 @@ mod tests {
         );
         // Dilation and padding: the window's corners fall outside but for one.
         let p = params([5, 5, 1], [7, 7, 1], window(3, 1, 3, 2), &weights, &[0]);
-        assert_eq!(
-            outputs(49, |y| conv2d(&p, &x, y))[..3],
-            [6, 7, 8]
-        );
+        assert_eq!(outputs(49, |y| conv2d(&p, &x, y))[..3], [6, 7, 8]);
     }
 
     #[test]
