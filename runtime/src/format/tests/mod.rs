@@ -7,7 +7,7 @@
 
 use super::aligned::AlignedBlob;
 use super::header::checksum;
-use super::metadata::{Metadata, OpMetadata, TensorMetadata};
+use super::metadata::{InputMetadata, Metadata, OpMetadata, TensorMetadata};
 use super::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
     Port, Requant, Scratch, Softmax, Tensor, Transpose, Unary, WeightType, Window,
@@ -268,6 +268,13 @@ fn zoo() -> Parts {
     p.program.arena_bytes = arena_bytes(&p.program.tensors, &p.program.ops);
     p.metadata = Metadata {
         name: "zoo".into(),
+        inputs: vec![InputMetadata {
+            source_shape: vec![2, 4, 4],
+            source_axes: vec![1, 2, 0],
+            divisor_bits: 1,
+            mean_bits: vec![2],
+            std_bits: vec![3, 4],
+        }],
         tensors: vec![TensorMetadata {
             name: "x".into(),
             scale_bits: 1,
