@@ -1,7 +1,7 @@
 //! Bytes at a multiple of 16, where a blob has to lie.
 //!
-//! `include_bytes!` promises no alignment; [`Aligned`] gives it to a blob in flash without a copy, [`AlignedBlob`] to one
-//! that was read from a file.
+//! `include_bytes!` promises no alignment; [`Aligned`] gives it to a blob in flash without a copy, `AlignedBlob` (with the feature
+//! `std`) to one that was read from a file.
 
 /// A value that starts at a multiple of 16 bytes.
 ///

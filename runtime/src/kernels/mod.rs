@@ -12,7 +12,15 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
-#![cfg_attr(test, allow(clippy::indexing_slicing, reason = "a test may fail"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "tests may fail, and their numbers are small"
+    )
+)]
 
 mod params;
 mod scalar;

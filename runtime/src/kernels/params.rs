@@ -103,7 +103,7 @@ pub(crate) struct Taps {
 
 /// Range of the outputs of a channel.
 #[derive(Clone, Copy, Debug)]
-enum Limits<'a> {
+pub(crate) enum Limits<'a> {
     PerTensor(i8, i8),
     /// Pairs (min, max).
     PerChannel(&'a [i8]),
@@ -115,7 +115,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) zero_point: i8,
     pub(crate) pre_shift: u8,
     pub(crate) multipliers: &'a [i32],
-    limits: Limits<'a>,
+    pub(crate) limits: Limits<'a>,
 }
 
 impl<'a> Stage<'a> {

@@ -49,3 +49,60 @@ pub(in super::super) fn average_pool(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::params::Shape;
+    use super::super::testing::{ONE, cells, outputs, unit, window};
+    use super::*;
+
+    #[test]
+    fn padding_counts_or_not() {
+        // 10 20 / 30 40 around zero_point 10: real 0 10 / 20 30; corners see one element of four, the middle all.
+        let x = cells(&[10, 20, 30, 40]);
+        let p = AveragePoolParams {
+            input: Shape { h: 2, w: 2, c: 1 },
+            output: Shape { h: 3, w: 3, c: 1 },
+            window: window(2, 1, 1, 1),
+            input_zero_point: 10,
+            multiplier_per_count: false,
+            stage: unit(&[ONE / 4]),
+        };
+        // Quarters: 0 10 10 / 20 60 40 / 20 50 30, ties up.
+        assert_eq!(
+            outputs(9, |y| average_pool(&p, &x, y)),
+            [0, 3, 3, 5, 15, 10, 5, 13, 8]
+        );
+        let multipliers = [ONE, ONE / 2, ONE / 3, ONE / 4];
+        let p = AveragePoolParams {
+            multiplier_per_count: true,
+            stage: unit(&multipliers),
+            ..p
+        };
+        assert_eq!(
+            outputs(9, |y| average_pool(&p, &x, y)),
+            [0, 5, 10, 10, 15, 20, 20, 25, 30]
+        );
+    }
+
+    #[test]
+    fn global_means_of_many_channels() {
+        // Channel k holds k and k + 2.
+        let x: Vec<i8> = (0..20).chain(2..22).collect();
+        let p = AveragePoolParams {
+            input: Shape { h: 2, w: 1, c: 20 },
+            output: Shape { h: 1, w: 1, c: 20 },
+            window: crate::format::program::Window {
+                kernel_w: 1,
+                ..window(2, 1, 0, 1)
+            },
+            input_zero_point: 0,
+            multiplier_per_count: false,
+            stage: unit(&[ONE / 2]),
+        };
+        assert_eq!(
+            outputs(20, |y| average_pool(&p, &cells(&x), y)),
+            (1..21).collect::<Vec<_>>()
+        );
+    }
+}

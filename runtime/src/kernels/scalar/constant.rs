@@ -8,3 +8,14 @@ pub(in super::super) fn constant(data: &[i8], output: &[Cell<i8>]) {
         y.set(*x);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::outputs;
+    use super::*;
+
+    #[test]
+    fn bytes_are_copied() {
+        assert_eq!(outputs(3, |y| constant(&[1, -2, 3], y)), [1, -2, 3]);
+    }
+}

@@ -95,3 +95,146 @@ fn accumulate<'a, R: Row<'a>>(
     outside += row.sum(below, usize::from(p.window.kernel_h) * line - below);
     acc + i32::from(p.input_zero_point) * outside
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::params::{Shape, Stage};
+    use super::super::testing::{ONE, cells, outputs, unit, window};
+    use super::*;
+    use crate::format::program::{Clamp, Requant, Window};
+
+    fn params<'a>(
+        input: [usize; 3],
+        output: [usize; 3],
+        window: Window,
+        weights: &'a [i8],
+        bias: &'a [i32],
+    ) -> Conv2dParams<'a> {
+        let shape = |[h, w, c]: [usize; 3]| Shape { h, w, c };
+        Conv2dParams {
+            input: shape(input),
+            output: shape(output),
+            window,
+            groups: 1,
+            input_zero_point: 0,
+            weight_type: WeightType::Int8,
+            weights,
+            bias,
+            stage: unit(&[ONE; 8]),
+            scratch: &[],
+        }
+    }
+
+    #[test]
+    fn a_window_slides_over_its_padding() {
+        // 1 2 3 / 4 5 6 / 7 8 9 under a kernel of ones: sums of neighbourhoods; padding reads the zero point, 10.
+        let x = cells(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        let p = params([3, 3, 1], [3, 3, 1], window(3, 1, 1, 1), &[1; 9], &[0]);
+        assert_eq!(
+            outputs(9, |y| conv2d(&p, &x, y)),
+            [12, 21, 16, 27, 45, 33, 24, 39, 28]
+        );
+        let p = Conv2dParams {
+            input_zero_point: 10,
+            ..p
+        };
+        assert_eq!(
+            outputs(9, |y| conv2d(&p, &x, y)),
+            [62, 51, 66, 57, 45, 63, 74, 69, 78]
+        );
+    }
+
+    #[test]
+    fn strides_and_dilations_skip() {
+        let x = cells(&core::array::from_fn::<i8, 25, _>(|i| i as i8));
+        // Corners of a 3 x 3 square two apart: centre times 4.
+        let weights = [1, 0, 1, 0, 0, 0, 1, 0, 1];
+        let p = params([5, 5, 1], [1, 1, 1], window(3, 1, 0, 2), &weights, &[7]);
+        assert_eq!(outputs(1, |y| conv2d(&p, &x, y)), [48 + 7]);
+        // One tap, every second pixel.
+        let p = params([5, 5, 1], [3, 3, 1], window(1, 2, 0, 1), &[1], &[0]);
+        assert_eq!(
+            outputs(9, |y| conv2d(&p, &x, y)),
+            [0, 2, 4, 10, 12, 14, 20, 22, 24]
+        );
+        // Dilation and padding: the window's corners fall outside but for one.
+        let p = params([5, 5, 1], [7, 7, 1], window(3, 1, 3, 2), &weights, &[0]);
+        assert_eq!(outputs(49, |y| conv2d(&p, &x, y))[..3], [6, 7, 8]);
+    }
+
+    #[test]
+    fn groups_keep_to_themselves() {
+        // Two pixels of four channels; group 0 adds its two, group 1 subtracts.
+        let x = cells(&[1, 2, 3, 5, 10, 20, 30, 50]);
+        let p = params(
+            [1, 2, 4],
+            [1, 2, 2],
+            window(1, 1, 0, 1),
+            &[1, 1, 1, -1],
+            &[0, 100],
+        );
+        let p = Conv2dParams { groups: 2, ..p };
+        assert_eq!(outputs(4, |y| conv2d(&p, &x, y)), [3, 98, 30, 80]);
+    }
+
+    #[test]
+    fn int4_is_int8_in_less_space() {
+        // Rows of 18 weights; the taps of one input channel pair start in the middle of a byte for odd channels.
+        let weights: Vec<i8> = (0..2 * 27).map(|i| (i * 11 % 15) as i8 - 7).collect();
+        let packed: Vec<i8> = (weights.chunks(27))
+            .flat_map(|row| {
+                row.chunks(2)
+                    .map(|w| (w[0] & 15) | (w.get(1).copied().unwrap_or(0) << 4))
+            })
+            .collect();
+        let x: Vec<i8> = (0..48).map(|i| (i * 29 % 41) as i8 - 20).collect();
+        for (window, size) in [
+            (window(3, 1, 1, 1), 4),
+            (window(3, 1, 2, 2), 4),
+            (window(3, 2, 1, 1), 2),
+        ] {
+            let p = params([4, 4, 3], [size, size, 2], window, &weights, &[3, -4]);
+            // A quarter of the accumulator, so that little saturates.
+            let stage = Stage {
+                pre_shift: 0,
+                ..p.stage
+            };
+            let p = Conv2dParams {
+                input_zero_point: -6,
+                stage,
+                ..p
+            };
+            let q = Conv2dParams {
+                weight_type: WeightType::Int4,
+                weights: &packed,
+                ..p
+            };
+            let len = size * size * 2;
+            assert_eq!(
+                outputs(len, |y| conv2d(&p, &cells(&x), y)),
+                outputs(len, |y| conv2d(&q, &cells(&x), y))
+            );
+        }
+    }
+
+    #[test]
+    fn channels_have_their_own_multiplier_and_clamp() {
+        let clamp = Clamp::PerChannel { offset: 0 };
+        let requant = Requant {
+            multipliers: 0,
+            pre_shift: 0,
+            clamp,
+        };
+        let stage = Stage::new(5, &requant, &[1 << 30, 1 << 29], &[-128, 20, 0, 127]);
+        let p = params(
+            [1, 1, 1],
+            [1, 1, 2],
+            window(1, 1, 0, 1),
+            &[100, -100],
+            &[0, 0],
+        );
+        let p = Conv2dParams { stage, ..p };
+        assert_eq!(outputs(2, |y| conv2d(&p, &cells(&[1]), y)), [20, 0]);
+        assert_eq!(outputs(2, |y| conv2d(&p, &cells(&[-1]), y)), [-20, 18]);
+    }
+}

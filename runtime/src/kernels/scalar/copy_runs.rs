@@ -12,3 +12,44 @@ pub(in super::super) fn copy_runs(p: &CopyParams, input: &[Cell<i8>], output: &[
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{cells, values};
+    use super::*;
+
+    #[test]
+    fn inputs_interleave() {
+        let y = cells(&[0; 6]);
+        copy_runs(
+            &CopyParams {
+                run: 1,
+                start: 0,
+                row: 3,
+            },
+            &cells(&[1, 2]),
+            &y,
+        );
+        copy_runs(
+            &CopyParams {
+                run: 2,
+                start: 1,
+                row: 3,
+            },
+            &cells(&[3, 4, 5, 6]),
+            &y,
+        );
+        assert_eq!(values(&y), [1, 3, 4, 2, 5, 6]);
+        // In its place already.
+        copy_runs(
+            &CopyParams {
+                run: 2,
+                start: 4,
+                row: 6,
+            },
+            &y[4..],
+            &y,
+        );
+        assert_eq!(values(&y), [1, 3, 4, 2, 5, 6]);
+    }
+}

@@ -93,3 +93,132 @@ fn accumulate<'a, R: Row<'a>>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::params::Shape;
+    use super::super::testing::{ONE, cells, outputs, unit, window};
+    use super::*;
+    use crate::format::program::Window;
+
+    fn params<'a>(
+        input: [usize; 3],
+        output: [usize; 3],
+        window: Window,
+        weights: &'a [i8],
+        bias: &'a [i32],
+    ) -> Conv2dParams<'a> {
+        let shape = |[h, w, c]: [usize; 3]| Shape { h, w, c };
+        Conv2dParams {
+            input: shape(input),
+            output: shape(output),
+            window,
+            groups: 1,
+            input_zero_point: 0,
+            weight_type: WeightType::Int8,
+            weights,
+            bias,
+            stage: unit(&[ONE; 40]),
+            scratch: &[],
+        }
+    }
+
+    #[test]
+    fn channels_keep_to_themselves() {
+        // 2 x 2 pixels of 2 channels, one window: channel 0 sums, channel 1 takes the last pixel.
+        let x = cells(&[1, 10, 2, 20, 3, 30, 4, 40]);
+        let p = params(
+            [2, 2, 2],
+            [1, 1, 2],
+            window(2, 1, 0, 1),
+            &[1, 0, 1, 0, 1, 0, 1, 1],
+            &[5, 6],
+        );
+        assert_eq!(outputs(2, |y| depthwise_conv2d(&p, &x, y)), [15, 46]);
+    }
+
+    #[test]
+    fn padding_reads_the_zero_point() {
+        let p = params(
+            [1, 1, 1],
+            [1, 1, 1],
+            window(3, 1, 1, 1),
+            &[1, 2, 3, 4, 5, 6, 7, -8, 9],
+            &[0],
+        );
+        let p = Conv2dParams {
+            input_zero_point: -2,
+            ..p
+        };
+        // 5 * 3 - 2 * (29 - 5)
+        assert_eq!(
+            outputs(1, |y| depthwise_conv2d(&p, &cells(&[3]), y)),
+            [15 - 48]
+        );
+    }
+
+    #[test]
+    fn a_depth_multiplier_repeats_inputs() {
+        let x = cells(&[7, -9]);
+        let p = params(
+            [1, 1, 2],
+            [1, 1, 6],
+            window(1, 1, 0, 1),
+            &[1, 2, 3, 4, 5, 6],
+            &[0; 6],
+        );
+        assert_eq!(
+            outputs(6, |y| depthwise_conv2d(&p, &x, y)),
+            [7, 14, 21, -36, -45, -54]
+        );
+    }
+
+    #[test]
+    fn blocks_and_nibbles_do_not_show() {
+        // 37 channels: two whole blocks and a rest, an odd number of nibbles a tap; and as 1 channel times 37.
+        let weights: Vec<i8> = (0..37 * 9).map(|i| (i * 7 % 15) as i8 - 7).collect();
+        let packed: Vec<i8> = (weights.chunks(37))
+            .flat_map(|tap| {
+                tap.chunks(2)
+                    .map(|w| (w[0] & 15) | (w.get(1).copied().unwrap_or(0) << 4))
+            })
+            .collect();
+        let bias = [0; 37];
+        for in_c in [37, 1] {
+            let x: Vec<i8> = (0..9 * in_c).map(|i| (i % 7) as i8 - 3).collect();
+            let p = params(
+                [3, 3, in_c],
+                [3, 3, 37],
+                window(3, 1, 1, 1),
+                &weights,
+                &bias,
+            );
+            let p = Conv2dParams {
+                input_zero_point: 1,
+                ..p
+            };
+            let q = Conv2dParams {
+                weight_type: WeightType::Int4,
+                weights: &packed,
+                ..p
+            };
+            // The centre pixel by the equation.
+            let centre: Vec<i32> = (0..37)
+                .map(|o| {
+                    (0..9)
+                        .map(|tap| {
+                            i32::from(x[tap * in_c + o % in_c]) * i32::from(weights[tap * 37 + o])
+                        })
+                        .sum()
+                })
+                .collect();
+            let y = outputs(9 * 37, |y| depthwise_conv2d(&p, &cells(&x), y));
+            let expected: Vec<i8> = centre
+                .iter()
+                .map(|acc| (*acc).clamp(-128, 127) as i8)
+                .collect();
+            assert_eq!(y[4 * 37..5 * 37], expected);
+            assert_eq!(outputs(9 * 37, |y| depthwise_conv2d(&q, &cells(&x), y)), y);
+        }
+    }
+}

@@ -23,3 +23,30 @@ fn multiply<'a, R: Row<'a>>(p: &FullyConnectedParams<'a>, input: &[Cell<i8>], ou
         y.set(p.stage.requantizer(o, o).requantize(acc));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{ONE, cells, outputs, unit};
+    use super::*;
+
+    #[test]
+    fn rows_times_a_vector() {
+        let p = FullyConnectedParams {
+            weight_type: WeightType::Int8,
+            weights: &[1, 2, 3, -1, 0, 1],
+            bias: &[10, 20],
+            stage: unit(&[ONE, ONE / 2]),
+            scratch: &[],
+        };
+        let x = cells(&[4, 5, 7]);
+        // 4 + 10 + 21 + 10, and (-4 + 7 + 20) / 2 rounded up from 11.5.
+        assert_eq!(outputs(2, |y| fully_connected(&p, &x, y)), [45, 12]);
+        // The same rows of three nibbles each, on two bytes.
+        let p = FullyConnectedParams {
+            weight_type: WeightType::Int4,
+            weights: &[0x21, 0x03, 0x0F, 0x01],
+            ..p
+        };
+        assert_eq!(outputs(2, |y| fully_connected(&p, &x, y)), [45, 12]);
+    }
+}

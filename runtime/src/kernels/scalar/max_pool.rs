@@ -35,3 +35,38 @@ pub(in super::super) fn max_pool(p: &MaxPoolParams, input: &[Cell<i8>], output: 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::params::Shape;
+    use super::super::testing::{cells, outputs, window};
+    use super::*;
+
+    #[test]
+    fn padding_takes_no_part() {
+        // All negative: a zero from the padding would win. Two channels, the second the first's negative.
+        let x = cells(&[-9, 9, -8, 8, -7, 7, -6, 6]);
+        let shape = Shape { h: 2, w: 2, c: 2 };
+        let output = Shape { h: 3, w: 3, c: 2 };
+        let p = MaxPoolParams {
+            input: shape,
+            output,
+            window: window(2, 1, 1, 1),
+            min: -128,
+            max: 127,
+        };
+        let expected = [
+            -9, 9, -8, 9, -8, 8, -7, 9, -6, 9, -6, 8, -7, 7, -6, 7, -6, 6,
+        ];
+        assert_eq!(outputs(18, |y| max_pool(&p, &x, y)), expected);
+        let p = MaxPoolParams {
+            min: -7,
+            max: 8,
+            ..p
+        };
+        assert_eq!(
+            outputs(18, |y| max_pool(&p, &x, y)),
+            expected.map(|y| y.clamp(-7, 8))
+        );
+    }
+}

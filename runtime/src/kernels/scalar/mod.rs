@@ -31,14 +31,67 @@ pub(super) use pad::pad;
 pub(super) use softmax::softmax;
 pub(super) use transpose::transpose;
 
-/// Cells of a test's values.
 #[cfg(test)]
-fn cells(values: &[i8]) -> Vec<core::cell::Cell<i8>> {
-    values.iter().copied().map(core::cell::Cell::new).collect()
-}
+mod testing {
+    //! What the kernels' unit tests share.
 
-/// Values of a test's cells.
-#[cfg(test)]
-fn values(cells: &[core::cell::Cell<i8>]) -> Vec<i8> {
-    cells.iter().map(core::cell::Cell::get).collect()
+    use super::super::params::Stage;
+    use crate::format::program::{Clamp, Requant, Window};
+    use core::cell::Cell;
+
+    /// A multiplier that, with the `pre_shift` of [`unit`], is the real factor 1.
+    pub(super) const ONE: i32 = 1 << 30;
+
+    pub(super) fn cells(values: &[i8]) -> Vec<Cell<i8>> {
+        values.iter().copied().map(Cell::new).collect()
+    }
+
+    pub(super) fn values(cells: &[Cell<i8>]) -> Vec<i8> {
+        cells.iter().map(Cell::get).collect()
+    }
+
+    /// What a kernel writes into an output of `len` elements; every one of them, whatever was there.
+    pub(super) fn outputs(len: usize, kernel: impl Fn(&[Cell<i8>])) -> Vec<i8> {
+        let [first, second] = [-77, 99].map(|fill| {
+            let y = cells(&vec![fill; len]);
+            kernel(&y);
+            values(&y)
+        });
+        assert_eq!(first, second, "an output was not written");
+        first
+    }
+
+    /// An output stage with zero_point 0 and the full range.
+    pub(super) fn unit(multipliers: &[i32]) -> Stage<'_> {
+        let clamp = Clamp::PerTensor {
+            min: -128,
+            max: 127,
+        };
+        Stage::new(
+            0,
+            &Requant {
+                multipliers: 0,
+                pre_shift: 2,
+                clamp,
+            },
+            multipliers,
+            &[],
+        )
+    }
+
+    /// A square window.
+    pub(super) fn window(kernel: u16, stride: u8, pad: u8, dilation: u8) -> Window {
+        Window {
+            kernel_h: kernel,
+            kernel_w: kernel,
+            stride_h: stride,
+            stride_w: stride,
+            dilation_h: dilation,
+            dilation_w: dilation,
+            pad_top: pad,
+            pad_left: pad,
+            pad_bottom: pad,
+            pad_right: pad,
+        }
+    }
 }

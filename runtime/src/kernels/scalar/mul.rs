@@ -32,3 +32,35 @@ pub(in super::super) fn mul(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{ONE, cells, outputs, unit, values};
+    use super::*;
+
+    #[test]
+    fn products_of_real_values() {
+        let p = MulParams {
+            channels: 2,
+            a_zero_point: 1,
+            b_zero_point: -2,
+            stage: unit(&[ONE / 2]),
+        };
+        let a = cells(&[4, 5, -6, 127]);
+        // (a - 1) * (b + 2) / 2, ties up.
+        assert_eq!(
+            outputs(4, |y| mul(&p, &a, &cells(&[1, -3, 0, 127]), y)),
+            [5, -2, -7, 127]
+        );
+        assert_eq!(
+            outputs(4, |y| mul(&p, &a, &cells(&[0, -4]), y)),
+            [3, -4, -7, -126]
+        );
+        assert_eq!(
+            outputs(4, |y| mul(&p, &a, &cells(&[0]), y)),
+            [3, 4, -7, 126]
+        );
+        mul(&p, &a, &cells(&[1, -3, 0, 127]), &a);
+        assert_eq!(values(&a), [5, -2, -7, 127]);
+    }
+}

@@ -19,3 +19,22 @@ pub(in super::super) fn pad(p: &PadParams, input: &[Cell<i8>], output: &[Cell<i8
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::params::Shape;
+    use super::super::testing::{cells, outputs};
+    use super::*;
+
+    #[test]
+    fn the_input_lies_in_the_middle() {
+        let p = PadParams {
+            input: Shape { h: 1, w: 2, c: 1 },
+            output: Shape { h: 3, w: 3, c: 2 },
+            before: [1, 0, 1],
+            value: 9,
+        };
+        let y = outputs(18, |y| pad(&p, &cells(&[1, 2]), y));
+        assert_eq!(y, [9, 9, 9, 9, 9, 9, 9, 1, 9, 2, 9, 9, 9, 9, 9, 9, 9, 9]);
+    }
+}

@@ -144,7 +144,7 @@ impl<'a> Row<'a> for Int4<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cells;
+    use super::super::testing::cells;
     use super::*;
 
     #[test]

@@ -1,0 +1,232 @@
+//! The fixed header: identity, and every reason to refuse it.
+
+use super::super::aligned::AlignedBlob;
+use super::super::header::{Header, Summary, checksum};
+use super::{TestModel, load, zoo};
+use crate::error::{LoadError, Section};
+
+#[test]
+fn the_summary_is_the_headers() {
+    let parts = zoo();
+    let blob = parts.blob();
+    let summary = Summary::from_bytes(&blob).unwrap();
+    assert_eq!((summary.tensors, summary.ops), (15, 14));
+    assert_eq!(summary.arena_bytes, parts.program.arena_bytes);
+    assert_eq!(summary.length as usize, blob.len());
+    assert_eq!(summary.weights_bytes as usize, parts.weights.len());
+    assert_eq!(summary.parameters_bytes as usize, 4 * parts.params.len());
+    let header = Header::parse(&blob).unwrap();
+    assert_eq!(header.emit(), blob[..64]);
+    // The known check value of CRC-32: nine digits behind twenty bytes that it skips.
+    assert_eq!(checksum(b"                    123456789"), 0xCBF4_3926);
+}
+
+#[test]
+fn bytes_behind_the_blob_are_ignored() {
+    let mut blob = zoo().blob();
+    blob.extend([0xFF; 100]);
+    assert_eq!(load(&blob), Ok(()));
+}
+
+#[test]
+fn a_damaged_header_is_refused() {
+    use LoadError::*;
+    type Case = (fn(&mut Vec<u8>), fn(LoadError) -> bool);
+    let cases: &[Case] = &[
+        (
+            |b| b.truncate(63),
+            |e| {
+                matches!(
+                    e,
+                    TooShort {
+                        expected: 64,
+                        found: 63
+                    }
+                )
+            },
+        ),
+        (
+            |b| b.truncate(5),
+            |e| {
+                matches!(
+                    e,
+                    TooShort {
+                        expected: 64,
+                        found: 5
+                    }
+                )
+            },
+        ),
+        (
+            |b| b.clear(),
+            |e| {
+                matches!(
+                    e,
+                    TooShort {
+                        expected: 64,
+                        found: 0
+                    }
+                )
+            },
+        ),
+        (|b| *b = b"ELF".to_vec(), |e| e == Magic),
+        (
+            |b| b.truncate(b.len() - 1),
+            |e| matches!(e, TooShort { .. }),
+        ),
+        (
+            |b| b[12..16].copy_from_slice(&32_u32.to_le_bytes()),
+            |e| {
+                matches!(
+                    e,
+                    TooShort {
+                        expected: 64,
+                        found: 32
+                    }
+                )
+            },
+        ),
+        (|b| b[7] = b'\r', |e| e == Magic),
+        (
+            |b| b[8] = 2,
+            |e| {
+                e == Version {
+                    expected: 1,
+                    found: 2,
+                }
+            },
+        ),
+        (|b| b[10] = 1, |e| e == Packing { found: 1 }),
+        (|b| b[11] = 1, |e| e == Arithmetic { found: 1 }),
+        (|b| b[60] = 1, |e| e == Reserved { found: 1 }),
+        (
+            |b| b[20] = 80,
+            |e| {
+                e == SectionOffset {
+                    section: Section::Program,
+                    expected: 64,
+                    found: 80,
+                }
+            },
+        ),
+        (
+            |b| b[24..28].fill(0xFF),
+            |e| {
+                e == SectionLength {
+                    section: Section::Program,
+                    found: u32::MAX,
+                }
+            },
+        ),
+        (
+            |b| b[40] += 1,
+            |e| {
+                matches!(
+                    e,
+                    SectionLength {
+                        section: Section::Parameters,
+                        ..
+                    }
+                )
+            },
+        ),
+        (
+            |b| b[49] += 1,
+            |e| {
+                matches!(
+                    e,
+                    SectionLength {
+                        section: Section::Metadata,
+                        ..
+                    }
+                )
+            },
+        ),
+        (
+            |b| *b.last_mut().unwrap() = 1,
+            |e| {
+                e == Padding {
+                    section: Section::Metadata,
+                }
+            },
+        ),
+        (
+            |b| b[52] = 14,
+            |e| {
+                e == TensorCount {
+                    expected: 14,
+                    found: 15,
+                }
+            },
+        ),
+        (
+            |b| b[52] = 17,
+            |e| {
+                e == TensorCapacity {
+                    capacity: 16,
+                    found: 17,
+                }
+            },
+        ),
+        (
+            |b| b[54] = 13,
+            |e| {
+                e == OpCount {
+                    expected: 13,
+                    found: 14,
+                }
+            },
+        ),
+        (
+            |b| b[54] = 17,
+            |e| {
+                e == OpCapacity {
+                    capacity: 16,
+                    found: 17,
+                }
+            },
+        ),
+        (|b| b[56] ^= 1, |e| matches!(e, ArenaBytes { .. })),
+        (
+            |b| b[24] -= 1,
+            |e| {
+                matches!(
+                    e,
+                    Padding {
+                        section: Section::Program
+                    } | Program
+                )
+            },
+        ),
+    ];
+    for (index, (change, expected)) in cases.iter().enumerate() {
+        let mut blob = zoo().blob();
+        change(&mut blob);
+        if blob.len() >= 64 {
+            let end =
+                (u32::from_le_bytes(blob[12..16].try_into().unwrap()) as usize).min(blob.len());
+            let crc = checksum(&blob[..end]);
+            blob[16..20].copy_from_slice(&crc.to_le_bytes());
+        }
+        let error = load(&blob).unwrap_err();
+        assert!(expected(error), "case {index}: {error:?}");
+        assert!(!error.to_string().is_empty());
+    }
+    let mut blob = zoo().blob();
+    blob[100] ^= 1;
+    assert!(matches!(load(&blob), Err(Checksum { .. })));
+    // A varint that never ends.
+    let mut blob = zoo().blob();
+    blob[64..80].fill(0xFF);
+    let crc = checksum(&blob);
+    blob[16..20].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(load(&blob), Err(Program));
+    // One byte past a multiple of 16.
+    let mut shifted = vec![0];
+    shifted.extend(zoo().blob());
+    let aligned = AlignedBlob::new(&shifted);
+    assert_eq!(
+        TestModel::from_bytes(&aligned[1..]).unwrap_err(),
+        Misaligned { found: 1 }
+    );
+}
