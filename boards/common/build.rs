@@ -5,7 +5,7 @@
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
-use fewbit_runtime::blob::Summary;
+use fewbit_runtime::Summary;
 
 fn main() {
     println!("cargo::rerun-if-env-changed=FEWBIT_BLOB");
@@ -21,7 +21,7 @@ fn main() {
     let summary = match Summary::from_bytes(&blob) {
         Ok(summary) => summary,
         Err(error) => fail(&format!(
-            "{} is not a blob this runtime can run: {error:?}",
+            "{} is not a blob this runtime can run: {error}",
             path.display()
         )),
     };
@@ -30,8 +30,16 @@ fn main() {
     fs::write(&blob_file, &blob).expect("OUT_DIR is writable");
     let mut source = String::new();
     let constants = [
-        ("TENSORS", "Capacity of the tensor table.", summary.tensors),
-        ("OPS", "Capacity of the operator table.", summary.ops),
+        (
+            "TENSORS",
+            "Capacity of the tensor table.",
+            u32::from(summary.tensors),
+        ),
+        (
+            "OPS",
+            "Capacity of the operator table.",
+            u32::from(summary.ops),
+        ),
         (
             "ARENA_BYTES",
             "Bytes of RAM for activations and scratch.",

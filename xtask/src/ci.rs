@@ -1,0 +1,377 @@
+//! `cargo xtask test` and `cargo xtask ci`: everything a change must pass.
+//!
+//! A check that fails does not stop the others; what failed is said again at the end, and the last line is the sum of
+//! checks and tests. A new check is one entry in `CHECKS`.
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    board, deny, device_dir, process, repository, sample, setup, tidy,
+    toolchain::{DeviceToolchain, TARGETS},
+};
+
+/// Time for one command of one check.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// Turns on the suites that need an emulator, which plain `cargo test` leaves out.
+const DEVICE_SUITES: &str = "fewbit-tests/device";
+
+/// Arguments of `cargo xtask test`.
+#[derive(clap::Args, Debug)]
+pub struct TestArgs {
+    /// Leave out the suites on emulated boards; nothing is installed then.
+    #[arg(long)]
+    host_only: bool,
+}
+
+/// Arguments of `cargo xtask ci`.
+#[derive(clap::Args, Debug)]
+pub struct CiArgs {
+    /// Do not run the tests: add the figures that the last `cargo xtask test` left.
+    #[arg(long)]
+    after_test: bool,
+    /// Run only the checks with this in their name.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// A check and its name.
+struct Check {
+    name: &'static str,
+    run: fn() -> Result<()>,
+}
+
+/// Every check but the tests, cheap ones first.
+const CHECKS: [Check; 12] = [
+    Check {
+        name: "fmt",
+        run: || host(&["fmt", "--all", "--check"]),
+    },
+    Check {
+        name: "fmt of boards",
+        run: || in_boards(&["fmt", "--all", "--check"]),
+    },
+    Check {
+        name: "tidy",
+        run: tidy::check,
+    },
+    Check {
+        name: "deny",
+        run: deny::task,
+    },
+    Check {
+        name: "clippy",
+        run: clippy,
+    },
+    Check {
+        name: "docs",
+        run: docs,
+    },
+    Check {
+        name: "tests without debug assertions",
+        run: test_release,
+    },
+    Check {
+        name: "runtime for thumbv6m",
+        run: || runtime_for(TARGETS[0]),
+    },
+    Check {
+        name: "runtime for thumbv7m",
+        run: || runtime_for(TARGETS[1]),
+    },
+    Check {
+        name: "runtime for thumbv7em",
+        run: || runtime_for(TARGETS[2]),
+    },
+    Check {
+        name: "runtime for thumbv8m.main",
+        run: || runtime_for(TARGETS[3]),
+    },
+    Check {
+        name: "clippy of boards",
+        run: clippy_of_boards,
+    },
+];
+
+/// Figures of a run, which end up in its last line.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    fn check(&mut self, check: &Check) {
+        let start = Instant::now();
+        eprintln!("== {}", check.name);
+        match (check.run)() {
+            Ok(()) => {
+                self.passed += 1;
+                eprintln!(
+                    "== {}: passed, {:.0} s",
+                    check.name,
+                    start.elapsed().as_secs_f64()
+                );
+            }
+            Err(error) => {
+                self.failed += 1;
+                eprintln!("== {}: failed: {error:#}", check.name);
+                self.failures.push(format!("{}: {error:#}", check.name));
+            }
+        }
+    }
+
+    /// Says what failed and the sum, in this form and alone on the last line.
+    fn close(self) -> Result<()> {
+        for failure in &self.failures {
+            println!("failed: {failure}");
+        }
+        println!("{} passed, {} failed", self.passed, self.failed);
+        if self.failed != 0 || !self.failures.is_empty() {
+            bail!("not all checks passed");
+        }
+        Ok(())
+    }
+}
+
+/// `cargo xtask test`: installs what is needed and runs all tests.
+///
+/// # Errors
+///
+/// If a test fails, or something is missing that cannot be installed.
+pub fn test_task(args: &TestArgs) -> Result<()> {
+    // Of an older run; must not be taken for this one's if this one ends early.
+    let _ = fs::remove_file(figures_file());
+    let mut tally = Tally::default();
+    tests(&mut tally, args.host_only)?;
+    fs::create_dir_all(device_dir()).context("cannot create target/device")?;
+    fs::write(figures_file(), format!("{} {}", tally.passed, tally.failed))
+        .context("cannot keep the figures")?;
+    tally.close()
+}
+
+/// `cargo xtask ci`: every check.
+///
+/// # Errors
+///
+/// If a check fails.
+pub fn task(args: &CiArgs) -> Result<()> {
+    let mut tally = Tally::default();
+    let chosen = |name: &str| {
+        args.only
+            .as_ref()
+            .is_none_or(|only| name.contains(only.as_str()))
+    };
+    for check in CHECKS.iter().filter(|check| chosen(check.name)) {
+        tally.check(check);
+    }
+    if args.after_test {
+        let text = fs::read_to_string(figures_file());
+        let text =
+            text.context("there are no figures of a test run; run `cargo xtask test` first")?;
+        let mut figures = text.split_whitespace().map(str::parse::<usize>);
+        let (Some(Ok(passed)), Some(Ok(failed))) = (figures.next(), figures.next()) else {
+            bail!("{} does not hold two figures", figures_file().display());
+        };
+        tally.passed += passed;
+        tally.failed += failed;
+        if failed != 0 {
+            tally.failures.push(format!(
+                "{failed} tests, see the output of `cargo xtask test`"
+            ));
+        }
+    } else if chosen("tests") {
+        tests(&mut tally, false)?;
+    }
+    tally.close()
+}
+
+/// Where a test run leaves its figures for `cargo xtask ci --after-test`.
+fn figures_file() -> PathBuf {
+    device_dir().join("test-figures.txt")
+}
+
+/// Runs the tests of all crates and adds up what their harnesses report.
+fn tests(tally: &mut Tally, host_only: bool) -> Result<()> {
+    let mut cargo = cargo();
+    cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
+    if !host_only {
+        setup::ensure()?;
+        setup::ensure_qemu()?;
+        cargo.args(["--features", DEVICE_SUITES]);
+    }
+    let shown = process::shown(&cargo);
+    eprintln!("== tests: {shown}");
+    let mut child = cargo
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{shown}`"))?;
+    let failed_before = tally.failed;
+    let output = child
+        .stdout
+        .take()
+        .context("the output of cargo is not piped")?;
+    for line in BufReader::new(output).lines() {
+        let line = line.context("the output of the tests is not text")?;
+        println!("{line}");
+        if let Some((passed, failed)) = test_result(&line) {
+            tally.passed += passed;
+            tally.failed += failed;
+        } else if let Some(name) = line
+            .strip_prefix("test ")
+            .and_then(|line| line.strip_suffix(" ... FAILED"))
+        {
+            tally.failures.push(format!("test {name}"));
+        }
+    }
+    let status = process::wait(&mut child, LIMIT).context("the tests")?;
+    if !status.success() && tally.failed == failed_before {
+        // They did not compile, or a harness ended without a result.
+        tally.failed += 1;
+        tally.failures.push(format!("`{shown}` ({status})"));
+    }
+    Ok(())
+}
+
+/// Passed and failed of `test result: ok. 3 passed; 0 failed; ...`.
+fn test_result(line: &str) -> Option<(usize, usize)> {
+    let (_, figures) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let figure = |kind: &str| {
+        let part = figures
+            .split("; ")
+            .find_map(|part| part.strip_suffix(kind))?;
+        part.trim().parse().ok()
+    };
+    Some((figure("passed")?, figure("failed")?))
+}
+
+/// The cargo that runs this task, in the root of the repository.
+fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(repository());
+    command
+}
+
+fn host(arguments: &[&str]) -> Result<()> {
+    process::run(cargo().args(arguments), LIMIT)
+}
+
+fn in_boards(arguments: &[&str]) -> Result<()> {
+    process::run(cargo().current_dir(board::folder()).args(arguments), LIMIT)
+}
+
+fn clippy() -> Result<()> {
+    host(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--features",
+        DEVICE_SUITES,
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+fn docs() -> Result<()> {
+    let mut cargo = cargo();
+    cargo
+        .args(["doc", "--workspace", "--no-deps", "--locked"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    process::run(&mut cargo, LIMIT)
+}
+
+/// The arithmetic as it ships: overflow wraps where debug assertions would stop it.
+fn test_release() -> Result<()> {
+    host(&[
+        "test",
+        "--package",
+        "fewbit-runtime",
+        "--profile",
+        "testrelease",
+        "--locked",
+    ])
+}
+
+/// Builds the runtime alone for one target, bare and with logging.
+fn runtime_for(target: &str) -> Result<()> {
+    let toolchain = setup::ensure()?;
+    for features in ["", "defmt"] {
+        let mut cargo = toolchain.cargo(target);
+        cargo
+            .current_dir(repository())
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "--package",
+                "fewbit-runtime",
+            ])
+            .args(["--no-default-features", "--features", features]);
+        process::run(&mut cargo, LIMIT)?;
+    }
+    Ok(())
+}
+
+/// Clippy over the firmware, for each board's own target.
+fn clippy_of_boards() -> Result<()> {
+    let toolchain: DeviceToolchain = setup::ensure()?;
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
+    let blob = folder.path().join("sample.fewbit");
+    fs::write(&blob, sample::two_tables(16)?).context("cannot write the sample blob")?;
+    for board in board::all()? {
+        let mut cargo = toolchain.cargo(&board.target);
+        cargo
+            .current_dir(board::folder())
+            .args([
+                "clippy",
+                "--release",
+                "--locked",
+                "--package",
+                &board.name,
+                "--package",
+                "fewbit-firmware",
+            ])
+            .args(["--", "-D", "warnings"])
+            .env("FEWBIT_BLOB", &blob)
+            .env("FEWBIT_ISA", board.isa.name());
+        process::run(&mut cargo, LIMIT).with_context(|| board.name.clone())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_a_harness_are_read() {
+        let line = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        assert_eq!(test_result(line), Some((12, 0)));
+        let line = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        assert_eq!(test_result(line), Some((3, 2)));
+        assert_eq!(test_result("test device::tests::a_job ... ok"), None);
+    }
+
+    #[test]
+    fn names_of_checks_are_unique() {
+        for (index, check) in CHECKS.iter().enumerate() {
+            assert!(
+                CHECKS[..index].iter().all(|other| other.name != check.name),
+                "{}",
+                check.name
+            );
+        }
+    }
+}

@@ -54,7 +54,7 @@ pub struct DeviceReport {
     pub board: String,
     /// The compiler of the firmware, as it names itself; instruction counts depend on it.
     pub compiler: String,
-    /// Output bytes, an entry for each input.
+    /// Output bytes, an entry for each input; several outputs of a model follow one another.
     pub outputs: Vec<Vec<i8>>,
     /// Instructions of each inference. Within 40; with [`Options::operators`] within 40 an operator, as they are added
     /// up, and without what the engine does between operators.
@@ -122,6 +122,8 @@ pub fn run_firmware(
     };
     let mut operators = Vec::new();
     let mut ops = 0;
+    let mut output = Vec::new();
+    let mut ports = 0;
     for message in messages {
         match message {
             Message::Model(facts) => {
@@ -143,9 +145,16 @@ pub fn run_firmware(
                     crc,
                 });
             }
-            Message::Output { input, cost, bytes } => {
-                if input != report.outputs.len() {
-                    bail!("the output of input {input} came out of order");
+            Message::Output { input, port, bytes } => {
+                if (input, port) != (report.outputs.len(), ports) {
+                    bail!("output {port} of input {input} came out of order");
+                }
+                ports += 1;
+                output.extend(bytes);
+            }
+            Message::Inference { input, cost } => {
+                if input != report.outputs.len() || ports == 0 {
+                    bail!("the end of input {input} came out of order");
                 }
                 if options.operators {
                     if operators.len() != ops {
@@ -156,7 +165,8 @@ pub fn run_firmware(
                     }
                     report.operators.push(std::mem::take(&mut operators));
                 }
-                report.outputs.push(bytes);
+                ports = 0;
+                report.outputs.push(std::mem::take(&mut output));
                 report.instructions.push(cost);
             }
             Message::Bytes { op, .. } => {

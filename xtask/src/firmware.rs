@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use fewbit_runtime::Summary;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -54,6 +55,10 @@ pub fn build(board: &Board, blob_path: &Path) -> Result<Firmware> {
 ///
 /// As [`build`].
 pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
+    // Here and not only in the firmware's build script: its message would be in the middle of cargo's.
+    if let Err(error) = Summary::from_bytes(blob) {
+        bail!("this is not a blob that the runtime can run: {error}");
+    }
     let toolchain = setup::ensure()?;
     let kept = device_dir().join("firmware");
     fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
@@ -78,14 +83,7 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
     let mut cargo = toolchain.cargo(&board.target);
     cargo
         .current_dir(board::folder())
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--locked",
-            "--package",
-            &board.name,
-        ])
+        .args(["build", "--quiet", "--release", "--package", &board.name])
         .env("FEWBIT_BLOB", &blob_file)
         .env("FEWBIT_ISA", board.isa.name());
     process::run(&mut cargo, BUILD_LIMIT)?;

@@ -8,6 +8,8 @@
 use std::path::PathBuf;
 
 pub mod board;
+pub mod ci;
+pub mod deny;
 pub mod device;
 pub mod elf;
 pub mod emulate;
@@ -16,7 +18,9 @@ mod install;
 mod process;
 pub mod qemu;
 mod report;
+pub mod sample;
 pub mod setup;
+pub mod tidy;
 pub mod toolchain;
 
 /// The root of the repository, wherever the task was called from.

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{emulate, setup};
+use xtask::{ci, deny, emulate, setup, tidy};
 
 /// Tasks of the fewbit project.
 #[derive(Parser)]
@@ -21,12 +21,24 @@ enum Task {
     Setup,
     /// Run a blob on an emulated board with seeded random inputs; print outputs and cost.
     Emulate(emulate::Args),
+    /// Install what is needed and run all tests, those on emulated boards included.
+    Test(ci::TestArgs),
+    /// Run every check that a change must pass.
+    Ci(ci::CiArgs),
+    /// Check licences, sources and versions of all dependencies; works offline.
+    Deny,
+    /// Check what the compiler cannot: module docs, white space, indexes, the format's hash.
+    Tidy(tidy::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup => setup::task(),
         Task::Emulate(args) => emulate::task(&args),
+        Task::Test(args) => ci::test_task(&args),
+        Task::Ci(args) => ci::task(&args),
+        Task::Deny => deny::task(),
+        Task::Tidy(args) => tidy::task(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

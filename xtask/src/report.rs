@@ -32,12 +32,14 @@ pub(crate) enum Message {
         cost: u64,
         crc: u32,
     },
-    /// An inference has ended.
+    /// One output of the model.
     Output {
         input: usize,
-        cost: u64,
+        port: usize,
         bytes: Vec<i8>,
     },
+    /// An inference has ended and its outputs are out.
+    Inference { input: usize, cost: u64 },
     /// All bytes of one operator's output.
     Bytes {
         input: usize,
@@ -93,8 +95,12 @@ impl Message {
             },
             "output" => Self::Output {
                 input: fields.number("input")?,
-                cost: fields.number("cost")?,
+                port: fields.number("port")?,
                 bytes: parse_bytes(bytes)?,
+            },
+            "inference" => Self::Inference {
+                input: fields.number("input")?,
+                cost: fields.number("cost")?,
             },
             "bytes" => Self::Bytes {
                 input: fields.number("input")?,
@@ -159,11 +165,17 @@ mod tests {
     fn reports_are_read_and_other_lines_passed_over() {
         let output = Message::Output {
             input: 3,
-            cost: 12_345_678_901,
+            port: 1,
             bytes: vec![10, -1, -128],
         };
-        let parsed = Message::parse("fewbit:output input=3 cost=12345678901 bytes=[0a, ff, 80]");
+        let parsed = Message::parse("fewbit:output input=3 port=1 bytes=[0a, ff, 80]");
         assert_eq!(parsed.expect("well formed"), Some(output));
+        let inference = Message::Inference {
+            input: 3,
+            cost: 12_345_678_901,
+        };
+        let parsed = Message::parse("fewbit:inference input=3 cost=12345678901");
+        assert_eq!(parsed.expect("well formed"), Some(inference));
         let operator = Message::Operator {
             input: 0,
             op: 12,
@@ -184,10 +196,10 @@ mod tests {
             "fewbit:energy input=0",
             "fewbit:done inputs=1",
             "fewbit:done stack=1 inputs=1",
-            "fewbit:output input=0 cost=1",
-            "fewbit:output input=0 cost=-1 bytes=[00]",
-            "fewbit:output input=0 cost=1 bytes=[100]",
-            "fewbit:output input=0 cost=1 bytes=[0a",
+            "fewbit:inference input=0 cost=-1",
+            "fewbit:output input=0 port=0",
+            "fewbit:output input=0 port=0 bytes=[100]",
+            "fewbit:output input=0 port=0 bytes=[0a",
         ] {
             assert!(Message::parse(line).is_err(), "{line}");
         }

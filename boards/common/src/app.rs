@@ -3,26 +3,27 @@
 //! The report is these defmt messages, each starting with `fewbit:` and its kind. Slices are printed as hexadecimal
 //! bytes. `cost` is what the board's [`Counter`] counts: instructions on an emulated board.
 //!
-//! | message                                   | when                                        |
-//! |-------------------------------------------|---------------------------------------------|
-//! | `fewbit:model tensors= ops= arena= input=`| once, after the blob has loaded             |
-//! | `fewbit:spin rounds= cost=`               | once, if the job asks for it                |
-//! | `fewbit:operator input= op= cost= crc=`   | mode operators: after each operator         |
-//! | `fewbit:output input= cost= bytes=`       | modes outputs and operators: for each input |
-//! | `fewbit:bytes input= op= bytes=`          | mode bytes: for each input                  |
-//! | `fewbit:done inputs= stack=`              | once, at the end                            |
+//! | message                                          | when                                                |
+//! |--------------------------------------------------|-----------------------------------------------------|
+//! | `fewbit:model tensors= ops= arena= input=`       | once, after the blob has loaded                     |
+//! | `fewbit:spin rounds= cost=`                      | once, if the job asks for it                        |
+//! | `fewbit:operator input= op= cost= crc=`          | mode operators: after each operator                 |
+//! | `fewbit:output input= port= bytes=`              | modes outputs and operators: for each model output  |
+//! | `fewbit:inference input= cost=`                  | modes outputs and operators: after the outputs      |
+//! | `fewbit:bytes input= op= bytes=`                 | mode bytes: for each input                          |
+//! | `fewbit:done inputs= stack=`                     | once, at the end                                    |
 //!
 //! Writing a message costs instructions too; none of them is between the two readings that make a `cost`.
 
-use bytemuck::cast_slice;
+use bytemuck::{cast_slice, cast_slice_mut};
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
-use fewbit_runtime::{Engine, Model};
+use fewbit_runtime::{Aligned, Engine, Model};
 use static_cell::ConstStaticCell;
 
 use crate::{
     counter::{Counter, spin},
     job::{HEADER_BYTES, Job, JobError, Mode},
-    model::{ARENA_BYTES, Aligned, BLOB, OPS, TENSORS},
+    model::{ARENA_BYTES, BLOB, OPS, TENSORS},
     stack,
 };
 
@@ -94,7 +95,9 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
 
     let arena = ARENA.try_take().ok_or(RunError::ArenaTaken)?;
     let mut engine = Engine::new(&model, &mut arena.0).map_err(RunError::Arena)?;
-    let expected = engine.input_mut(0).len();
+    let expected: usize = (0..model.input_count())
+        .map(|port| engine.input_mut(port).len())
+        .sum();
     defmt::println!(
         "fewbit:model tensors={=usize} ops={=usize} arena={=usize} input={=usize}",
         model.tensor_count(),
@@ -129,13 +132,17 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
         });
     }
     for input in 0..job.inputs {
-        source.read_exact(bytemuck::cast_slice_mut(engine.input_mut(0)))?;
+        // One input of the job fills all inputs of the model, one after the other.
+        for port in 0..model.input_count() {
+            source.read_exact(cast_slice_mut(engine.input_mut(port)))?;
+        }
         match job.mode {
             Mode::Outputs => {
                 let start = counter.now();
                 engine.run();
                 let cost = counter.now() - start;
-                report_output(input, cost, engine.output(0));
+                report_outputs(input, &engine);
+                defmt::println!("fewbit:inference input={=u32} cost={=u64}", input, cost);
             }
             Mode::Operators => {
                 let mut total = 0;
@@ -153,7 +160,8 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
                         crc
                     );
                 }
-                report_output(input, total, engine.output(0));
+                report_outputs(input, &engine);
+                defmt::println!("fewbit:inference input={=u32} cost={=u64}", input, total);
             }
             Mode::Bytes { op } => {
                 for step in 0..=op {
@@ -177,13 +185,15 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
     Ok(())
 }
 
-/// The one place that words the `output` message.
-fn report_output(input: u32, cost: u64, output: &[i8]) {
-    let bytes: &[u8] = cast_slice(output);
-    defmt::println!(
-        "fewbit:output input={=u32} cost={=u64} bytes={=[u8]:02x}",
-        input,
-        cost,
-        bytes
-    );
+/// Sends all outputs of the model.
+fn report_outputs(input: u32, engine: &Engine<'_, '_, TENSORS, OPS>) {
+    for port in 0..engine.model().output_count() {
+        let bytes: &[u8] = cast_slice(engine.output(port));
+        defmt::println!(
+            "fewbit:output input={=u32} port={=usize} bytes={=[u8]:02x}",
+            input,
+            port,
+            bytes
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! Boards that QEMU emulates: job from a file, logs and exit code by semihosting.
+//! Boards that QEMU emulates: job file, logs and exit code by semihosting.
 //!
 //! The job is [`JOB_FILE`] in QEMU's working directory. The program ends with exit code 0 after a complete run and 1
 //! after any error, panic or fault, always with a defmt message that says why.

@@ -1,4 +1,4 @@
-//! What the host asks a run to do: a header, then the inputs one after the other.
+//! What the host asks a run to do: a header, then all inputs.
 //!
 //! The header is nine little-endian 32-bit words:
 //!
@@ -9,7 +9,7 @@
 //! | 2    | mode         | 0 outputs, 1 operators, 2 bytes of one operator                      |
 //! | 3    | op           | the operator of mode 2, else 0                                       |
 //! | 4    | inputs       | number of inputs that follow                                         |
-//! | 5    | input_bytes  | bytes of each input; must be what the model takes                    |
+//! | 5    | input_bytes  | bytes of each input, all inputs of the model together                |
 //! | 6    | spin_rounds  | rounds of the loop that proves the counter, 0 for none               |
 //! | 7, 8 | reserved     | 0                                                                    |
 //!
