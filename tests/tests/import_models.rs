@@ -50,7 +50,7 @@ const MODELS: &[(&str, usize, u64, &[usize], usize)] = &[
     ),
     (
         "efficientnet_lite0/efficientnet_lite0_float.onnx",
-        1,
+        143,
         1,
         &[224, 224, 3],
         1000,
