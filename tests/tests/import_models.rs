@@ -51,7 +51,7 @@ const MODELS: &[(&str, usize, u64, &[usize], usize)] = &[
     (
         "efficientnet_lite0/efficientnet_lite0_float.onnx",
         143,
-        1,
+        385_187_552,
         &[224, 224, 3],
         1000,
     ),

@@ -1,6 +1,7 @@
 //! Small networks, built message by message, and what becomes of them.
 
 mod damage;
+mod elementwise;
 mod eval;
 mod folding;
 mod layers;
