@@ -50,8 +50,8 @@ const MODELS: &[(&str, usize, u64, &[usize], usize)] = &[
     ),
     (
         "efficientnet_lite0/efficientnet_lite0_float.onnx",
-        1,
-        1,
+        143,
+        385_187_552,
         &[224, 224, 3],
         1000,
     ),

@@ -39,6 +39,8 @@ pub struct Input {
     /// The tensor, in this graph's layout.
     pub tensor: TensorId,
     /// Shape in the model file, without the batch dimension (for an image in ONNX `[c, h, w]`).
+    ///
+    /// A sequence `[c, l]` that is stored as `[1, l, c]` is described as `[c, 1, l]`, which has the same elements in the same order.
     pub source_shape: Vec<usize>,
     /// Axis `i` of the tensor is axis `source_axes[i]` of `source_shape`; the identity where nothing moves.
     pub source_axes: Vec<usize>,

@@ -113,3 +113,6 @@ fn import(
 fn is_default_domain(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
+
+#[cfg(test)]
+mod tests;

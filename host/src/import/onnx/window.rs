@@ -98,7 +98,7 @@ pub(super) fn read_window(
     for axis in 0..2 {
         if window.output_size(axis, input[axis]).is_none() {
             return Err(invalid(format!(
-                "a window of {kernel:?} does not fit the input {input:?}"
+                "the kernel {kernel:?} with its dilation and padding does not fit the input {input:?}"
             )));
         }
     }

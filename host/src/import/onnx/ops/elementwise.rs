@@ -114,7 +114,8 @@ fn with_constant(
             let tensor = call.emit(Op::BatchNorm(norm), &[view.tensor])?;
             Ok(view.over(tensor))
         }
-        [axis] => {
+        // Along an axis that is neither the channels nor stored last a constant tensor is cheaper than moving the data.
+        [axis] if axis == 1 || super::norm::fits_storage(call, view, axis) => {
             let (scale, shift) = coefficients.into_iter().unzip();
             super::norm::along_axis(call, view, axis, BatchNorm::affine(scale, shift))
         }

@@ -41,6 +41,23 @@ pub(super) fn batch_normalization(call: &mut Call<'_, '_>) -> OpResult<View> {
     along_axis(call, &view, 1, norm)
 }
 
+/// Whether the axis is the last one of the storage.
+fn is_stored_last(stored: &[usize], view: &View, axis: usize) -> bool {
+    match view.axes[axis][..] {
+        [] => stored.last() == Some(&1),
+        [atom] => atom + 1 == stored.len(),
+        _ => false,
+    }
+}
+
+/// Whether [`along_axis`] can do without moving data.
+pub(super) fn fits_storage(call: &mut Call<'_, '_>, view: &View, axis: usize) -> bool {
+    let builder = call.builder();
+    let stored = builder.stored(view.tensor);
+    is_stored_last(stored, view, axis)
+        || stored.iter().product::<usize>() == builder.dim(view, axis)
+}
+
 /// Adds a BatchNorm along an axis of the operand, one that is stored last if possible without moving data.
 pub(super) fn along_axis(
     call: &mut Call<'_, '_>,
@@ -50,13 +67,7 @@ pub(super) fn along_axis(
 ) -> OpResult<View> {
     let builder = call.builder();
     let stored = builder.stored(view.tensor).to_vec();
-    let last = stored.len() - 1;
-    let is_last = match view.axes[axis][..] {
-        [] => stored[last] == 1,
-        [atom] => atom == last,
-        _ => false,
-    };
-    if is_last {
+    if is_stored_last(&stored, view, axis) {
         let tensor = call.emit(Op::BatchNorm(norm), &[view.tensor])?;
         return Ok(view.over(tensor));
     }

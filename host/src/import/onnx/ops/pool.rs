@@ -136,7 +136,10 @@ pub(super) fn reduce_mean(call: &mut Call<'_, '_>) -> OpResult<View> {
                 .into_iter()
                 .filter(|axis| !reduced.contains(axis))
                 .collect();
-            let order: Vec<_> = reduced.iter().chain(&kept).copied().map(Some).collect();
+            // Their order does not matter to a mean, so they keep that of the storage.
+            let mut first = reduced.clone();
+            first.sort_by_key(|&axis| view.axes[axis].first().copied());
+            let order: Vec<_> = first.iter().chain(&kept).copied().map(Some).collect();
             let arranged = call.builder().arrange(&view, &order)?;
             let shape = call.builder().stored(arranged.tensor).to_vec();
             let height = shape[..reduced.len()].iter().product();

@@ -1,0 +1,176 @@
+//! Folding of operators that pick, join and reorder elements.
+
+use std::rc::Rc;
+
+use super::super::call::{Call, axis as index_of};
+use super::super::constant::{Constant, Data, element_count};
+use super::super::layout::{strides, walk};
+use super::super::ops::read_permutation;
+use crate::import::error::{OpResult, invalid};
+
+/// The elements at `positions`, in a new shape.
+fn take(
+    call: &mut Call<'_, '_>,
+    operand: &Constant,
+    shape: Vec<usize>,
+    positions: &[usize],
+) -> OpResult<Constant> {
+    call.builder().spend(positions.len())?;
+    let data = match &operand.data {
+        Data::Float(values) => Data::Float(positions.iter().map(|&i| values[i]).collect()),
+        Data::Int(values) => Data::Int(positions.iter().map(|&i| values[i]).collect()),
+    };
+    Ok(Constant { shape, data })
+}
+
+/// The elements at the cartesian product of `indices`, one list of indices an axis.
+fn select(
+    call: &mut Call<'_, '_>,
+    operand: &Constant,
+    shape: Vec<usize>,
+    indices: &[Vec<usize>],
+) -> OpResult<Constant> {
+    let elements = element_count(&shape).unwrap_or(usize::MAX);
+    call.builder().spend(elements)?;
+    let mut positions = vec![0];
+    for (indices, step) in indices.iter().zip(strides(&operand.shape)) {
+        positions = positions
+            .iter()
+            .flat_map(|&position| indices.iter().map(move |&index| position + index * step))
+            .collect();
+    }
+    take(call, operand, shape, &positions)
+}
+
+pub(super) fn gather(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
+    let rank = operand.shape.len();
+    let axis = index_of(call.attributes.int_or("axis", 0)?, rank)?;
+    let indices = call.required_constant(1)?;
+    let Data::Int(values) = &indices.data else {
+        return Err(invalid("the indices are no integers"));
+    };
+    let chosen = values
+        .iter()
+        .map(|&value| index_of(value, operand.shape[axis]))
+        .collect::<OpResult<Vec<_>>>()
+        .map_err(|_| {
+            invalid(format!(
+                "an index lies outside the axis of size {}",
+                operand.shape[axis]
+            ))
+        })?;
+    let mut lists: Vec<Vec<usize>> = operand.shape.iter().map(|&n| (0..n).collect()).collect();
+    lists[axis] = chosen;
+    let mut shape = operand.shape.clone();
+    shape.splice(axis..=axis, indices.shape.iter().copied());
+    select(call, operand, shape, &lists)
+}
+
+pub(super) fn slice(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
+    let rank = operand.shape.len();
+    let starts = call.required_constant(1)?;
+    let ends = call.required_constant(2)?;
+    let (starts, ends) = (starts.as_ints()?, ends.as_ints()?);
+    let axes = match call.constant(3)? {
+        Some(axes) => axes.as_ints()?.to_vec(),
+        None => (0..starts.len() as i64).collect(),
+    };
+    let steps = match call.constant(4)? {
+        Some(steps) => steps.as_ints()?.to_vec(),
+        None => vec![1; starts.len()],
+    };
+    if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
+        return Err(invalid("starts, ends, axes and steps differ in length"));
+    }
+    let mut lists: Vec<Vec<usize>> = operand.shape.iter().map(|&n| (0..n).collect()).collect();
+    for index in 0..starts.len() {
+        let axis = index_of(axes[index], rank)?;
+        let size = operand.shape[axis] as i64;
+        let step = steps[index];
+        let clamp = |value: i64| {
+            let value = if value < 0 {
+                value.saturating_add(size)
+            } else {
+                value
+            };
+            if step < 0 {
+                value.clamp(-1, size - 1)
+            } else {
+                value.clamp(0, size)
+            }
+        };
+        let (mut position, end) = (clamp(starts[index]), clamp(ends[index]));
+        let mut chosen = Vec::new();
+        if step == 0 {
+            return Err(invalid("a step is 0"));
+        }
+        while (step > 0 && position < end) || (step < 0 && position > end) {
+            chosen.push(position as usize);
+            position = position.saturating_add(step);
+        }
+        lists[axis] = chosen;
+    }
+    let shape = lists.iter().map(Vec::len).collect();
+    select(call, operand, shape, &lists)
+}
+
+pub(super) fn concat(call: &mut Call<'_, '_>, operands: &[Rc<Constant>]) -> OpResult<Constant> {
+    let first = &operands[0];
+    let axis = index_of(call.attributes.int_or("axis", 0)?, first.shape.len())?;
+    let mut shape = first.shape.clone();
+    shape[axis] = 0;
+    for operand in operands {
+        let same_elsewhere = operand.shape.len() == shape.len()
+            && (0..shape.len()).all(|i| i == axis || operand.shape[i] == shape[i]);
+        if !same_elsewhere {
+            return Err(invalid(format!(
+                "cannot join {:?} to {:?} along axis {axis}",
+                operand.shape, first.shape
+            )));
+        }
+        shape[axis] += operand.shape[axis];
+    }
+    call.builder()
+        .spend(operands.iter().map(|operand| operand.len()).sum())?;
+    let outer: usize = shape[..axis].iter().product();
+    fn join<T: Copy>(parts: &[&[T]], outer: usize) -> Vec<T> {
+        (0..outer)
+            .flat_map(|row| {
+                parts.iter().flat_map(move |part| {
+                    let length = part.len() / outer;
+                    &part[row * length..][..length]
+                })
+            })
+            .copied()
+            .collect()
+    }
+    let data = match &first.data {
+        Data::Int(_) => {
+            let parts = operands
+                .iter()
+                .map(|operand| match &operand.data {
+                    Data::Int(values) => Ok(values.as_slice()),
+                    Data::Float(_) => Err(invalid("joins integers and floats")),
+                })
+                .collect::<OpResult<Vec<_>>>()?;
+            Data::Int(join(&parts, outer))
+        }
+        Data::Float(_) => {
+            let parts = operands
+                .iter()
+                .map(|operand| operand.as_floats())
+                .collect::<OpResult<Vec<_>>>()?;
+            Data::Float(join(&parts, outer))
+        }
+    };
+    Ok(Constant { shape, data })
+}
+
+pub(super) fn transpose(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
+    let perm = read_permutation(call, operand.shape.len())?;
+    let steps = strides(&operand.shape);
+    let shape: Vec<usize> = perm.iter().map(|&axis| operand.shape[axis]).collect();
+    let steps: Vec<usize> = perm.iter().map(|&axis| steps[axis]).collect();
+    let positions = walk(&shape, &steps);
+    take(call, operand, shape, &positions)
+}
