@@ -335,7 +335,8 @@ fn fully_connected_layers_match_plain_loops() {
 fn binary_operators_broadcast_the_second_operand() {
     let (a_shape, channels) = ([5, 7, 11], 11);
     let samples = 3;
-    let functions: [(Op, fn(f32, f32) -> f32); 3] = [
+    type Function = fn(f32, f32) -> f32;
+    let functions: [(Op, Function); 3] = [
         (Op::Add, |a, b| a + b),
         (Op::Sub, |a, b| a - b),
         (Op::Mul, |a, b| a * b),
