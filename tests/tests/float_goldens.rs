@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use fewbit::dataset::{Dataset, DatasetSpec, InputTransform};
+use fewbit::dataset::{Dataset, DatasetSpec, InputLayout, InputTransform};
 use fewbit::executor::Executor;
 use fewbit::graph::Graph;
 use fewbit::import::{self, ImportOptions};
@@ -91,7 +91,7 @@ fn inputs(
 ) -> Dataset {
     let Ok(noise) = reader.by_name::<ndarray::OwnedRepr<f64>, ndarray::Ix1>("noise") else {
         let spec: DatasetSpec = format!("{}:input", golden.display()).parse().unwrap();
-        return Dataset::load(&spec, graph, transform).unwrap();
+        return Dataset::load(&spec, &InputLayout::of(graph).unwrap(), transform).unwrap();
     };
     let elements = graph.tensors[graph.inputs[0].tensor].elements();
     let (low, high) = (noise[1] as f32, noise[2] as f32);

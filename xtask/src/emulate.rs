@@ -11,6 +11,7 @@ use crate::{
     board::Board,
     device::{self, Options},
     firmware,
+    random::Random,
 };
 
 /// Arguments of `cargo xtask emulate`.
@@ -41,7 +42,7 @@ pub fn task(args: &Args) -> Result<()> {
     let board = Board::load(&args.board)?;
     let firmware = firmware::build(&board, &args.blob)?;
     let size = device::model_facts(&board, &firmware)?.input_bytes;
-    let mut random = Random(args.seed);
+    let mut random = Random::new(args.seed);
     let inputs: Vec<Vec<i8>> = (0..args.inputs).map(|_| random.bytes(size)).collect();
     let options = Options {
         operators: args.operators,
@@ -87,24 +88,4 @@ pub fn task(args: &Args) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// SplitMix64: a generator of a few lines, the same on every machine and in every version.
-struct Random(u64);
-
-impl Random {
-    /// The next `count` values, evenly spread over int8.
-    fn bytes(&mut self, count: usize) -> Vec<i8> {
-        (0..count)
-            .map(|_| (self.next() >> 56) as u8 as i8)
-            .collect()
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }

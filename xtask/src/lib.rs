@@ -17,11 +17,14 @@ pub mod firmware;
 mod install;
 mod process;
 pub mod qemu;
+pub mod quantize;
+pub mod random;
 mod report;
 pub mod sample;
 pub mod setup;
 pub mod tidy;
 pub mod toolchain;
+pub mod verify;
 
 /// The root of the repository, wherever the task was called from.
 pub fn repository() -> PathBuf {

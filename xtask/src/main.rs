@@ -5,7 +5,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{ci, deny, emulate, setup, tidy};
+use fewbit::cli::{QuantizeArgs, exit_code};
+use xtask::{ci, deny, emulate, quantize, setup, tidy, verify};
 
 /// Tasks of the fewbit project.
 #[derive(Parser)]
@@ -19,6 +20,10 @@ struct Cli {
 enum Task {
     /// Find or install what device builds and the emulated boards need.
     Setup,
+    /// Quantize a model into a blob, and say what it cost; without arguments, the built-in digits network.
+    Quantize(QuantizeArgs),
+    /// Run a blob on a board and on this machine, and compare every output byte.
+    Verify(verify::Args),
     /// Run a blob on an emulated board with seeded random inputs; print outputs and cost.
     Emulate(emulate::Args),
     /// Install what is needed and run all tests, those on emulated boards included.
@@ -34,6 +39,8 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup => setup::task(),
+        Task::Quantize(args) => quantize::task(&args),
+        Task::Verify(args) => verify::task(&args),
         Task::Emulate(args) => emulate::task(&args),
         Task::Test(args) => ci::test_task(&args),
         Task::Ci(args) => ci::task(&args),
@@ -44,7 +51,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(match error.downcast_ref::<verify::Mismatch>() {
+                Some(_) => verify::MISMATCH_CODE,
+                None => exit_code(&error),
+            })
         }
     }
 }

@@ -10,10 +10,14 @@ use crate::repository;
 
 /// Where blobs go that no one gave a place.
 pub fn blob_path(model: Option<&Path>) -> PathBuf {
-    let stem = model
-        .and_then(Path::file_stem)
-        .map_or_else(|| default_model::NAME.into(), |stem| stem.to_string_lossy().into_owned());
-    repository().join("target").join("fewbit").join(format!("{stem}.fewbit"))
+    let stem = model.and_then(Path::file_stem).map_or_else(
+        || default_model::NAME.into(),
+        |stem| stem.to_string_lossy().into_owned(),
+    );
+    repository()
+        .join("target")
+        .join("fewbit")
+        .join(format!("{stem}.fewbit"))
 }
 
 /// Quantizes, and says what the next step is.
@@ -23,9 +27,13 @@ pub fn blob_path(model: Option<&Path>) -> PathBuf {
 /// As [`fewbit::cli::quantize`].
 pub fn task(args: &QuantizeArgs) -> Result<()> {
     let mut args = args.clone();
-    args.out.get_or_insert_with(|| blob_path(args.model.as_deref()));
+    args.out
+        .get_or_insert_with(|| blob_path(args.model.as_deref()));
     let outcome = quantize(&args)?;
-    let shown = outcome.blob.strip_prefix(std::env::current_dir()?).unwrap_or(&outcome.blob);
+    let shown = outcome
+        .blob
+        .strip_prefix(std::env::current_dir()?)
+        .unwrap_or(&outcome.blob);
     println!("next    cargo xtask verify {}", shown.display());
     Ok(())
 }

@@ -28,6 +28,9 @@ const RANDOM_INPUTS: usize = 20;
 /// Inputs looked into layer by layer when outputs differ.
 const EXPLAINED: usize = 3;
 
+/// Exit code for outputs that differ.
+pub const MISMATCH_CODE: u8 = 4;
+
 /// Arguments of `cargo xtask verify`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
@@ -98,7 +101,9 @@ pub struct Difference {
 
 /// Some outputs differ between host and device.
 #[derive(Debug, thiserror::Error)]
-#[error("{differing} of {inputs} outputs differ between host and {board}; the first differing layers are above")]
+#[error(
+    "{differing} of {inputs} outputs differ between host and {board}; the first differing layers are above"
+)]
 pub struct Mismatch {
     /// Inputs whose outputs differ.
     pub differing: usize,
@@ -142,8 +147,8 @@ pub fn verify(args: &Args) -> Result<VerifyReport> {
     };
     let blob = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let blob = AlignedBlob::new(&blob);
-    let simulator =
-        Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {}", path.display()))?;
+    let simulator = Simulator::new(blob.as_bytes())
+        .with_context(|| format!("cannot run {}", path.display()))?;
     let (inputs, labels) = inputs(args, &simulator)?;
     let expected = simulator.run(&inputs.concat(), None)?.output;
 
@@ -155,11 +160,19 @@ pub fn verify(args: &Args) -> Result<VerifyReport> {
     let found = device::run_firmware(&board, &firmware, &inputs, &options)?;
     let expected: Vec<&[i8]> = expected.chunks_exact(simulator.output_elements()).collect();
     let differing: Vec<usize> = (0..inputs.len())
-        .filter(|&input| expected.get(input).copied() != found.outputs.get(input).map(Vec::as_slice))
+        .filter(|&input| {
+            expected.get(input).copied() != found.outputs.get(input).map(Vec::as_slice)
+        })
         .collect();
     let mut differences = Vec::new();
     for &input in differing.iter().take(EXPLAINED) {
-        differences.extend(explain(&board, &firmware, &simulator, &inputs[input], input)?);
+        differences.extend(explain(
+            &board,
+            &firmware,
+            &simulator,
+            &inputs[input],
+            input,
+        )?);
     }
     let outputs: Vec<i8> = found.outputs.concat();
     Ok(VerifyReport {
@@ -210,7 +223,11 @@ fn inputs(args: &Args, simulator: &Simulator) -> Result<(Vec<Vec<i8>>, Option<Ve
         return Ok(((0..count).map(|_| random.bytes(elements)).collect(), None));
     };
     let quantized = simulator.quantize_inputs(&data.inputs);
-    let inputs: Vec<Vec<i8>> = quantized.chunks_exact(elements).take(limit).map(<[i8]>::to_vec).collect();
+    let inputs: Vec<Vec<i8>> = quantized
+        .chunks_exact(elements)
+        .take(limit)
+        .map(<[i8]>::to_vec)
+        .collect();
     let labels = data.labels.map(|mut labels| {
         labels.truncate(limit);
         labels
@@ -234,7 +251,15 @@ fn explain(
         ..Options::default()
     };
     let report = device::run_firmware(board, firmware, &[input.to_vec()], &options)?;
-    let crc = |bytes: &[i8]| device::crc32(bytes);
+    let crc32 = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    let crc = |bytes: &[i8]| {
+        crc32.checksum(
+            &bytes
+                .iter()
+                .map(|byte| byte.cast_unsigned())
+                .collect::<Vec<u8>>(),
+        )
+    };
     let first = report
         .operators
         .concat()
@@ -243,8 +268,16 @@ fn explain(
         .position(|(found, expected)| found.crc != crc(expected));
     let Some(op) = first else { return Ok(None) };
     let found = device::operator_bytes(board, firmware, input, op)?;
-    let index = found.iter().zip(&expected[op]).position(|(found, expected)| found != expected);
-    let kind = simulator.model().program().ops.get(op).map_or("?", |op| op.kind());
+    let index = found
+        .iter()
+        .zip(&expected[op])
+        .position(|(found, expected)| found != expected);
+    let kind = simulator
+        .model()
+        .program()
+        .ops
+        .get(op)
+        .map_or("?", |op| op.kind());
     Ok(index.map(|index| Difference {
         input: number,
         op,
@@ -257,7 +290,16 @@ fn explain(
 }
 
 fn print(report: &VerifyReport) {
-    let mut summary = table(&["board", "identical", "top-1", "instructions", "arena", "stack", "flash", "blob"]);
+    let mut summary = table(&[
+        "board",
+        "identical",
+        "top-1",
+        "instructions",
+        "arena",
+        "stack",
+        "flash",
+        "blob",
+    ]);
     summary.add_row([
         report.board.clone(),
         format!("{} of {}", report.identical, report.inputs),
