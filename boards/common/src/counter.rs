@@ -7,7 +7,7 @@
 
 use core::{
     arch::asm,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, Ordering, compiler_fence},
 };
 
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
@@ -48,6 +48,17 @@ impl InstructionCounter {
 
 impl Counter for InstructionCounter {
     fn now(&mut self) -> u64 {
+        // Reading a register orders nothing by itself: what is measured must not drift across the reading.
+        compiler_fence(Ordering::SeqCst);
+        let count = self.read();
+        compiler_fence(Ordering::SeqCst);
+        count
+    }
+}
+
+impl InstructionCounter {
+    /// The count, consistent even if a period ends in between.
+    fn read(&self) -> u64 {
         loop {
             let wraps = WRAPS.load(Ordering::Relaxed);
             let current = SYST::get_current();
