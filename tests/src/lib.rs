@@ -4,5 +4,6 @@
 
 pub mod layer;
 pub mod models;
+pub mod networks;
 pub mod oracle;
 pub mod random_layer;

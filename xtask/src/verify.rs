@@ -4,7 +4,7 @@
 //! model of the arithmetic. Where outputs differ, the operators' checksums tell which one differed first, and its bytes are fetched.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -14,7 +14,7 @@ use fewbit::default_model;
 use fewbit::metrics::top1;
 use fewbit::report::{percent, table};
 use fewbit::simulate::Simulator;
-use fewbit_runtime::{AlignedBlob, Summary};
+use fewbit_runtime::AlignedBlob;
 use serde::Serialize;
 
 use crate::board::Board;
@@ -27,6 +27,9 @@ const RANDOM_INPUTS: usize = 20;
 
 /// Inputs looked into layer by layer when outputs differ.
 const EXPLAINED: usize = 3;
+
+/// Time that the emulator may take.
+pub const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Exit code for outputs that differ.
 pub const MISMATCH_CODE: u8 = 4;
@@ -46,7 +49,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
     /// Seconds that the emulator may take
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    #[arg(long, default_value_t = LIMIT.as_secs(), value_name = "SECONDS")]
     pub timeout: u64,
     /// Write the result as JSON
     #[arg(long, value_name = "FILE")]
@@ -120,7 +123,7 @@ pub struct Mismatch {
 /// Whatever keeps the blob from being run, and [`Mismatch`].
 pub fn task(args: &Args) -> Result<()> {
     let report = verify(args)?;
-    print(&report);
+    println!("{}", summary(&report));
     write_json(args.json.as_deref(), &report)?;
     if report.identical != report.inputs {
         let differing = report.inputs - report.identical;
@@ -134,30 +137,77 @@ pub fn task(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Runs a blob on the host and on a board and compares.
+/// Runs a blob on the host and on a board, over the inputs that the arguments name, and compares.
 ///
 /// # Errors
 ///
 /// Whatever keeps the blob from being run.
 pub fn verify(args: &Args) -> Result<VerifyReport> {
-    let board = Board::load(&args.board)?;
     let path = match &args.blob {
         Some(path) => path.clone(),
         None => default_blob()?,
     };
-    let blob = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let blob = AlignedBlob::new(&blob);
-    let simulator = Simulator::new(blob.as_bytes())
-        .with_context(|| format!("cannot run {}", path.display()))?;
+    let blob = load(&path)?;
+    let simulator = simulator(&blob, &path)?;
     let (inputs, labels) = inputs(args, &simulator)?;
-    let expected = simulator.run(&inputs.concat(), None)?.output;
+    let limit = Duration::from_secs(args.timeout);
+    compare(
+        &args.board,
+        &path,
+        &simulator,
+        &inputs,
+        labels.as_deref(),
+        limit,
+    )
+}
 
+/// As [`verify`], over real inputs, one sample after the other, and their labels.
+///
+/// # Errors
+///
+/// Whatever keeps the blob from being run.
+pub fn verify_samples(
+    board: &str,
+    path: &Path,
+    samples: &[f32],
+    labels: Option<&[u32]>,
+    limit: Duration,
+) -> Result<VerifyReport> {
+    let blob = load(path)?;
+    let simulator = simulator(&blob, path)?;
+    let quantized = simulator.quantize_inputs(samples);
+    let inputs: Vec<Vec<i8>> = quantized
+        .chunks_exact(simulator.input_elements())
+        .map(<[i8]>::to_vec)
+        .collect();
+    compare(board, path, &simulator, &inputs, labels, limit)
+}
+
+fn load(path: &Path) -> Result<AlignedBlob> {
+    let blob = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(AlignedBlob::new(&blob))
+}
+
+fn simulator<'a>(blob: &'a AlignedBlob, path: &Path) -> Result<Simulator<'a>> {
+    Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {}", path.display()))
+}
+
+fn compare(
+    board: &str,
+    path: &Path,
+    simulator: &Simulator,
+    inputs: &[Vec<i8>],
+    labels: Option<&[u32]>,
+    limit: Duration,
+) -> Result<VerifyReport> {
+    let board = Board::load(board)?;
+    let expected = simulator.run(&inputs.concat(), None)?.output;
     let options = Options {
-        limit: Duration::from_secs(args.timeout),
+        limit,
         ..Options::default()
     };
-    let firmware = firmware::build(&board, &path)?;
-    let found = device::run_firmware(&board, &firmware, &inputs, &options)?;
+    let firmware = firmware::build(&board, path)?;
+    let found = device::run_firmware(&board, &firmware, inputs, &options)?;
     let expected: Vec<&[i8]> = expected.chunks_exact(simulator.output_elements()).collect();
     let differing: Vec<usize> = (0..inputs.len())
         .filter(|&input| {
@@ -169,7 +219,7 @@ pub fn verify(args: &Args) -> Result<VerifyReport> {
         differences.extend(explain(
             &board,
             &firmware,
-            &simulator,
+            simulator,
             &inputs[input],
             input,
         )?);
@@ -179,12 +229,12 @@ pub fn verify(args: &Args) -> Result<VerifyReport> {
         board: board.name.clone(),
         inputs: inputs.len(),
         identical: inputs.len() - differing.len(),
-        top1: labels.and_then(|labels| top1(&outputs, &labels)),
+        top1: labels.and_then(|labels| top1(&outputs, labels)),
         instructions_per_inference: mean_instructions(&found),
         arena_bytes: found.arena_bytes,
         stack_bytes: found.stack_bytes,
         flash_bytes: found.flash_bytes,
-        blob_bytes: Summary::from_bytes(blob.as_bytes())?.length.into(),
+        blob_bytes: found.blob_bytes,
         differences,
     })
 }
@@ -289,7 +339,8 @@ fn explain(
     }))
 }
 
-fn print(report: &VerifyReport) {
+/// The report as a table, and where host and board differ.
+pub fn summary(report: &VerifyReport) -> String {
     let mut summary = table(&[
         "board",
         "identical",
@@ -310,10 +361,10 @@ fn print(report: &VerifyReport) {
         format!("{} B", report.flash_bytes),
         format!("{} B", report.blob_bytes),
     ]);
-    println!("{summary}");
+    let mut text = summary.to_string();
     for difference in &report.differences {
-        println!(
-            "input {}: operator {} `{}` ({}) differs first, at index {}: expected {}, found {}",
+        text.push_str(&format!(
+            "\ninput {}: operator {} `{}` ({}) differs first, at index {}: expected {}, found {}",
             difference.input,
             difference.op,
             difference.name,
@@ -321,6 +372,7 @@ fn print(report: &VerifyReport) {
             difference.index,
             difference.expected,
             difference.found
-        );
+        ));
     }
+    text
 }

@@ -9,6 +9,7 @@ use ndarray_npy::{NpzWriter, ReadNpyExt};
 use crate::graph::Graph;
 
 use super::*;
+use crate::graph::Input;
 
 /// A directory that goes away with the test.
 struct Directory(PathBuf);

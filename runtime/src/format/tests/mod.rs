@@ -269,6 +269,7 @@ fn zoo() -> Parts {
     p.metadata = Metadata {
         name: "zoo".into(),
         inputs: vec![InputMetadata {
+            shape: vec![1, 2, 3],
             source_shape: vec![2, 4, 4],
             source_axes: vec![1, 2, 0],
             divisor_bits: 1,

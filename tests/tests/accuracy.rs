@@ -1,0 +1,126 @@
+//! Real networks after quantization: accuracy, agreement of engine and simulation, memory.
+//!
+//! The bounds are what this way of quantizing (min-max ranges, nearest rounding, per channel) is known to reach on these networks;
+//! better methods only move them up. The arena is compared with TensorFlow Lite Micro's on the same network.
+
+use fewbit::report::QuantizeReport;
+use fewbit_tests::models;
+use fewbit_tests::networks::Network;
+
+struct Bounds {
+    /// Of the integer engine's logits, against float.
+    sqnr_db: f64,
+    /// Loss of accuracy on the same samples.
+    top1_loss: f64,
+    /// Of TensorFlow Lite Micro.
+    arena_bytes: usize,
+}
+
+fn measured(network: &Network) -> QuantizeReport {
+    let report = network.evaluate(&network.quantize());
+    println!("{}:\n{}", report.model, report.summary());
+    report
+}
+
+fn check(network: Option<Network>, bounds: &Bounds) {
+    let Some(network) = network else {
+        return models::skipped();
+    };
+    let report = measured(&network);
+    let (simulated, integer) = (report.simulated.sqnr_db, report.integer.sqnr_db);
+    let (simulated, integer) = (simulated.expect("noise"), integer.expect("noise"));
+    assert!(
+        integer >= bounds.sqnr_db,
+        "{integer} dB, expected {} dB",
+        bounds.sqnr_db
+    );
+    assert!(
+        (simulated - integer).abs() <= 0.3,
+        "simulated {simulated} dB, integer {integer} dB"
+    );
+    if let (Some(float), Some(integer)) = (report.float.top1, report.integer.top1) {
+        assert!(
+            float - integer <= bounds.top1_loss,
+            "float {float}, integer {integer}"
+        );
+    }
+    assert!(
+        report.arena_bytes <= bounds.arena_bytes,
+        "{} bytes",
+        report.arena_bytes
+    );
+    assert_eq!(
+        report.arena_bytes, report.arena_lower_bound_bytes,
+        "the plan is optimal"
+    );
+}
+
+#[test]
+fn digits() {
+    let report = measured(&Network::digits());
+    assert_eq!(report.float.top1, Some(0.986));
+    assert!(report.integer.top1 >= Some(0.97), "{:?}", report.integer);
+    let (simulated, integer) = (report.simulated.sqnr_db, report.integer.sqnr_db);
+    let difference = simulated.expect("noise") - integer.expect("noise");
+    assert!(
+        difference.abs() <= 0.3,
+        "{difference} dB between simulation and engine"
+    );
+}
+
+#[test]
+fn resnet8() {
+    let bounds = Bounds {
+        sqnr_db: 27.5,
+        top1_loss: 0.01,
+        arena_bytes: 54_996,
+    };
+    check(Network::resnet8(), &bounds);
+}
+
+#[test]
+fn kws() {
+    let bounds = Bounds {
+        sqnr_db: 29.5,
+        top1_loss: 0.01,
+        arena_bytes: 22_820,
+    };
+    check(Network::kws(), &bounds);
+}
+
+#[test]
+fn vww_with_its_dead_channels() {
+    let bounds = Bounds {
+        sqnr_db: 20.0,
+        top1_loss: 0.0,
+        arena_bytes: 100_708,
+    };
+    check(Network::vww(), &bounds);
+}
+
+#[test]
+fn int4_weights_are_half_as_large_and_still_the_same_network() {
+    let Some(mut network) = Network::resnet8() else {
+        return models::skipped();
+    };
+    let eight = network.quantize();
+    network.recipe.weights.bits = fewbit::recipe::WeightBits::Int4;
+    network
+        .evaluation
+        .inputs
+        .truncate(300 * network.evaluation.elements());
+    network.evaluation.samples = 300;
+    network.evaluation.labels = None;
+    let four = network.quantize();
+    assert!(four.lowered.weight_bytes * 2 <= eight.lowered.weight_bytes + 100);
+    let report = network.evaluate(&four);
+    let (simulated, integer) = (
+        report.simulated.sqnr_db.expect("noise"),
+        report.integer.sqnr_db.expect("noise"),
+    );
+    assert!(
+        (simulated - integer).abs() <= 0.3,
+        "simulated {simulated} dB, integer {integer} dB"
+    );
+    assert!(integer > 5.0, "{integer} dB");
+}
