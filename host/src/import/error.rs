@@ -14,7 +14,7 @@ pub struct ImportError {
     /// The operator at fault; [`Place::default`] where it is the file as a whole.
     pub place: Place,
     /// What was found, what was expected and what to do.
-    pub kind: ImportErrorKind,
+    pub kind: Box<ImportErrorKind>,
 }
 
 impl ImportError {

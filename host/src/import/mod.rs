@@ -84,7 +84,7 @@ pub fn load(path: &Path, options: &ImportOptions) -> Result<Graph, ImportError> 
     let bytes = std::fs::read(path).map_err(|error| ImportError {
         file: display_name(path),
         place: Place::default(),
-        kind: error.into(),
+        kind: Box::new(error.into()),
     })?;
     let extension = path
         .extension()
@@ -113,10 +113,10 @@ fn unknown(path: &Path, found: &str, help: &str) -> ImportError {
     ImportError {
         file: display_name(path),
         place: Place::default(),
-        kind: ImportErrorKind::UnknownFormat {
+        kind: Box::new(ImportErrorKind::UnknownFormat {
             found: found.to_owned(),
             help: help.to_owned(),
-        },
+        }),
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
         std::fs::remove_dir_all(&directory).unwrap();
         let missing = load(Path::new("no/such.onnx"), &ImportOptions::default()).unwrap_err();
         assert!(
-            matches!(missing.kind, ImportErrorKind::Read(_)),
+            matches!(*missing.kind, ImportErrorKind::Read(_)),
             "{missing}"
         );
     }

@@ -1,4 +1,6 @@
-//! One operator of the file while it is imported: its attributes, operands and results.
+//! One operator of the file while it is imported.
+//!
+//! Gives the operator's import its attributes and operands, and takes the nodes that it makes.
 
 use std::path::Path;
 use std::rc::Rc;

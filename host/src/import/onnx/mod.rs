@@ -62,7 +62,7 @@ pub(super) fn read(
     import(bytes, directory, options).map_err(|(place, kind)| ImportError {
         file: name.to_owned(),
         place,
-        kind,
+        kind: Box::new(kind),
     })
 }
 

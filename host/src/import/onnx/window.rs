@@ -82,21 +82,21 @@ pub(super) fn read_window(
                 "has both explicit pads and auto_pad {auto_pad}"
             )));
         }
-        for axis in 0..2 {
-            let [before, after] = automatic(auto_pad, &window, axis, input[axis])?;
+        for (axis, &size) in input.iter().enumerate() {
+            let [before, after] = automatic(auto_pad, &window, axis, size)?;
             window.pad_before[axis] = before;
             window.pad_after[axis] = after;
         }
     }
     let mut extra = [0, 0];
     if ceil_mode {
-        for axis in 0..2 {
-            extra[axis] = ceil_padding(&window, axis, input[axis])?;
+        for (axis, &size) in input.iter().enumerate() {
+            extra[axis] = ceil_padding(&window, axis, size)?;
             window.pad_after[axis] += extra[axis];
         }
     }
-    for axis in 0..2 {
-        if window.output_size(axis, input[axis]).is_none() {
+    for (axis, &size) in input.iter().enumerate() {
+        if window.output_size(axis, size).is_none() {
             return Err(invalid(format!(
                 "the kernel {kernel:?} with its dilation and padding does not fit the input {input:?}"
             )));

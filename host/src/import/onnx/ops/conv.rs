@@ -39,9 +39,9 @@ pub(super) fn conv(call: &mut Call<'_, '_>) -> OpResult<View> {
     let groups = usize::try_from(call.attributes.int_or("group", 1)?).unwrap_or(0);
     let in_channels = shape[1];
     if groups == 0
-        || in_channels % groups != 0
+        || !in_channels.is_multiple_of(groups)
         || out_channels == 0
-        || out_channels % groups != 0
+        || !out_channels.is_multiple_of(groups)
         || in_channels / groups != per_group
     {
         return Err(invalid(format!(

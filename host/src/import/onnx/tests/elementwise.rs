@@ -1,4 +1,4 @@
-//! Activations, arithmetic, Softmax, Pad and Concat, in each form in which opsets 11 to 21 write them.
+//! Activations, arithmetic, Softmax, Pad, Concat, as each opset writes them.
 
 use super::eval::evaluate;
 use super::*;

@@ -1,4 +1,4 @@
-//! A naive evaluation of graphs, to see whether the import kept a network's function.
+//! A naive evaluation of graphs, to see whether a network's function was kept.
 
 use crate::graph::{Graph, Node, Op, Window};
 

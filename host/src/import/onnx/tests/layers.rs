@@ -1,4 +1,4 @@
-//! Convolutions, pools, dense layers and BatchNorm, in each form in which opsets 11 to 21 write them.
+//! Convolutions, pools, dense layers and BatchNorm, as each opset writes them.
 
 use super::eval::evaluate;
 use super::*;

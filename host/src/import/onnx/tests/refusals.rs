@@ -1,4 +1,4 @@
-//! What is refused, and that the message names the file, the node and the way out.
+//! What is refused: messages name the file, the node and the way out.
 
 use super::*;
 use crate::import::ImportErrorKind;
@@ -162,7 +162,7 @@ fn inputs_and_outputs_are_checked() {
     assert_eq!(two_outputs.try_import_to(Some("z")).unwrap().nodes.len(), 2);
     let unknown = two_outputs.try_import_to(Some("nowhere")).unwrap_err();
     assert!(
-        matches!(unknown.kind, ImportErrorKind::Interface(_)),
+        matches!(*unknown.kind, ImportErrorKind::Interface(_)),
         "{unknown}"
     );
     let mut two_inputs = Model::new(&[2]).node("Add", &["x", "z"], "y", vec![]);
