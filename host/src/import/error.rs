@@ -24,7 +24,7 @@ impl ImportError {
     /// Whether the model is sound but uses what is not supported.
     pub fn is_unsupported(&self) -> bool {
         matches!(
-            self.kind,
+            *self.kind,
             ImportErrorKind::Opset { .. }
                 | ImportErrorKind::UnsupportedOperator { .. }
                 | ImportErrorKind::UnsupportedForm { .. }
