@@ -3,7 +3,7 @@
 //! The JSON keys are an interface: they are added to, never renamed. A metric that does not apply is left out.
 
 use crate::recipe::Recipe;
-use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use serde::Serialize;
 
 /// Result of quantizing a model.
@@ -146,7 +146,7 @@ impl QuantizeReport {
 pub fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
     table
-        .load_style(UTF8_HORIZONTAL_ONLY)
+        .load_style(ASCII_MARKDOWN)
         .set_header(headings.to_vec());
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);

@@ -130,7 +130,7 @@ fn from_file(model: &str, data: &Path, step: usize) -> Option<Network> {
 }
 
 /// Images of `size` x `size` x 3 with every pixel repeated `factor` times in both directions.
-fn enlarged(images: &Dataset, size: usize, factor: usize) -> Dataset {
+pub fn enlarged(images: &Dataset, size: usize, factor: usize) -> Dataset {
     let mut inputs = Vec::with_capacity(images.inputs.len() * factor * factor);
     for row in images.inputs.chunks_exact(size * 3) {
         let wide: Vec<f32> = row

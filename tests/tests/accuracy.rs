@@ -10,6 +10,8 @@ use fewbit_tests::networks::Network;
 struct Bounds {
     /// Of the integer engine's logits, against float.
     sqnr_db: f64,
+    /// Difference between the engine and the simulation: rounding ties only, which no bias favours.
+    simulation_db: f64,
     /// Loss of accuracy on the same samples.
     top1_loss: f64,
     /// Of TensorFlow Lite Micro.
@@ -35,7 +37,7 @@ fn check(network: Option<Network>, bounds: &Bounds) {
         bounds.sqnr_db
     );
     assert!(
-        (simulated - integer).abs() <= 0.3,
+        (simulated - integer).abs() <= bounds.simulation_db,
         "simulated {simulated} dB, integer {integer} dB"
     );
     if let (Some(float), Some(integer)) = (report.float.top1, report.integer.top1) {
@@ -72,6 +74,7 @@ fn digits() {
 fn resnet8() {
     let bounds = Bounds {
         sqnr_db: 27.5,
+        simulation_db: 0.3,
         top1_loss: 0.01,
         arena_bytes: 54_996,
     };
@@ -82,6 +85,7 @@ fn resnet8() {
 fn kws() {
     let bounds = Bounds {
         sqnr_db: 29.5,
+        simulation_db: 0.3,
         top1_loss: 0.01,
         arena_bytes: 22_820,
     };
@@ -91,7 +95,9 @@ fn kws() {
 #[test]
 fn vww_with_its_dead_channels() {
     let bounds = Bounds {
-        sqnr_db: 20.0,
+        sqnr_db: 25.0,
+        // Two logits of 100 images, behind 30 layers: single ties show.
+        simulation_db: 1.0,
         top1_loss: 0.0,
         arena_bytes: 100_708,
     };

@@ -41,7 +41,10 @@ fn every_header_byte_may_have_any_value() {
             if damaged == blob {
                 continue;
             }
-            assert!(!load_and_run(&damaged), "byte {place} = {value}: the checksum must be wrong");
+            assert!(
+                !load_and_run(&damaged),
+                "byte {place} = {value}: the checksum must be wrong"
+            );
             if !(16..20).contains(&place) {
                 fix_crc(&mut damaged);
                 accepted += usize::from(load_and_run(&damaged));
@@ -64,7 +67,13 @@ fn ten_thousand_flips_with_the_checksum_recomputed() {
                 let mut random = fastrand::Rng::with_seed(seed);
                 let flip = |number: usize| {
                     let mut damaged = blob.clone();
-                    let place = random.usize(0..if number % 2 == 0 { structure } else { blob.len() });
+                    let place = random.usize(
+                        0..if number % 2 == 0 {
+                            structure
+                        } else {
+                            blob.len()
+                        },
+                    );
                     damaged[place] ^= 1 << random.u32(0..8);
                     fix_crc(&mut damaged);
                     usize::from(load_and_run(&damaged))
@@ -73,7 +82,10 @@ fn ten_thousand_flips_with_the_checksum_recomputed() {
             }
         };
         let workers: Vec<_> = (0..4).map(|seed| scope.spawn(worker(seed))).collect();
-        workers.into_iter().map(|worker| worker.join().expect("no panic")).sum()
+        workers
+            .into_iter()
+            .map(|worker| worker.join().expect("no panic"))
+            .sum()
     });
     println!("{accepted} of 10000 damaged blobs were accepted and ran");
     assert!(accepted > 1000, "flips in the weights leave a valid blob");
@@ -83,6 +95,9 @@ fn ten_thousand_flips_with_the_checksum_recomputed() {
 fn every_truncation_is_refused() {
     let blob = digits();
     for length in (0..blob.len()).filter(|length| *length < 2000 || length % 97 == 0) {
-        assert!(!load_and_run(&blob[..length]), "{length} bytes are accepted");
+        assert!(
+            !load_and_run(&blob[..length]),
+            "{length} bytes are accepted"
+        );
     }
 }

@@ -59,11 +59,16 @@ pub(super) fn read(
     directory: Option<&Path>,
     options: &ImportOptions,
 ) -> Result<Graph, ImportError> {
-    import(bytes, directory, options).map_err(|(place, kind)| ImportError {
+    let mut graph = import(bytes, directory, options).map_err(|(place, kind)| ImportError {
         file: name.to_owned(),
         place,
         kind: Box::new(kind),
-    })
+    })?;
+    // The name inside is what the exporter happens to write ("main_graph"); the file's is what the user knows it by.
+    if let Some(stem) = Path::new(name).file_stem() {
+        graph.name = stem.to_string_lossy().into_owned();
+    }
+    Ok(graph)
 }
 
 fn import(
