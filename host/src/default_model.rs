@@ -1,4 +1,6 @@
-//! The digits network that is built in, so that a fresh copy shows the whole job with no download.
+//! The digits network that is built in.
+//!
+//! A fresh copy of the program shows the whole job with no download.
 //!
 //! Files and sources: `host/models/digits/README.md`.
 

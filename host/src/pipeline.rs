@@ -1,4 +1,4 @@
-//! The way through the house: from a float graph and samples to a blob and a report.
+//! The whole way: from a float graph and samples to a blob and a report.
 //!
 //! fold and fuse, calibrate, choose encodings, lower, plan, pack; then the float network, the fake-quantized one and the integer engine
 //! run over the evaluation set side by side. Same graph, samples and recipe: same blob, byte for byte.

@@ -160,7 +160,7 @@ impl<'a> Simulator<'a> {
     /// Inputs that are no whole number of samples.
     pub fn run(&self, inputs: &[i8], capture: Option<usize>) -> Result<Outputs, SimulateError> {
         let elements = self.input_elements();
-        if inputs.len() % elements != 0 {
+        if !inputs.len().is_multiple_of(elements) {
             return Err(SimulateError::Inputs {
                 found: inputs.len(),
                 expected: elements,

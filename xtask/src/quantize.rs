@@ -1,4 +1,4 @@
-//! `cargo xtask quantize`: the `fewbit quantize` command, with its output under `target/`.
+//! `cargo xtask quantize`: `fewbit quantize`, with its output under `target/`.
 
 use std::path::{Path, PathBuf};
 

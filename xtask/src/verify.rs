@@ -1,4 +1,4 @@
-//! `cargo xtask verify`: the same blob and inputs here and on a board, byte for byte.
+//! `cargo xtask verify`: a blob here and on a board, byte for byte.
 //!
 //! The host's side is the runtime itself, so that a difference means a compiler, a kernel family or a memory at fault, not another
 //! model of the arithmetic. Where outputs differ, the operators' checksums tell which one differed first, and its bytes are fetched.
@@ -253,8 +253,11 @@ fn default_blob() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Quantized inputs, and their labels where there are some.
+type Samples = (Vec<Vec<i8>>, Option<Vec<u32>>);
+
 /// Inputs and labels: from a data set, or of the built-in network, or random bytes.
-fn inputs(args: &Args, simulator: &Simulator) -> Result<(Vec<Vec<i8>>, Option<Vec<u32>>)> {
+fn inputs(args: &Args, simulator: &Simulator) -> Result<Samples> {
     let limit = args.limit.unwrap_or(usize::MAX);
     if limit == 0 {
         bail!("--limit 0 leaves nothing to verify");

@@ -1,4 +1,4 @@
-//! Observers: from a stream of values to the range that an encoding has to cover.
+//! Observers: from a stream of values to the range to cover.
 
 use serde::{Deserialize, Serialize};
 

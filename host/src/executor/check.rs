@@ -1,4 +1,6 @@
-//! What a graph must satisfy beyond `Graph::validate`, so that kernels cannot fail.
+//! What a graph must satisfy beyond `Graph::validate`.
+//!
+//! Kernels cannot fail on a graph that passes.
 
 use crate::graph::{Graph, GraphError, Node, Op, Window};
 

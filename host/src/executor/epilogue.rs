@@ -76,6 +76,32 @@ impl WithSimd for Apply<'_> {
             len,
         } = self;
         let channels = first..first + len;
+        // The usual pair in one pass: the same operations on each element, but half the loads and stores.
+        if let [linear, Step::Activation(activation)] = steps
+            && let Some((min, max)) = activation.clamp_bounds()
+        {
+            match linear {
+                Step::Bias(bias) => {
+                    let bias = &bias[channels];
+                    for row in rows.chunks_exact_mut(len) {
+                        for (x, &bias) in row.iter_mut().zip(bias) {
+                            *x = (*x + bias).max(min).min(max);
+                        }
+                    }
+                    return;
+                }
+                Step::Affine { scale, shift } => {
+                    let (scale, shift) = (&scale[channels.clone()], &shift[channels]);
+                    for row in rows.chunks_exact_mut(len) {
+                        for ((x, &scale), &shift) in row.iter_mut().zip(scale).zip(shift) {
+                            *x = (*x * scale + shift).max(min).min(max);
+                        }
+                    }
+                    return;
+                }
+                Step::Activation(_) => {}
+            }
+        }
         for row in rows.chunks_exact_mut(len) {
             for step in steps {
                 match step {

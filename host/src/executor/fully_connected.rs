@@ -75,41 +75,73 @@ impl WithSimd for Dots<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let inputs = self.input.len();
-        let mut blocks = self.out.chunks_exact_mut(ROWS);
-        let mut weights = self.weights;
-        for out in &mut blocks {
-            let (rows, rest) = weights.split_at(ROWS * inputs);
-            out.copy_from_slice(&dots::<ROWS>(self.input, rows));
-            weights = rest;
+        let (quads, singles) = self.out.as_chunks_mut::<ROWS>();
+        let (quad_weights, single_weights) = self.weights.split_at(quads.len() * ROWS * inputs);
+        for (out, rows) in quads
+            .iter_mut()
+            .zip(quad_weights.chunks_exact(ROWS * inputs))
+        {
+            *out = four_dots(self.input, rows);
         }
-        for out in blocks.into_remainder() {
-            let (row, rest) = weights.split_at(inputs);
-            [*out] = dots::<1>(self.input, row);
-            weights = rest;
+        for (out, row) in singles.iter_mut().zip(single_weights.chunks_exact(inputs)) {
+            *out = dot(self.input, row);
         }
     }
 }
 
-/// Dot products of `input` with `N` consecutive rows.
+type Lanes = [f32; LANES];
+
 #[inline(always)]
-fn dots<const N: usize>(input: &[f32], rows: &[f32]) -> [f32; N] {
-    let mut sums = [[0.0f32; LANES]; N];
-    let (blocks, tail) = input.as_chunks::<LANES>();
-    let rows: [&[f32]; N] = std::array::from_fn(|n| &rows[n * input.len()..][..input.len()]);
-    let row_blocks: [&[[f32; LANES]]; N] =
-        std::array::from_fn(|n| &rows[n].as_chunks::<LANES>().0[..blocks.len()]);
-    for (index, x) in blocks.iter().enumerate() {
-        for (sums, row) in sums.iter_mut().zip(&row_blocks) {
-            for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(&row[index]) {
-                *sum += x * w;
-            }
-        }
+fn accumulate(sums: &mut Lanes, x: &Lanes, w: &Lanes) {
+    for lane in 0..LANES {
+        sums[lane] += x[lane] * w[lane];
     }
-    let start = input.len() - tail.len();
-    for (sums, row) in sums.iter_mut().zip(&rows) {
-        for ((sum, &x), &w) in sums.iter_mut().zip(tail).zip(&row[start..]) {
-            *sum += x * w;
-        }
+}
+
+/// What is left behind the last whole block, and the sum of all lanes.
+#[inline(always)]
+fn finish(mut sums: Lanes, x: &[f32], w: &[f32]) -> f32 {
+    for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(w) {
+        *sum += x * w;
     }
-    sums.map(|sums| sums.iter().sum())
+    sums.iter().sum()
+}
+
+/// Dot product of `input` with one row.
+#[inline(always)]
+fn dot(input: &[f32], row: &[f32]) -> f32 {
+    let (x, x_tail) = input.as_chunks::<LANES>();
+    let (w, w_tail) = row.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (x, w) in x.iter().zip(w) {
+        accumulate(&mut sums, x, w);
+    }
+    finish(sums, x_tail, w_tail)
+}
+
+/// [`dot`] with each of four consecutive rows; four named sums, as an array of them would be kept in memory.
+#[inline(always)]
+fn four_dots(input: &[f32], rows: &[f32]) -> [f32; ROWS] {
+    let row = |index: usize| rows[index * input.len()..][..input.len()].as_chunks::<LANES>();
+    let (x, x_tail) = input.as_chunks::<LANES>();
+    let (a, a_tail) = row(0);
+    let (b, b_tail) = row(1);
+    let (c, c_tail) = row(2);
+    let (d, d_tail) = row(3);
+    let mut sum_a = [0.0; LANES];
+    let mut sum_b = [0.0; LANES];
+    let mut sum_c = [0.0; LANES];
+    let mut sum_d = [0.0; LANES];
+    for ((((x, a), b), c), d) in x.iter().zip(a).zip(b).zip(c).zip(d) {
+        accumulate(&mut sum_a, x, a);
+        accumulate(&mut sum_b, x, b);
+        accumulate(&mut sum_c, x, c);
+        accumulate(&mut sum_d, x, d);
+    }
+    [
+        finish(sum_a, x_tail, a_tail),
+        finish(sum_b, x_tail, b_tail),
+        finish(sum_c, x_tail, c_tail),
+        finish(sum_d, x_tail, d_tail),
+    ]
 }

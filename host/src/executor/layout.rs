@@ -1,4 +1,6 @@
-//! Operators that move elements, and those that combine them without a window: binary, softmax.
+//! Operators that move elements or combine them without a window.
+//!
+//! Binary operators and softmax are here too.
 
 use crate::graph::Op;
 

@@ -92,7 +92,10 @@ fn step<'g>(graph: &'g Graph, node: &'g Node) -> Step<'g> {
     };
     let channels = input.last().copied().unwrap_or(1);
     let mut own = Epilogue::default();
-    if let Some(linear) = node.op.linear() {
+    // Convolutions in front of a BatchNorm usually have no bias.
+    if let Some(linear) = node.op.linear()
+        && linear.bias.iter().any(|&bias| bias != 0.0)
+    {
         own.steps.push(epilogue::Step::Bias(linear.bias.clone()));
     }
     let pool = |window, reduction| {

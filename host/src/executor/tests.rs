@@ -1,4 +1,6 @@
-//! Every operator against plain loops, and what runs promise: the same bits whatever threads, hooks and chunks.
+//! Every operator against plain loops, and what runs promise.
+//!
+//! The same bits whatever threads, hooks and chunks.
 
 use crate::dataset::Dataset;
 use crate::graph::{Activation, BatchNorm, Conv2d, Graph, Input, Linear, Node, Op, Window};

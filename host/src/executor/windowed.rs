@@ -1,4 +1,6 @@
-//! Operators that slide a window over each channel on its own: depthwise convolution, pools.
+//! Operators that slide a window over each channel on its own.
+//!
+//! Depthwise convolution and pools.
 //!
 //! All three walk output pixels and keep a block of channels in registers while they go through the taps, always in the same
 //! order: vector lanes are channels, so the width of the vectors changes no sum.

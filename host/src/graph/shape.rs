@@ -1,4 +1,4 @@
-//! Shapes of outputs from shapes of inputs, and the check that a graph is sound.
+//! Shapes of outputs, and the check that a graph is sound.
 
 use super::{Graph, Node, Op, TensorId};
 

@@ -1,4 +1,6 @@
-//! Real factors as fixed-point multipliers, sections 3 and 6 of `docs/arithmetic.md`.
+//! Real factors as fixed-point multipliers.
+//!
+//! Sections 3 and 6 of `docs/arithmetic.md`.
 
 /// Q32 multipliers of one operator with their common pre-shift.
 #[derive(Clone, Debug, PartialEq, Eq)]

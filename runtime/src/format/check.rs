@@ -1,4 +1,6 @@
-//! The checks of one operator: shapes, ranges, and the bound that keeps accumulators inside int32.
+//! The checks of one operator.
+//!
+//! Shapes, ranges, and the bound that keeps accumulators inside int32.
 //!
 //! Each operator's conditions are those that its section of `docs/arithmetic.md` states. All sizes are computed in u64:
 //! three 16-bit dimensions and a kernel stay below 2^48.

@@ -1,4 +1,6 @@
-//! How much an operator computes: for reports, and for the limit on forged blobs.
+//! How much an operator computes.
+//!
+//! For reports, and for the limit on forged blobs.
 
 use super::program::{Conv2d, Op, Tensor, TensorIndex, Window};
 

@@ -1,4 +1,6 @@
-//! Arithmetic on constants: what exporters leave behind of shape computations and of transposed weights.
+//! Arithmetic on constants.
+//!
+//! What exporters leave behind of shape computations and of transposed weights.
 //!
 //! The batch counts as 1 here, as everywhere.
 
