@@ -65,10 +65,10 @@ fn ten_thousand_flips_with_the_checksum_recomputed() {
             let blob = &blob;
             move || {
                 let mut random = fastrand::Rng::with_seed(seed);
-                let flip = |number: usize| {
+                let flip = |number: u32| {
                     let mut damaged = blob.clone();
                     let place = random.usize(
-                        0..if number % 2 == 0 {
+                        0..if number.is_multiple_of(2) {
                             structure
                         } else {
                             blob.len()

@@ -21,7 +21,7 @@ enum Task {
     /// Find or install what device builds and the emulated boards need.
     Setup,
     /// Quantize a model into a blob, and say what it cost; without arguments, the built-in digits network.
-    Quantize(QuantizeArgs),
+    Quantize(Box<QuantizeArgs>),
     /// Run a blob on a board and on this machine, and compare every output byte.
     Verify(verify::Args),
     /// Run a blob on an emulated board with seeded random inputs; print outputs and cost.

@@ -32,7 +32,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Quantize a model into a blob, and say what it cost.
-    Quantize(QuantizeArgs),
+    Quantize(Box<QuantizeArgs>),
     /// Measure the accuracy of a model or a blob on data.
     Eval(EvalArgs),
     /// Run a model or a blob over inputs and write its outputs.
