@@ -3,16 +3,22 @@
 //! One build and one run of the emulator serve any number of inputs. What comes back is compared with the host's
 //! simulation by the caller; where operators differ, [`operator_bytes`] fetches the bytes of the first one.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
     board::Board,
     firmware::{self, Firmware},
-    qemu,
+    qemu::{self, Line},
     report::Message,
 };
+use fewbit::progress::{Bar, Progress as _};
 
 pub use crate::report::ModelFacts;
 
@@ -106,7 +112,7 @@ pub fn run_firmware(
         MODE_OUTPUTS
     };
     let job = job(mode, 0, options.spin_rounds, inputs)?;
-    let messages = messages(board, firmware, &job, options.limit)?;
+    let messages = messages(board, firmware, &job, inputs.len(), options.limit)?;
 
     let mut report = DeviceReport {
         board: board.name.clone(),
@@ -192,7 +198,7 @@ pub fn run_firmware(
 /// As [`run_firmware`].
 pub fn model_facts(board: &Board, firmware: &Firmware) -> Result<ModelFacts> {
     let job = job(MODE_OUTPUTS, 0, 0, &[])?;
-    let messages = messages(board, firmware, &job, Options::default().limit)?;
+    let messages = messages(board, firmware, &job, 0, Options::default().limit)?;
     let facts = messages.into_iter().find_map(|message| match message {
         Message::Model(facts) => Some(facts),
         _ => None,
@@ -213,7 +219,7 @@ pub fn operator_bytes(
 ) -> Result<Vec<i8>> {
     let op_word = u32::try_from(op).with_context(|| format!("operator {op}"))?;
     let job = job(MODE_BYTES, op_word, 0, &[input.to_vec()])?;
-    let messages = messages(board, firmware, &job, Options::default().limit)?;
+    let messages = messages(board, firmware, &job, 1, Options::default().limit)?;
     let bytes = messages.into_iter().find_map(|message| match message {
         Message::Bytes {
             op: found, bytes, ..
@@ -259,12 +265,22 @@ fn messages(
     board: &Board,
     firmware: &Firmware,
     job: &[u8],
+    inputs: usize,
     limit: Duration,
 ) -> Result<Vec<Message>> {
     let folder =
         tempfile::tempdir().context("cannot create a working directory for the emulator")?;
     fs::write(folder.path().join(JOB_FILE), job).context("cannot write the emulator's job")?;
-    let run = qemu::run(board, &firmware.elf, folder.path(), limit)?;
+    let bar = Mutex::new(Bar::default());
+    let with_bar = |act: &dyn Fn(&mut Bar)| act(&mut bar.lock().unwrap_or_else(PoisonError::into_inner));
+    with_bar(&|bar| bar.begin(&board.name, inputs));
+    let on_line = |line: &Line| {
+        if Message::ends_inference(&line.text) {
+            with_bar(&|bar| bar.advance(1));
+        }
+    };
+    let run = qemu::run(board, &firmware.elf, folder.path(), limit, &on_line)?;
+    drop(bar);
     let mut messages = Vec::new();
     let mut errors = Vec::new();
     for line in &run.lines {

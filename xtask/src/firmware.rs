@@ -80,6 +80,7 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
     lock.lock()
         .with_context(|| format!("cannot lock {}", lock_path.display()))?;
 
+    eprintln!("building the firmware of {}", board.name);
     let mut cargo = toolchain.cargo(&board.target);
     cargo
         .current_dir(board::folder())

@@ -6,6 +6,7 @@
 
 use std::{
     fs,
+    io::Read,
     path::Path,
     process::{Command, ExitStatus, Stdio},
     thread,
@@ -37,13 +38,20 @@ pub struct Run {
 
 /// Runs `elf` on the emulated `board` until the firmware ends itself.
 ///
-/// `folder` is the emulator's working directory, against which the firmware opens files.
+/// `folder` is the emulator's working directory, against which the firmware opens files; `on_line` sees every message as
+/// it comes, from another thread.
 ///
 /// # Errors
 ///
 /// If the board is not an emulated one, QEMU cannot be found, started or does not end in `limit`, or the log cannot be
 /// decoded. A firmware that ends with a failure is not an error here: see [`Run::success`].
-pub fn run(board: &Board, elf: &Path, folder: &Path, limit: Duration) -> Result<Run> {
+pub fn run(
+    board: &Board,
+    elf: &Path,
+    folder: &Path,
+    limit: Duration,
+    on_line: &(dyn Fn(&Line) + Sync),
+) -> Result<Run> {
     let Some(emulation) = &board.qemu else {
         bail!(
             "board {} is not an emulated one: its board.toml has no [qemu]",
@@ -71,14 +79,17 @@ pub fn run(board: &Board, elf: &Path, folder: &Path, limit: Duration) -> Result<
     let mut child = command
         .spawn()
         .with_context(|| format!("cannot start `{shown}`"))?;
-    let log = in_background(child.stdout.take());
-    let complaints = in_background(child.stderr.take());
-    let status = process::wait(&mut child, limit);
-    let log = log.join().unwrap_or_default();
-    let complaints = complaints.join().unwrap_or_default();
+    // Both pipes are read in threads, so that the child never waits for a full pipe.
+    let (log, complaints) = (child.stdout.take(), child.stderr.take());
+    let (status, lines, complaints) = thread::scope(|scope| {
+        let log = scope.spawn(|| decode(&table, log, on_line));
+        let complaints = scope.spawn(|| read_all(complaints));
+        let status = process::wait(&mut child, limit);
+        let lines = log.join().unwrap_or_else(|_| bail!("the decoder of the log failed"));
+        (status, lines, complaints.join().unwrap_or_default())
+    });
     let complaints = String::from_utf8_lossy(&complaints);
 
-    let lines = decode(&table, &log);
     let status = status.with_context(|| match &lines {
         Ok(lines) => format!("{} in QEMU, {}", board.name, last_words(lines, &complaints)),
         Err(error) => format!("{} in QEMU ({error:#})", board.name),
@@ -97,36 +108,48 @@ pub fn run(board: &Board, elf: &Path, folder: &Path, limit: Duration) -> Result<
     })
 }
 
-/// Reads a pipe to its end in a thread, so that the child never waits for a full pipe.
-fn in_background(pipe: Option<impl std::io::Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // What came before an error of the pipe is still worth decoding.
-            let _ = pipe.read_to_end(&mut bytes);
-        }
-        bytes
-    })
+/// Reads a pipe to its end.
+fn read_all(pipe: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // What came before an error of the pipe is still worth showing.
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    bytes
 }
 
-/// Decodes a whole log.
-fn decode(table: &Table, log: &[u8]) -> Result<Vec<Line>> {
+/// Decodes a log as it arrives.
+fn decode(table: &Table, log: Option<impl Read>, on_line: &(dyn Fn(&Line) + Sync)) -> Result<Vec<Line>> {
+    let mut log = log.context("the output of QEMU is not piped")?;
     let mut decoder = table.new_stream_decoder();
-    decoder.received(log);
     let mut lines = Vec::new();
+    let mut chunk = [0; 4096];
     loop {
-        match decoder.decode() {
-            Ok(frame) => lines.push(Line {
-                level: frame.level().map(|level| level.as_str()),
-                text: frame.display_message().to_string(),
-            }),
-            // Nothing more, or the rest of a message that the end cut off.
-            Err(DecodeError::UnexpectedEof) => return Ok(lines),
-            Err(DecodeError::Malformed) => {
-                bail!(
-                    "message {} of the log is malformed; does anything else write to its stream?",
-                    lines.len()
-                )
+        let length = log.read(&mut chunk).context("cannot read the log")?;
+        if length == 0 {
+            // The end, or the rest of a message that the end cut off.
+            return Ok(lines);
+        }
+        decoder.received(&chunk[..length]);
+        loop {
+            match decoder.decode() {
+                Ok(frame) => {
+                    let line = Line {
+                        level: frame.level().map(|level| level.as_str()),
+                        text: frame.display_message().to_string(),
+                    };
+                    on_line(&line);
+                    lines.push(line);
+                }
+                Err(DecodeError::UnexpectedEof) => break,
+                Err(DecodeError::Malformed) => {
+                    // The rest is read all the same: a full pipe would stop the child.
+                    read_all(Some(&mut log));
+                    bail!(
+                        "message {} of the log is malformed; does anything else write to its stream?",
+                        lines.len()
+                    )
+                }
             }
         }
     }

@@ -68,6 +68,11 @@ impl Message {
         })
     }
 
+    /// Whether a line of the log is the report that an inference has ended.
+    pub(crate) fn ends_inference(line: &str) -> bool {
+        line.starts_with("fewbit:inference ")
+    }
+
     fn parse_report(text: &str) -> Result<Self> {
         let (text, bytes) = match text.split_once(" bytes=") {
             Some((text, bytes)) => (text, Some(bytes)),

@@ -2,13 +2,15 @@
 
 use super::eval::float_outputs;
 use super::source::AnyModel;
+use super::write_json;
 use crate::dataset::{Dataset, DatasetSpec, InputLayout, write_npy};
 use crate::progress::Bar;
 use crate::recipe::Recipe;
 use crate::simulate::Simulator;
 use anyhow::{Context, bail};
 use clap::Args;
-use std::path::PathBuf;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +32,19 @@ pub struct RunArgs {
     /// Take this tensor of a float model as its output
     #[arg(long, value_name = "TENSOR")]
     pub output_tensor: Option<String>,
+    /// Write what was run, and where the outputs are, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Result of `run`.
+#[derive(Debug, Serialize)]
+struct RunReport<'a> {
+    model: &'a Path,
+    samples: usize,
+    /// Of one output.
+    shape: &'a [usize],
+    output: &'a Path,
 }
 
 /// Runs a model over inputs and writes what comes out.
@@ -79,10 +94,12 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
             (data.samples, shape)
         }
     };
-    println!(
-        "{samples} outputs of shape {:?} in {}",
-        &shape[1..],
-        args.output.display()
-    );
-    Ok(())
+    println!("{samples} outputs of shape {:?} in {}", &shape[1..], args.output.display());
+    let report = RunReport {
+        model: &args.model,
+        samples,
+        shape: &shape[1..],
+        output: &args.output,
+    };
+    write_json(args.json.as_deref(), &report)
 }

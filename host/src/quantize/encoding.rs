@@ -48,11 +48,11 @@ impl Encoding {
         }
     }
 
-    /// The quantized value of `real`: rounded to nearest, ties upwards, saturated.
+    /// The quantized value of `real`: rounded to nearest, ties upwards, saturated; -128 for what is no number.
     pub fn quantize(&self, real: f32) -> i8 {
-        let steps = f64::from(real) / f64::from(self.scale) + f64::from(self.zero_point);
-        // NaN saturates to 0 in the cast; calibration has refused it before.
-        (steps + 0.5).floor().clamp(-128.0, 127.0) as i8
+        // Seen from -128, so that no value left after the clamp is negative and the cast rounds downwards.
+        let steps = f64::from(real) / f64::from(self.scale) + f64::from(self.zero_point + 128);
+        ((steps + 0.5).clamp(0.0, 255.0) as i32 - 128) as i8
     }
 
     /// The real number that `quantized` stands for.
