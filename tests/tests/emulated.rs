@@ -5,6 +5,9 @@
 #![cfg(feature = "device")]
 
 use fewbit::output::write_atomically;
+use fewbit::simulate::Simulator;
+use fewbit_runtime::format::header::{Header, checksum};
+use fewbit_runtime::format::program::Op;
 use fewbit_tests::models;
 use fewbit_tests::networks::Network;
 use xtask::verify::{self, VerifyReport};
@@ -38,6 +41,56 @@ fn check(network: Option<Network>, board: &str, count: usize) {
     let report = verified(&network, board, count);
     assert_eq!(report.inputs, count);
     assert_eq!(report.identical, count, "{:?}", report.differences);
+}
+
+/// A board whose flash holds one wrong weight: the operator that uses it is found, with index and both bytes.
+#[test]
+fn a_difference_is_traced_to_its_operator() {
+    let network = Network::digits();
+    let quantized = network.quantize();
+    let simulator = Simulator::new(quantized.blob.as_bytes()).expect("loads");
+    let wrong_op = 5;
+    let Op::Conv2d(conv) = &simulator.model().program().ops[wrong_op] else {
+        panic!("operator {wrong_op} is a convolution");
+    };
+    let mut damaged = quantized.blob.as_bytes().to_vec();
+    let section = Header::parse(&damaged).expect("valid").weights.offset;
+    // The first 16 weights, so that some output is sure to change.
+    let first = (section + conv.weights) as usize;
+    damaged[first..first + 16]
+        .iter_mut()
+        .for_each(|weight| *weight = weight.wrapping_neg());
+    let crc = checksum(&damaged);
+    damaged[16..20].copy_from_slice(&crc.to_le_bytes());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("damaged.fewbit");
+    write_atomically(&path, &damaged).expect("writes");
+
+    let samples = &network.evaluation.inputs[..2 * network.evaluation.elements()];
+    let quantized = simulator.quantize_inputs(samples);
+    let inputs: Vec<Vec<i8>> = quantized
+        .chunks_exact(simulator.input_elements())
+        .map(<[i8]>::to_vec)
+        .collect();
+    let report =
+        verify::compare(M4, &path, &simulator, &inputs, None, verify::LIMIT).expect("runs");
+    assert!(
+        report.identical < report.inputs,
+        "the wrong weights change an output"
+    );
+    let difference = report.differences.first().expect("is explained");
+    assert_eq!((difference.op, difference.kind), (wrong_op, "conv_2d"));
+    assert_eq!(difference.name, simulator.op_name(wrong_op));
+    assert_ne!(difference.expected, difference.found);
+    let mut arena = vec![0; simulator.model().arena_bytes()];
+    let check = |op: usize, bytes: &[i8]| {
+        if op == wrong_op {
+            assert_eq!(bytes[difference.index], difference.expected);
+        }
+    };
+    simulator
+        .run_observed(&inputs[difference.input], &mut arena, check)
+        .expect("runs");
 }
 
 #[test]

@@ -14,7 +14,8 @@ fn old_blobs_give_their_old_bytes() {
     let mut found = Vec::new();
     for version in 1..=fewbit_runtime::format::VERSION {
         let name = format!("v{version}_digits");
-        let blob = std::fs::read(folder.join(format!("{name}.fewbit"))).expect("every version has a blob");
+        let blob =
+            std::fs::read(folder.join(format!("{name}.fewbit"))).expect("every version has a blob");
         let outputs = folder.join(format!("{name}_outputs.npy"));
         let outputs: ndarray::Array4<i8> = ndarray_npy::read_npy(outputs).expect("and its outputs");
         let blob = AlignedBlob::new(&blob);
@@ -22,7 +23,9 @@ fn old_blobs_give_their_old_bytes() {
         let (layout, transform) = simulator.input_source();
         let data = default_model::evaluation(&layout, &transform).expect("built in");
         let samples = &data.inputs[..20 * data.elements()];
-        let run = simulator.run(&simulator.quantize_inputs(samples), None).expect("it still runs");
+        let run = simulator
+            .run(&simulator.quantize_inputs(samples), None)
+            .expect("it still runs");
         assert_eq!(Some(&run.output[..]), outputs.as_slice(), "{name}");
         found.push(name);
     }

@@ -272,7 +272,8 @@ fn messages(
         tempfile::tempdir().context("cannot create a working directory for the emulator")?;
     fs::write(folder.path().join(JOB_FILE), job).context("cannot write the emulator's job")?;
     let bar = Mutex::new(Bar::default());
-    let with_bar = |act: &dyn Fn(&mut Bar)| act(&mut bar.lock().unwrap_or_else(PoisonError::into_inner));
+    let with_bar =
+        |act: &dyn Fn(&mut Bar)| act(&mut bar.lock().unwrap_or_else(PoisonError::into_inner));
     with_bar(&|bar| bar.begin(&board.name, inputs));
     let on_line = |line: &Line| {
         if Message::ends_inference(&line.text) {

@@ -85,7 +85,9 @@ pub fn run(
         let log = scope.spawn(|| decode(&table, log, on_line));
         let complaints = scope.spawn(|| read_all(complaints));
         let status = process::wait(&mut child, limit);
-        let lines = log.join().unwrap_or_else(|_| bail!("the decoder of the log failed"));
+        let lines = log
+            .join()
+            .unwrap_or_else(|_| bail!("the decoder of the log failed"));
         (status, lines, complaints.join().unwrap_or_default())
     });
     let complaints = String::from_utf8_lossy(&complaints);
@@ -119,7 +121,11 @@ fn read_all(pipe: Option<impl Read>) -> Vec<u8> {
 }
 
 /// Decodes a log as it arrives.
-fn decode(table: &Table, log: Option<impl Read>, on_line: &(dyn Fn(&Line) + Sync)) -> Result<Vec<Line>> {
+fn decode(
+    table: &Table,
+    log: Option<impl Read>,
+    on_line: &(dyn Fn(&Line) + Sync),
+) -> Result<Vec<Line>> {
     let mut log = log.context("the output of QEMU is not piped")?;
     let mut decoder = table.new_stream_decoder();
     let mut lines = Vec::new();

@@ -117,7 +117,8 @@ impl DeviceToolchain {
                     target.to_ascii_uppercase().replace(['-', '.'], "_")
                 );
                 command
-                    .arg("-Zbuild-std=core")
+                    // `-Zbuild-std=core`, as a variable: a cargo that a subcommand starts (clippy does) must see it too.
+                    .env("CARGO_UNSTABLE_BUILD_STD", "core")
                     // `-Z` is refused by a stable compiler unless it is told to accept it.
                     .env("RUSTC_BOOTSTRAP", "1")
                     .env("PATH", system_path_first())

@@ -192,7 +192,12 @@ fn simulator<'a>(blob: &'a AlignedBlob, path: &Path) -> Result<Simulator<'a>> {
     Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {}", path.display()))
 }
 
-fn compare(
+/// Runs the blob at `path` on a board, and compares with what `simulator` gives for the same inputs.
+///
+/// # Errors
+///
+/// Whatever keeps either from being run.
+pub fn compare(
     board: &str,
     path: &Path,
     simulator: &Simulator,

@@ -75,16 +75,12 @@ pub fn eval(args: &EvalArgs) -> anyhow::Result<()> {
                 Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {name}"))?;
             let (layout, transform) = simulator.input_source();
             let data = Dataset::load(&args.data, &layout, &transform)?;
-            let mut outputs = Vec::new();
-            progress.begin("integer engine", data.samples);
-            for block in data.inputs.chunks(BLOCK * data.elements()) {
-                let bytes = simulator
-                    .run(&simulator.quantize_inputs(block), None)?
-                    .output;
-                let encoding = simulator.output_encoding();
-                outputs.extend(bytes.iter().map(|&byte| encoding.dequantize(byte)));
-                progress.advance(block.len() / data.elements());
-            }
+            let encoding = simulator.output_encoding();
+            let bytes = integer_outputs(&simulator, &data, &mut progress)?;
+            let outputs = bytes
+                .iter()
+                .map(|&byte| encoding.dequantize(byte))
+                .collect();
             (outputs, data)
         }
     };
@@ -129,6 +125,25 @@ pub(super) fn float_outputs(
         let samples = block.len() / data.elements();
         outputs.extend(executor.forward(block, samples)?);
         progress.advance(samples);
+    }
+    Ok(outputs)
+}
+
+/// Runs a blob over data.
+pub(super) fn integer_outputs(
+    simulator: &Simulator,
+    data: &Dataset,
+    progress: &mut dyn Progress,
+) -> anyhow::Result<Vec<i8>> {
+    let mut outputs = Vec::new();
+    progress.begin("integer engine", data.samples);
+    for block in data.inputs.chunks(BLOCK * data.elements()) {
+        outputs.extend(
+            simulator
+                .run(&simulator.quantize_inputs(block), None)?
+                .output,
+        );
+        progress.advance(block.len() / data.elements());
     }
     Ok(outputs)
 }

@@ -1,6 +1,6 @@
 //! `fewbit run`: outputs of a model or a blob, as a file.
 
-use super::eval::float_outputs;
+use super::eval::{float_outputs, integer_outputs};
 use super::source::AnyModel;
 use super::write_json;
 use crate::dataset::{Dataset, DatasetSpec, InputLayout, write_npy};
@@ -76,9 +76,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
                 Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {name}"))?;
             let (layout, transform) = simulator.input_source();
             let data = Dataset::load(&args.input, &layout, &transform)?;
-            let bytes = simulator
-                .run(&simulator.quantize_inputs(&data.inputs), None)?
-                .output;
+            let bytes = integer_outputs(&simulator, &data, &mut Bar::default())?;
             let mut shape = vec![data.samples];
             shape.extend(simulator.output_shape());
             if args.float {
@@ -94,7 +92,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
             (data.samples, shape)
         }
     };
-    println!("{samples} outputs of shape {:?} in {}", &shape[1..], args.output.display());
+    println!(
+        "{samples} outputs of shape {:?} in {}",
+        &shape[1..],
+        args.output.display()
+    );
     let report = RunReport {
         model: &args.model,
         samples,

@@ -137,19 +137,20 @@ mod tests {
 
     #[test]
     fn recipes_say_one_number_or_one_a_channel() {
-        let read = |text: &str| serde_json::from_str::<InputTransform>(text);
-        let digits = read(r#"{"divisor": 256, "mean": 0.3, "std": 0.35}"#).unwrap();
+        let read = |text: &str| toml::from_str::<InputTransform>(text);
+        let digits = read("divisor = 256.0\nmean = 0.3\nstd = 0.35").unwrap();
         let expected = InputTransform {
             divisor: 256.0,
             mean: vec![0.3],
             std: vec![0.35],
         };
         assert_eq!(digits, expected);
-        let text = serde_json::to_string(&digits).unwrap();
-        assert_eq!(text, r#"{"divisor":256.0,"mean":0.3,"std":0.35}"#);
-        let channels = read(r#"{"mean": [0, 1, 2.5]}"#).unwrap();
+        let text = toml::to_string(&digits).unwrap();
+        assert_eq!(read(&text).unwrap(), digits);
+        assert!(!text.contains('['), "{text}");
+        let channels = read("mean = [0, 1, 2.5]").unwrap();
         assert_eq!(channels.mean, [0.0, 1.0, 2.5]);
         assert_eq!((channels.divisor, channels.std), (1.0, vec![1.0]));
-        assert!(read(r#"{"stddev": 1}"#).is_err());
+        assert!(read("stddev = 1").is_err());
     }
 }
