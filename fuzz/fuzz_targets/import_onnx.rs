@@ -1,4 +1,6 @@
-//! Imports arbitrary bytes as an ONNX model; what is accepted has to be a valid graph.
+//! Imports arbitrary bytes as an ONNX model.
+//!
+//! What is accepted has to be a valid graph.
 #![no_main]
 
 use fewbit::import::{ImportOptions, onnx};
