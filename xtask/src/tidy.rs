@@ -162,7 +162,7 @@ fn module_docs(text: &str, strict: bool) -> Option<String> {
     }
 }
 
-/// Decisions in `docs/adr` that its README does not list.
+/// Decisions in `docs/adr` that its README does not list, and listed ones that are not there.
 fn unlisted_decisions(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("docs").join("adr");
     if !folder.is_dir() {
@@ -178,6 +178,15 @@ fn unlisted_decisions(root: &Path) -> Result<Vec<String>> {
                 "docs/adr/{name} is not listed in docs/adr/README.md"
             ));
         }
+    }
+    let links = index
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'));
+    for (link, _) in links.filter(|(link, _)| !folder.join(link).is_file()) {
+        problems.push(format!(
+            "docs/adr/README.md lists {link}, which is not there"
+        ));
     }
     problems.sort();
     Ok(problems)
