@@ -10,6 +10,8 @@ pub enum Stage {
     Passes,
     /// Calibration and the choice of encodings.
     Calibrate,
+    /// The choice of integer weights.
+    Weights,
     /// Lowering to device operators.
     Lower,
     /// Packing into a blob.
@@ -23,6 +25,7 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Stage::Passes => "rewriting the float network",
             Stage::Calibrate => "calibrating",
+            Stage::Weights => "choosing weights",
             Stage::Lower => "lowering to integers",
             Stage::Pack => "packing",
             Stage::Evaluate => "evaluating",

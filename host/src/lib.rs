@@ -6,12 +6,14 @@
 
 pub mod calibrate;
 pub mod cli;
+pub mod correct_bias;
 pub mod dataset;
 pub mod default_model;
 mod error;
 pub mod executor;
 pub mod graph;
 pub mod import;
+pub mod layerwise;
 pub mod lower;
 pub mod metrics;
 pub mod output;
@@ -21,9 +23,12 @@ pub mod pipeline;
 pub mod plan;
 pub mod progress;
 pub mod quantize;
+pub mod random;
 pub mod recipe;
 pub mod report;
+pub mod rounding;
 pub mod simulate;
+pub mod statistics;
 #[cfg(test)]
 mod testing;
 

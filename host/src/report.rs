@@ -82,6 +82,10 @@ pub struct LayerReport {
     pub differing: f64,
     /// Largest difference between simulation and engine, in quantized steps.
     pub largest_step: u32,
+    /// Share of values in which they differ when the simulated operator reads the engine's integers: its own rounding.
+    pub differing_alone: f64,
+    /// Largest such difference.
+    pub largest_step_alone: u32,
 }
 
 impl QuantizeReport {
@@ -123,6 +127,8 @@ impl QuantizeReport {
             "integer",
             "differing",
             "largest",
+            "alone",
+            "largest",
         ];
         let mut layers = table(&columns);
         for layer in &self.layers {
@@ -136,6 +142,8 @@ impl QuantizeReport {
                 decibels(layer.integer_sqnr_db),
                 format!("{:.3} %", 100.0 * layer.differing),
                 layer.largest_step.to_string(),
+                format!("{:.3} %", 100.0 * layer.differing_alone),
+                layer.largest_step_alone.to_string(),
             ]);
         }
         layers.to_string()

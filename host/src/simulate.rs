@@ -135,6 +135,7 @@ impl<'a> Simulator<'a> {
                     divisor: f32::from_bits(source.divisor_bits),
                     mean: reals(&source.mean_bits),
                     std: reals(&source.std_bits),
+                    range: None,
                 },
             ),
             None => (

@@ -5,7 +5,8 @@
 
 use fewbit::report::QuantizeReport;
 use fewbit_tests::models;
-use fewbit_tests::networks::Network;
+use fewbit_tests::networks::{Net, Network};
+use fewbit_tests::{digits, network};
 
 struct Bounds {
     /// Of the integer engine's logits, against float.
@@ -19,7 +20,7 @@ struct Bounds {
 }
 
 fn measured(network: &Network) -> QuantizeReport {
-    let report = network.evaluate(&network.quantize());
+    let report = network.evaluate(&network.quantize().expect("quantizes")).expect("runs");
     println!("{}:\n{}", report.model, report.summary());
     report
 }
@@ -59,7 +60,7 @@ fn check(network: Option<Network>, bounds: &Bounds) {
 
 #[test]
 fn digits() {
-    let report = measured(&Network::digits());
+    let report = measured(&digits());
     assert_eq!(report.float.top1, Some(0.986));
     assert!(report.integer.top1 >= Some(0.97), "{:?}", report.integer);
     let (simulated, integer) = (report.simulated.sqnr_db, report.integer.sqnr_db);
@@ -78,7 +79,7 @@ fn resnet8() {
         top1_loss: 0.01,
         arena_bytes: 54_996,
     };
-    check(Network::resnet8(), &bounds);
+    check(network(Net::Resnet8), &bounds);
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn kws() {
         top1_loss: 0.01,
         arena_bytes: 22_820,
     };
-    check(Network::kws(), &bounds);
+    check(network(Net::Kws), &bounds);
 }
 
 #[test]
@@ -101,15 +102,15 @@ fn vww_with_its_dead_channels() {
         top1_loss: 0.0,
         arena_bytes: 100_708,
     };
-    check(Network::vww(), &bounds);
+    check(network(Net::Vww), &bounds);
 }
 
 #[test]
 fn int4_weights_are_half_as_large_and_still_the_same_network() {
-    let Some(mut network) = Network::resnet8() else {
+    let Some(mut network) = network(Net::Resnet8) else {
         return models::skipped();
     };
-    let eight = network.quantize();
+    let eight = network.quantize().expect("quantizes");
     network.recipe.weights.bits = fewbit::recipe::WeightBits::Int4;
     network
         .evaluation
@@ -117,9 +118,9 @@ fn int4_weights_are_half_as_large_and_still_the_same_network() {
         .truncate(300 * network.evaluation.elements());
     network.evaluation.samples = 300;
     network.evaluation.labels = None;
-    let four = network.quantize();
+    let four = network.quantize().expect("quantizes");
     assert!(four.lowered.weight_bytes * 2 <= eight.lowered.weight_bytes + 100);
-    let report = network.evaluate(&four);
+    let report = network.evaluate(&four).expect("runs");
     let (simulated, integer) = (
         report.simulated.sqnr_db.expect("noise"),
         report.integer.sqnr_db.expect("noise"),

@@ -9,7 +9,8 @@ use fewbit::simulate::Simulator;
 use fewbit_runtime::format::header::{Header, checksum};
 use fewbit_runtime::format::program::Op;
 use fewbit_tests::models;
-use fewbit_tests::networks::Network;
+use fewbit_tests::networks::{Net, Network};
+use fewbit_tests::{digits, network};
 use xtask::verify::{self, VerifyReport};
 
 const M3: &str = "mps2-an385";
@@ -17,7 +18,7 @@ const M4: &str = "mps2-an386";
 
 /// Verifies the first `count` evaluation samples of a network on a board.
 fn verified(network: &Network, board: &str, count: usize) -> VerifyReport {
-    let quantized = network.quantize();
+    let quantized = network.quantize().expect("quantizes");
     let folder = tempfile::tempdir().expect("a folder");
     let blob = folder.path().join("network.fewbit");
     write_atomically(&blob, quantized.blob.as_bytes()).expect("writes");
@@ -46,8 +47,8 @@ fn check(network: Option<Network>, board: &str, count: usize) {
 /// A board whose flash holds one wrong weight: the operator that uses it is found, with index and both bytes.
 #[test]
 fn a_difference_is_traced_to_its_operator() {
-    let network = Network::digits();
-    let quantized = network.quantize();
+    let network = digits();
+    let quantized = network.quantize().expect("quantizes");
     let simulator = Simulator::new(quantized.blob.as_bytes()).expect("loads");
     let wrong_op = 5;
     let Op::Conv2d(conv) = &simulator.model().program().ops[wrong_op] else {
@@ -95,7 +96,7 @@ fn a_difference_is_traced_to_its_operator() {
 
 #[test]
 fn digits_on_the_m3() {
-    let report = verified(&Network::digits(), M3, 500);
+    let report = verified(&digits(), M3, 500);
     assert_eq!(
         (report.inputs, report.identical),
         (500, 500),
@@ -107,7 +108,7 @@ fn digits_on_the_m3() {
 
 #[test]
 fn digits_on_the_m4() {
-    let report = verified(&Network::digits(), M4, 500);
+    let report = verified(&digits(), M4, 500);
     assert_eq!(
         (report.inputs, report.identical),
         (500, 500),
@@ -119,30 +120,30 @@ fn digits_on_the_m4() {
 
 #[test]
 fn resnet8_on_the_m3() {
-    check(Network::resnet8(), M3, 50);
+    check(network(Net::Resnet8), M3, 50);
 }
 
 #[test]
 fn resnet8_on_the_m4() {
-    check(Network::resnet8(), M4, 50);
+    check(network(Net::Resnet8), M4, 50);
 }
 
 #[test]
 fn kws_on_the_m3() {
-    check(Network::kws(), M3, 50);
+    check(network(Net::Kws), M3, 50);
 }
 
 #[test]
 fn kws_on_the_m4() {
-    check(Network::kws(), M4, 50);
+    check(network(Net::Kws), M4, 50);
 }
 
 #[test]
 fn vww_on_the_m3() {
-    check(Network::vww(), M3, 50);
+    check(network(Net::Vww), M3, 50);
 }
 
 #[test]
 fn vww_on_the_m4() {
-    check(Network::vww(), M4, 50);
+    check(network(Net::Vww), M4, 50);
 }

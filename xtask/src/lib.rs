@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 
+pub mod bench;
 pub mod board;
 pub mod ci;
 pub mod deny;
@@ -15,6 +16,8 @@ pub mod elf;
 pub mod emulate;
 pub mod firmware;
 mod install;
+pub mod models;
+pub mod networks;
 mod process;
 pub mod qemu;
 pub mod quantize;

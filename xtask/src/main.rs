@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code};
-use xtask::{ci, deny, emulate, quantize, setup, tidy, verify};
+use xtask::{bench, ci, deny, emulate, quantize, setup, tidy, verify};
 
 /// Tasks of the fewbit project.
 #[derive(Parser)]
@@ -22,6 +22,9 @@ enum Task {
     Setup,
     /// Quantize a model into a blob, and say what it cost; without arguments, the built-in digits network.
     Quantize(Box<QuantizeArgs>),
+    /// Measure accuracy and speed.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Run a blob on a board and on this machine, and compare every output byte.
     Verify(verify::Args),
     /// Run a blob on an emulated board with seeded random inputs; print outputs and cost.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup => setup::task(),
         Task::Quantize(args) => quantize::task(&args),
+        Task::Bench(bench) => bench::task(&bench),
         Task::Verify(args) => verify::task(&args),
         Task::Emulate(args) => emulate::task(&args),
         Task::Test(args) => ci::test_task(&args),

@@ -6,10 +6,13 @@ use crate::dataset::{Dataset, DatasetSpec, InputLayout};
 use crate::default_model;
 use crate::graph::Graph;
 use crate::output::write_atomically;
-use crate::pipeline;
+use crate::calibrate::Range;
+use crate::passes::Equalize;
+use crate::pipeline::{self, Calibration};
 use crate::progress::Bar;
-use crate::recipe::{Granularity, Recipe, WeightBits};
+use crate::recipe::{BiasCorrection, Granularity, Recipe, WeightBits};
 use crate::report::QuantizeReport;
+use crate::rounding::RoundingMethod;
 use anyhow::{Context, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -23,6 +26,12 @@ pub struct QuantizeArgs {
     /// Samples to find ranges on: FILE.npz or FILE.npy, arrays and slices as in `data.npz:x_train,y_train[0:512]` or `data.npz[::4]`
     #[arg(long, value_name = "DATA")]
     pub calibration: Option<DatasetSpec>,
+    /// Quantize without samples: activation ranges from BatchNorm statistics and from the input's range
+    #[arg(long, conflicts_with = "calibration")]
+    pub data_free: bool,
+    /// Smallest and largest number of a stored sample, for --data-free
+    #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', num_args = 2, allow_hyphen_values = true)]
+    pub input_range: Option<Vec<f32>>,
     /// Samples to measure accuracy on, as for --calibration (`data.npz[!::4]` takes those that `[::4]` leaves); default: the calibration samples
     #[arg(long, value_name = "DATA")]
     pub eval: Option<DatasetSpec>,
@@ -32,6 +41,15 @@ pub struct QuantizeArgs {
     /// One weight scale for each output channel, or one for each tensor
     #[arg(long, value_enum)]
     pub granularity: Option<Granularity>,
+    /// Scale channels across layers until their ranges are alike
+    #[arg(long, value_enum)]
+    pub equalize: Option<Equalize>,
+    /// How weights are rounded
+    #[arg(long, value_enum)]
+    pub rounding: Option<RoundingMethod>,
+    /// How the mean error of rounding is taken out of the biases
+    #[arg(long, value_enum)]
+    pub bias_correction: Option<BiasCorrection>,
     /// A recipe with all choices; flags override it
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
@@ -71,6 +89,33 @@ pub struct Outcome {
     pub blob: PathBuf,
 }
 
+/// Samples of noise that a network without data is measured on.
+const NOISE_SAMPLES: usize = 100;
+
+/// What a run is calibrated and measured on.
+struct Data {
+    calibration: Source,
+    /// The calibration samples where no others are given.
+    evaluation: Dataset,
+    /// What the evaluation samples are, in words.
+    measured_on: &'static str,
+}
+
+/// Where ranges come from.
+enum Source {
+    Samples(Dataset),
+    Range([Range; 1]),
+}
+
+impl Data {
+    fn calibration(&self) -> Calibration<'_> {
+        match &self.calibration {
+            Source::Samples(samples) => Calibration::Samples(samples),
+            Source::Range(ranges) => Calibration::Statistics(ranges),
+        }
+    }
+}
+
 /// Quantizes a model, writes the blob and its recipe, and prints the report.
 ///
 /// # Errors
@@ -80,16 +125,15 @@ pub fn quantize(args: &QuantizeArgs) -> anyhow::Result<Outcome> {
     let source = ModelSource::new(args.model.as_deref());
     let recipe = args.recipe_used(&source)?;
     let float = source.load(args.output_tensor.as_deref())?;
-    let (calibration, evaluation) = args.data(&source, &float, &recipe)?;
+    let data = args.data(&source, &float, &recipe)?;
 
     let mut progress = Bar::default();
-    let quantized = pipeline::quantize(&float, &calibration, &recipe, &mut progress)
+    let quantized = pipeline::quantize(&float, data.calibration(), &recipe, &mut progress)
         .with_context(|| format!("cannot quantize {}", source.stem()))?;
-    let evaluation = evaluation.as_ref().unwrap_or(&calibration);
     let report = pipeline::evaluate(
         &float,
         &quantized,
-        evaluation,
+        &data.evaluation,
         &recipe,
         started,
         &mut progress,
@@ -104,7 +148,7 @@ pub fn quantize(args: &QuantizeArgs) -> anyhow::Result<Outcome> {
     write_atomically(&blob, quantized.blob.as_bytes())?;
     write_atomically(&recipe_path, recipe.to_toml()?.as_bytes())?;
     write_json(args.json.as_deref(), &report)?;
-    args.print(&report, &blob, &recipe_path);
+    args.print(&report, data.measured_on, &blob, &recipe_path);
     Ok(Outcome { report, blob })
 }
 
@@ -118,6 +162,18 @@ impl QuantizeArgs {
         if let Some(granularity) = self.granularity {
             recipe.weights.granularity = granularity;
         }
+        if let Some(equalize) = self.equalize {
+            recipe.passes.equalize = equalize;
+        }
+        if let Some(rounding) = self.rounding {
+            recipe.rounding.method = rounding;
+        }
+        if let Some(correction) = self.bias_correction {
+            recipe.passes.bias_correction = correction;
+        }
+        if let Some(&[min, max]) = self.input_range.as_deref() {
+            recipe.input.range = Some([min, max]);
+        }
         if let Some(divisor) = self.input_divisor {
             recipe.input.divisor = divisor;
         }
@@ -130,46 +186,60 @@ impl QuantizeArgs {
         Ok(recipe)
     }
 
-    /// Calibration samples, and evaluation samples if they are others.
-    fn data(
-        &self,
-        source: &ModelSource,
-        float: &Graph,
-        recipe: &Recipe,
-    ) -> anyhow::Result<(Dataset, Option<Dataset>)> {
+    fn data(&self, source: &ModelSource, float: &Graph, recipe: &Recipe) -> anyhow::Result<Data> {
         let layout = InputLayout::of(float)?;
         let load = |spec: &DatasetSpec| Dataset::load(spec, &layout, &recipe.input);
         let built_in = matches!(source, ModelSource::BuiltIn);
-        let calibration = match &self.calibration {
-            Some(spec) => load(spec)?,
-            None if built_in => default_model::calibration(&layout, &recipe.input)?,
+        let samples = match &self.calibration {
+            _ if self.data_free => None,
+            Some(spec) => Some(load(spec)?),
+            None if built_in => Some(default_model::calibration(&layout, &recipe.input)?),
             None => bail!(
-                "{} needs samples to find its activation ranges on; give some hundred with --calibration DATA.npz",
+                "{} needs samples to find its activation ranges on; give some hundred with --calibration DATA.npz, \
+                 or quantize it from its BatchNorm statistics with --data-free",
                 source.stem()
             ),
         };
-        let evaluation = match &self.eval {
-            Some(spec) => Some(load(spec)?),
-            None if built_in && self.calibration.is_none() => {
-                Some(default_model::evaluation(&layout, &recipe.input)?)
-            }
-            None => None,
+        let calibration = match (samples, recipe.input.real_range()) {
+            (Some(samples), _) => Source::Samples(samples),
+            (None, Some(range)) => Source::Range([range]),
+            (None, None) => bail!(
+                "without samples, {} needs the range of its input; give the smallest and the largest stored number with --input-range MIN,MAX",
+                source.stem()
+            ),
         };
-        Ok((calibration, evaluation))
+        let (evaluation, measured_on) = match (&self.eval, &calibration) {
+            (Some(spec), _) => (load(spec)?, "evaluation samples"),
+            (None, _) if built_in && self.calibration.is_none() => (
+                default_model::evaluation(&layout, &recipe.input)?,
+                "evaluation samples",
+            ),
+            (None, Source::Samples(samples)) => (
+                samples.clone(),
+                "calibration samples (give others with --eval)",
+            ),
+            (None, Source::Range([range])) => (
+                Dataset::uniform(&layout, *range, NOISE_SAMPLES, recipe.seed),
+                "samples of uniform noise (give real ones with --eval)",
+            ),
+        };
+        Ok(Data {
+            calibration,
+            evaluation,
+            measured_on,
+        })
     }
 
-    fn print(&self, report: &QuantizeReport, blob: &Path, recipe: &Path) {
-        let measured_on = if self.eval.is_some() || self.model.is_none() {
-            "evaluation samples"
-        } else {
-            "calibration samples (give others with --eval)"
+    fn print(&self, report: &QuantizeReport, measured_on: &str, blob: &Path, recipe: &Path) {
+        let calibrated_on = match report.calibration_samples {
+            0 => "from BatchNorm statistics".to_owned(),
+            samples => format!("calibrated on {samples} samples"),
         };
         println!(
-            "{}: {} weights {}, int8 activations; calibrated on {} samples, measured on {} {measured_on}",
+            "{}: {} weights {}, int8 activations; {calibrated_on}, measured on {} {measured_on}",
             report.model,
             report.recipe.weights.bits.describe(),
             report.recipe.weights.granularity.describe(),
-            report.calibration_samples,
             report.samples
         );
         println!("{}", report.summary());

@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use ndarray::ArrayViewD;
 use ndarray_npy::{WritableElement, WriteNpyExt};
 
+use crate::calibrate::Range;
 use crate::executor::layout::Transpose;
 use crate::graph::Graph;
 use crate::output::{WriteFileError, write_with};
+use crate::random::Sequence;
 
 pub use spec::{ArrayNames, DatasetSpec, DatasetSpecError, SampleSlice};
 pub use transform::InputTransform;
@@ -187,6 +189,16 @@ impl Dataset {
         transform: &InputTransform,
     ) -> Result<Self, DatasetError> {
         Dataset::read(Reader::open(&spec.path)?, spec, layout, transform)
+    }
+
+    /// `samples` samples of uniform noise in `range`, for networks that come without data.
+    pub fn uniform(layout: &InputLayout, range: Range, samples: usize, seed: u64) -> Self {
+        let elements: usize = layout.shape.iter().product();
+        Dataset {
+            inputs: Sequence::new(seed).values(samples * elements, range.min, range.max),
+            samples,
+            labels: None,
+        }
     }
 
     /// As [`Dataset::load`], from the bytes of an `.npz` file; `spec.path` only names it in messages.

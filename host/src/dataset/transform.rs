@@ -1,5 +1,6 @@
 //! From the numbers of a file to the numbers a network was trained on.
 
+use crate::calibrate::Range;
 use serde::{Deserialize, Serialize};
 
 /// `real = (x / divisor - mean) / std`, in `f32` and in this order of operations.
@@ -16,6 +17,9 @@ pub struct InputTransform {
     /// Divides last: one value, or one a channel.
     #[serde(with = "one_or_many")]
     pub std: Vec<f32>,
+    /// Smallest and largest number of a stored sample; what is needed to quantize without samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f32; 2]>,
 }
 
 impl Default for InputTransform {
@@ -24,6 +28,7 @@ impl Default for InputTransform {
             divisor: 1.0,
             mean: vec![0.0],
             std: vec![1.0],
+            range: None,
         }
     }
 }
@@ -46,7 +51,27 @@ impl InputTransform {
         if self.mean.iter().any(|x| !x.is_finite()) {
             return Some("mean must be finite".to_owned());
         }
+        if self
+            .range
+            .is_some_and(|[min, max]| !(min.is_finite() && max.is_finite() && min < max))
+        {
+            return Some("range must be two finite numbers, the smaller one first".to_owned());
+        }
         None
+    }
+
+    /// The range that real inputs lie in, over all channels, if the range of stored ones is known.
+    pub fn real_range(&self) -> Option<Range> {
+        let channels = self.mean.len().max(self.std.len());
+        let mut ends: Vec<f32> = self
+            .range?
+            .into_iter()
+            .flat_map(|end| vec![end; channels])
+            .collect();
+        self.apply(&mut ends, channels);
+        ends.into_iter()
+            .map(|end| Range { min: end, max: end })
+            .reduce(Range::union)
     }
 
     /// Applies the transform to pixels of `channels` channels each, channels last.
@@ -99,6 +124,7 @@ mod tests {
             divisor: 256.0,
             mean: vec![0.3],
             std: vec![0.35],
+            ..InputTransform::default()
         };
         let mut values: Vec<f32> = (0..=256u16).map(f32::from).collect();
         transform.apply(&mut values, 1);
@@ -114,6 +140,7 @@ mod tests {
             divisor: 2.0,
             mean: vec![1.0, 0.0],
             std: vec![1.0, 4.0],
+            ..InputTransform::default()
         };
         let mut values = [4.0, 8.0, 2.0, -8.0];
         transform.apply(&mut values, 2);
@@ -143,6 +170,7 @@ mod tests {
             divisor: 256.0,
             mean: vec![0.3],
             std: vec![0.35],
+            ..InputTransform::default()
         };
         assert_eq!(digits, expected);
         let text = toml::to_string(&digits).unwrap();

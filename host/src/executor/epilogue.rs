@@ -3,6 +3,8 @@
 //! Applied to rows of channels while they are still in the cache. A node's own tail and the tails of nodes fused into it run the
 //! same loops in the same order, so fusing changes no bit.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::graph::{Activation, BatchNorm};
@@ -78,7 +80,8 @@ impl WithSimd for Apply<'_> {
         let channels = first..first + len;
         // The usual pair in one pass: the same operations on each element, but half the loads and stores.
         if let [linear, Step::Activation(activation)] = steps
-            && let Some((min, max)) = activation.clamp_bounds()
+            && !matches!(activation, Activation::ClipPerChannel { .. })
+            && let Some((min, max)) = activation.clamp_bounds(0)
         {
             match linear {
                 Step::Bias(bias) => {
@@ -117,7 +120,7 @@ impl WithSimd for Apply<'_> {
                             *x = *x * scale + shift;
                         }
                     }
-                    Step::Activation(activation) => activate(*activation, row),
+                    Step::Activation(activation) => activate(activation, row, channels.clone()),
                 }
             }
         }
@@ -126,23 +129,29 @@ impl WithSimd for Apply<'_> {
 
 /// [`Activation::apply`] on every element, with the choice of function outside of the loop where the loop can be vectorized.
 #[inline(always)]
-fn activate(activation: Activation, row: &mut [f32]) {
-    match activation {
-        Activation::Relu => row.iter_mut().for_each(|x| *x = Activation::Relu.apply(*x)),
+fn activate(activation: &Activation, row: &mut [f32], channels: Range<usize>) {
+    match *activation {
+        Activation::Relu => row.iter_mut().for_each(|x| *x = Activation::Relu.apply(0, *x)),
         Activation::Clip { min, max } => row
             .iter_mut()
-            .for_each(|x| *x = Activation::Clip { min, max }.apply(*x)),
+            .for_each(|x| *x = Activation::Clip { min, max }.apply(0, *x)),
+        Activation::ClipPerChannel { ref min, ref max } => {
+            let bounds = min[channels.clone()].iter().zip(&max[channels]);
+            for (x, (&min, &max)) in row.iter_mut().zip(bounds) {
+                *x = x.max(min).min(max);
+            }
+        }
         Activation::LeakyRelu { alpha } => row
             .iter_mut()
-            .for_each(|x| *x = Activation::LeakyRelu { alpha }.apply(*x)),
+            .for_each(|x| *x = Activation::LeakyRelu { alpha }.apply(0, *x)),
         Activation::HardSigmoid { alpha, beta } => row
             .iter_mut()
-            .for_each(|x| *x = Activation::HardSigmoid { alpha, beta }.apply(*x)),
+            .for_each(|x| *x = Activation::HardSigmoid { alpha, beta }.apply(0, *x)),
         Activation::HardSwish => row
             .iter_mut()
-            .for_each(|x| *x = Activation::HardSwish.apply(*x)),
+            .for_each(|x| *x = Activation::HardSwish.apply(0, *x)),
         Activation::Sigmoid | Activation::Tanh => {
-            row.iter_mut().for_each(|x| *x = activation.apply(*x));
+            row.iter_mut().for_each(|x| *x = activation.apply(0, *x));
         }
     }
 }

@@ -113,7 +113,7 @@ fn step<'g>(graph: &'g Graph, node: &'g Node) -> Step<'g> {
             Kernel::Copy
         }
         Op::Activation(activation) => {
-            own.steps.push(epilogue::Step::Activation(*activation));
+            own.steps.push(epilogue::Step::Activation(activation.clone()));
             Kernel::Copy
         }
         Op::Add | Op::Sub | Op::Mul => match Binary::new(&node.op, input, shape(node.inputs[1])) {
@@ -141,7 +141,7 @@ fn step<'g>(graph: &'g Graph, node: &'g Node) -> Step<'g> {
         Op::Constant(values) => Kernel::Constant(values),
     };
     own.steps
-        .extend(node.activation.map(epilogue::Step::Activation));
+        .extend(node.activation.clone().map(epilogue::Step::Activation));
     Step {
         kernel,
         inputs: node.inputs.clone(),

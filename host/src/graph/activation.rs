@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A function applied to every element of a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Activation {
     /// `max(x, 0)`.
     Relu,
@@ -13,6 +13,15 @@ pub enum Activation {
         min: f32,
         /// Upper bound.
         max: f32,
+    },
+    /// As [`Activation::Clip`], with bounds for each channel (the last axis): what becomes of a clip whose channels were scaled.
+    ///
+    /// Only as the fused activation of a node.
+    ClipPerChannel {
+        /// Lower bounds.
+        min: Vec<f32>,
+        /// Upper bounds.
+        max: Vec<f32>,
     },
     /// `x` where positive, else `alpha * x`.
     LeakyRelu {
@@ -35,11 +44,12 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The function's value at `x`.
-    pub fn apply(self, x: f32) -> f32 {
-        match self {
+    /// The function's value at `x` in `channel`.
+    pub fn apply(&self, channel: usize, x: f32) -> f32 {
+        match *self {
             Activation::Relu => x.max(0.0),
             Activation::Clip { min, max } => x.max(min).min(max),
+            Activation::ClipPerChannel { ref min, ref max } => x.max(min[channel]).min(max[channel]),
             Activation::LeakyRelu { alpha } => {
                 if x > 0.0 {
                     x
@@ -62,20 +72,30 @@ impl Activation {
         }
     }
 
-    /// Bounds of the output where the function is a clamp (Relu, Clip), so that it fuses into a requantization.
-    pub fn clamp_bounds(self) -> Option<(f32, f32)> {
-        match self {
+    /// Applies the function to pixels of `channels` channels, channels last.
+    pub fn apply_to(&self, values: &mut [f32], channels: usize) {
+        for pixel in values.chunks_exact_mut(channels.max(1)) {
+            for (channel, value) in pixel.iter_mut().enumerate() {
+                *value = self.apply(channel, *value);
+            }
+        }
+    }
+
+    /// Bounds of the output in `channel` where the function is a clamp (Relu, Clip), so that it fuses into a requantization.
+    pub fn clamp_bounds(&self, channel: usize) -> Option<(f32, f32)> {
+        match *self {
             Activation::Relu => Some((0.0, f32::INFINITY)),
             Activation::Clip { min, max } => Some((min, max)),
+            Activation::ClipPerChannel { ref min, ref max } => Some((min[channel], max[channel])),
             _ => None,
         }
     }
 
     /// Name, as messages and reports show it.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Activation::Relu => "relu",
-            Activation::Clip { .. } => "clip",
+            Activation::Clip { .. } | Activation::ClipPerChannel { .. } => "clip",
             Activation::LeakyRelu { .. } => "leaky_relu",
             Activation::Sigmoid => "sigmoid",
             Activation::HardSigmoid { .. } => "hard_sigmoid",

@@ -1,6 +1,6 @@
 //! Shapes of outputs, and the check that a graph is sound.
 
-use super::{Graph, Node, Op, TensorId};
+use super::{Activation, Graph, Node, Op, TensorId};
 
 /// Sliding window of a convolution or a pool, each pair `[h, w]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,6 +247,19 @@ impl Graph {
                 let found = &self.tensors[node.output].shape;
                 return Err(error(format!(
                     "its output has shape {found:?}, expected {shape:?}"
+                )));
+            }
+            if let Op::Activation(Activation::ClipPerChannel { .. }) = node.op {
+                return Err(error("a clip with bounds of its own for each channel has to be fused into a node".to_owned()));
+            }
+            let channels = self.tensors[node.output].channels();
+            if let Some(Activation::ClipPerChannel { min, max }) = &node.activation
+                && (min.len() != channels || max.len() != channels)
+            {
+                return Err(error(format!(
+                    "is clipped to {} lower and {} upper bounds, expected {channels}, one a channel",
+                    min.len(),
+                    max.len()
                 )));
             }
             written[node.output] = true;

@@ -1,8 +1,8 @@
 //! Lowering of layers with weights, and of pools.
 
 use super::{Lowering, error, fit};
-use crate::graph::{Conv2d, Linear, Node, Window};
-use crate::quantize::{Multipliers, QuantizeError, Weights};
+use crate::graph::{Conv2d, Linear, Node, NodeId, Window};
+use crate::quantize::{LayerWeights, Multipliers, QuantizeError, Requantization};
 use crate::recipe::WeightBits;
 use fewbit_runtime::format::program::{
     self, AveragePool, FullyConnected, MaxPool, Op, Requant, Scratch, WeightType,
@@ -17,9 +17,11 @@ struct Stored {
     requant: Requant,
 }
 
-impl Lowering<'_> {
-    pub(super) fn conv_2d(&mut self, node: &Node, conv: &Conv2d) -> Result<(), QuantizeError> {
-        let weights = self.quantized(node, &conv.linear)?;
+impl<'a> Lowering<'a> {
+    pub(super) fn conv_2d(&mut self, id: NodeId, conv: &Conv2d) -> Result<(), QuantizeError> {
+        let graph = self.graph;
+        let node = &graph.nodes[id];
+        let weights = self.quantized(id)?;
         let depthwise = conv.is_depthwise();
         let stored = if depthwise {
             // OHWI with one input channel is [o][tap]; the device wants [tap][o].
@@ -27,11 +29,11 @@ impl Lowering<'_> {
             let channels = conv.linear.out_channels;
             let values = (0..taps * channels)
                 .map(|place| weights.values[place % channels * taps + place / channels]);
-            self.store(node, &weights, &values.collect::<Vec<_>>(), channels)?
+            self.store(node, weights, &values.collect::<Vec<_>>(), channels)?
         } else {
             self.store(
                 node,
-                &weights,
+                weights,
                 &weights.values,
                 conv.linear.weights_per_channel(),
             )?
@@ -59,13 +61,15 @@ impl Lowering<'_> {
 
     pub(super) fn fully_connected(
         &mut self,
-        node: &Node,
+        id: NodeId,
         linear: &Linear,
     ) -> Result<(), QuantizeError> {
-        let weights = self.quantized(node, linear)?;
+        let graph = self.graph;
+        let node = &graph.nodes[id];
+        let weights = self.quantized(id)?;
         let stored = self.store(
             node,
-            &weights,
+            weights,
             &weights.values,
             linear.weights_per_channel(),
         )?;
@@ -136,27 +140,33 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn quantized(&mut self, node: &Node, linear: &Linear) -> Result<Weights, QuantizeError> {
-        let (input, output) = (self.encoding(node.inputs[0]), self.encoding(node.output));
-        let weights = Weights::quantize(node, linear, self.weights, input, output)?;
-        if weights.raised > 0 {
+    /// The chosen weights of layer `id`.
+    fn quantized(&mut self, id: NodeId) -> Result<&'a LayerWeights, QuantizeError> {
+        let (graph, weights) = (self.graph, self.weights);
+        let node = &graph.nodes[id];
+        let layer = weights.of(id).ok_or_else(|| error(node, "has no quantized weights"))?;
+        if layer.raised() > 0 {
             self.lowered.notes.push(format!(
                 "`{}`: {} of {} channels have weights too small for their bias (dead channels) and got a larger weight scale",
-                node.name, weights.raised, linear.out_channels
+                node.name,
+                layer.raised(),
+                layer.scales.len()
             ));
         }
-        Ok(weights)
+        Ok(layer)
     }
 
     /// Stores a layer's numbers; `values` are its weights in the device's order, in rows of `row`.
     fn store(
         &mut self,
         node: &Node,
-        weights: &Weights,
+        weights: &LayerWeights,
         values: &[i8],
         row: usize,
     ) -> Result<Stored, QuantizeError> {
-        let (weight_type, bytes) = match self.weights.bits {
+        let (input, output) = (self.encoding(node.inputs[0]), self.encoding(node.output));
+        let requantization = Requantization::of(node, weights, input, output)?;
+        let (weight_type, bytes) = match weights.options.bits {
             WeightBits::Int8 => (WeightType::Int8, values.to_vec()),
             WeightBits::Int4 => (WeightType::Int4, pack_int4_rows(values, row)),
         };
@@ -164,13 +174,13 @@ impl Lowering<'_> {
         Ok(Stored {
             weight_type,
             weights: self.lowered.sections.append_weights(&bytes),
-            bias: self.lowered.sections.append_params(&weights.bias),
+            bias: self.lowered.sections.append_params(&requantization.bias),
             requant: Requant {
                 multipliers: self
                     .lowered
                     .sections
-                    .append_params(&weights.multipliers.values),
-                pre_shift: weights.multipliers.pre_shift,
+                    .append_params(&requantization.multipliers.values),
+                pre_shift: requantization.multipliers.pre_shift,
                 clamp: self.clamp(node)?,
             },
         })

@@ -10,8 +10,7 @@ mod movement;
 mod pointwise;
 
 use crate::graph::{Activation, Graph, Node, NodeId, Op as FloatOp, TensorId};
-use crate::quantize::{Encoding, Encodings, QuantizeError};
-use crate::recipe::WeightOptions;
+use crate::quantize::{Encoding, Encodings, NetworkWeights, QuantizeError};
 use fewbit_runtime::BlobWriter;
 use fewbit_runtime::format::program::{Clamp, Op, Tensor, TensorIndex};
 
@@ -58,14 +57,14 @@ pub struct LoweredOp {
     pub macs: u64,
 }
 
-/// Lowers a graph without BatchNorm whose activations are fused.
+/// Lowers a graph without BatchNorm whose activations are fused; `weights` are those of its layers.
 ///
 /// # Errors
 /// The first node that the device's operators cannot express, with the limit it exceeds.
 pub fn lower(
     graph: &Graph,
     encodings: &Encodings,
-    weights: WeightOptions,
+    weights: &NetworkWeights,
 ) -> Result<Lowered, QuantizeError> {
     let mut lowering = Lowering {
         graph,
@@ -100,7 +99,7 @@ pub fn lower(
 struct Lowering<'a> {
     graph: &'a Graph,
     encodings: &'a Encodings,
-    weights: WeightOptions,
+    weights: &'a NetworkWeights,
     /// Device tensor of each float tensor, once it exists.
     index_of: Vec<Option<TensorIndex>>,
     lowered: Lowered,
@@ -110,13 +109,13 @@ impl Lowering<'_> {
     fn node(&mut self, id: NodeId) -> Result<(), QuantizeError> {
         let node = &self.graph.nodes[id];
         match &node.op {
-            FloatOp::Conv2d(conv) => self.conv_2d(node, conv),
-            FloatOp::FullyConnected(linear) => self.fully_connected(node, linear),
+            FloatOp::Conv2d(conv) => self.conv_2d(id, conv),
+            FloatOp::FullyConnected(linear) => self.fully_connected(id, linear),
             FloatOp::BatchNorm(_) => Err(error(
                 node,
                 "a BatchNorm is left; run the pass `fold-batch-norm` first",
             )),
-            FloatOp::Activation(activation) => self.lut(node, *activation),
+            FloatOp::Activation(activation) => self.lut(node, activation),
             FloatOp::Add => self.sum(node, 1.0),
             FloatOp::Sub => self.sum(node, -1.0),
             FloatOp::Mul => self.mul(node),
@@ -214,19 +213,52 @@ impl Lowering<'_> {
         });
     }
 
-    /// Range of `node`'s output in quantized units, its fused activation included.
+    /// Range of a channel of `node`'s output in quantized units, its fused activation included.
+    fn channel_bounds(&self, node: &Node, channel: usize) -> Result<(i8, i8), QuantizeError> {
+        let Some(activation) = &node.activation else {
+            return Ok((i8::MIN, i8::MAX));
+        };
+        let (min, max) = activation
+            .clamp_bounds(channel)
+            .ok_or_else(|| error(node, "the fused activation is no clamp"))?;
+        Ok(self.encoding(node.output).clamp_bounds(min, max))
+    }
+
+    /// Range of all channels of `node`'s output, for operators that clamp them alike.
     fn clamp_bounds(&self, node: &Node) -> Result<(i8, i8), QuantizeError> {
-        let encoding = self.encoding(node.output);
-        match node.activation.map(Activation::clamp_bounds) {
-            None => Ok((i8::MIN, i8::MAX)),
-            Some(Some((min, max))) => Ok(encoding.clamp_bounds(min, max)),
-            Some(None) => Err(error(node, "the fused activation is no clamp")),
+        match self.bounds_by_channel(node)?[..] {
+            [bounds] => Ok(bounds),
+            _ => Err(error(
+                node,
+                "clamps its channels to different bounds, which its operator cannot do on the device",
+            )),
         }
     }
 
-    fn clamp(&self, node: &Node) -> Result<Clamp, QuantizeError> {
-        let (min, max) = self.clamp_bounds(node)?;
-        Ok(Clamp::PerTensor { min, max })
+    fn clamp(&mut self, node: &Node) -> Result<Clamp, QuantizeError> {
+        let bounds = self.bounds_by_channel(node)?;
+        if let [(min, max)] = bounds[..] {
+            return Ok(Clamp::PerTensor { min, max });
+        }
+        let bytes: Vec<i8> = bounds.iter().flat_map(|&(min, max)| [min, max]).collect();
+        Ok(Clamp::PerChannel {
+            offset: self.lowered.sections.append_weights(&bytes),
+        })
+    }
+
+    /// The range of every channel, or one for all where they are equal.
+    fn bounds_by_channel(&self, node: &Node) -> Result<Vec<(i8, i8)>, QuantizeError> {
+        let channels = match node.activation {
+            Some(Activation::ClipPerChannel { .. }) => self.graph.tensors[node.output].channels(),
+            _ => 1,
+        };
+        let mut bounds = (0..channels)
+            .map(|channel| self.channel_bounds(node, channel))
+            .collect::<Result<Vec<_>, _>>()?;
+        if bounds.iter().all(|found| *found == bounds[0]) {
+            bounds.truncate(1);
+        }
+        Ok(bounds)
     }
 }
 

@@ -9,12 +9,13 @@ use fewbit_runtime::format::program::{Add, Lut, Mul, Op, Requant, Softmax};
 const MAX_SOFTMAX_CHANNELS: usize = 2047;
 
 impl Lowering<'_> {
-    pub(super) fn lut(&mut self, node: &Node, function: Activation) -> Result<(), QuantizeError> {
+    pub(super) fn lut(&mut self, node: &Node, function: &Activation) -> Result<(), QuantizeError> {
         let (input, output) = (self.encoding(node.inputs[0]), self.encoding(node.output));
         let table: Vec<i8> = (i8::MIN..=i8::MAX)
             .map(|quantized| {
-                let real = function.apply(input.dequantize(quantized));
-                output.quantize(node.activation.map_or(real, |fused| fused.apply(real)))
+                let real = function.apply(0, input.dequantize(quantized));
+                let fused = node.activation.as_ref();
+                output.quantize(fused.map_or(real, |fused| fused.apply(0, real)))
             })
             .collect();
         let op = Lut {

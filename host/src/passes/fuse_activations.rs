@@ -36,7 +36,7 @@ impl Pass for FuseActivations {
 
 /// Fuses node `id` into its producer and removes it, if that is possible.
 fn fuse(graph: &mut Graph, id: NodeId) -> bool {
-    let Op::Activation(activation) = graph.nodes[id].op else {
+    let Op::Activation(activation) = graph.nodes[id].op.clone() else {
         return false;
     };
     let input = graph.nodes[id].inputs[0];
@@ -53,7 +53,7 @@ fn fuse(graph: &mut Graph, id: NodeId) -> bool {
             | Op::MaxPool(_)
             | Op::AveragePool { .. }
     );
-    if activation.clamp_bounds().is_none()
+    if activation.clamp_bounds(0).is_none()
         || graph.nodes[id].activation.is_some()
         || graph.nodes[producer].activation.is_some()
         || graph.sole_consumer(input) != Some(id)

@@ -4,9 +4,12 @@
 //! function up to rounding, and the tests hold them to it.
 //! The order in [`float_passes`] is the order of a recipe's run.
 
+mod equalize;
 mod fold_batch_norm;
 mod fuse_activations;
 
+
+pub use equalize::{Class, Classes, CrossLayerEqualization, Equalize, Weighting, equalize};
 pub use fold_batch_norm::FoldBatchNorm;
 pub use fuse_activations::FuseActivations;
 

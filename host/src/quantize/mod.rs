@@ -1,20 +1,22 @@
 //! From ranges to encodings, and from real factors to fixed-point multipliers.
 //!
 //! [`Encodings`] holds one encoding for every tensor of the graph; tensors between which a device operator only moves bytes share
-//! theirs. [`Weights`] holds the quantized weights of a layer. Both serve the fake-quantized simulation and the lowering, so that the
+//! theirs. [`NetworkWeights`] holds the quantized weights of all layers. Both serve the fake-quantized simulation and the lowering, so that the
 //! two differ only in their arithmetic.
 
 mod encoding;
 mod encodings;
 mod fake;
 mod multiplier;
+mod network;
 mod weights;
 
 pub use encoding::Encoding;
 pub use encodings::Encodings;
 pub use fake::simulation_graph;
 pub use multiplier::{AddMultipliers, Multipliers};
-pub use weights::Weights;
+pub use network::NetworkWeights;
+pub use weights::{LayerWeights, Requantization};
 
 /// What a node cannot be quantized for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -13,107 +13,86 @@ use crate::recipe::{Granularity, WeightOptions};
 /// even at 1000 products an output.
 const BIAS_ROOM: f64 = (1u32 << 26) as f64;
 
-/// Quantized weights of a layer, for a given input and output encoding.
+/// Quantized weights of a layer and the bias that goes with them, as passes choose them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Weights {
+pub struct LayerWeights {
+    /// What was asked for.
+    pub options: WeightOptions,
     /// Quantized weights in the graph's order (OHWI, OI), within `-max..=max` of their type.
     pub values: Vec<i8>,
-    /// Scale of each output channel.
+    /// Scale of each output channel; all equal per tensor, but for raised ones.
     pub scales: Vec<f64>,
-    /// Bias of each output channel with the zero point of the input folded in, in steps of `s_x * s_w`.
-    pub bias: Vec<i32>,
-    /// Requantization multipliers, one an output channel.
-    pub multipliers: Multipliers,
-    /// Channels whose scale was raised to make room for their bias.
-    pub raised: usize,
+    /// Least scale of each output channel that leaves its bias room.
+    pub least_scales: Vec<f64>,
+    /// Real bias of each output channel, corrections included.
+    pub bias: Vec<f32>,
 }
 
-impl Weights {
-    /// Quantizes `linear`, the parameters of `node`.
+impl LayerWeights {
+    /// Rounds the weights of `linear`, the parameters of `node`, to nearest, for an input with encoding `input`.
     ///
     /// # Errors
-    /// Weights that are not finite, and layers whose accumulators cannot be kept within 32 bits.
-    pub fn quantize(
+    /// Weights that are not finite.
+    pub fn nearest(
         node: &Node,
         linear: &Linear,
         options: WeightOptions,
         input: Encoding,
-        output: Encoding,
-    ) -> Result<Weights, QuantizeError> {
-        let error = |problem: String| QuantizeError {
-            node: node.name.clone(),
-            problem,
-        };
+    ) -> Result<LayerWeights, QuantizeError> {
         if !linear
             .weights
             .iter()
             .chain(&linear.bias)
             .all(|value| value.is_finite())
         {
-            return Err(error("has weights or biases that are not finite; the model is damaged or was not trained".to_owned()));
+            return Err(QuantizeError {
+                node: node.name.clone(),
+                problem: "has weights or biases that are not finite; the model is damaged or was not trained".to_owned(),
+            });
         }
-        let input_scale = f64::from(input.scale);
-        let mut scales = initial_scales(linear, options);
-        let mut raised = 0;
-        for (scale, &bias) in scales.iter_mut().zip(&linear.bias) {
-            let least = f64::from(bias).abs() / (input_scale * BIAS_ROOM);
-            if *scale < least {
-                *scale = least;
-                raised += 1;
-            }
-            if *scale == 0.0 {
-                // Neither weights nor bias: any step will do.
-                *scale = 1.0;
-            }
-        }
-        let max = f64::from(options.bits.max());
-        let values: Vec<i8> = linear
+        let least_scales: Vec<f64> = linear
+            .bias
+            .iter()
+            .map(|bias| f64::from(bias.abs()) / (f64::from(input.scale) * BIAS_ROOM))
+            .collect();
+        let mut layer = LayerWeights {
+            options,
+            values: Vec::new(),
+            scales: Vec::new(),
+            least_scales,
+            bias: linear.bias.clone(),
+        };
+        layer.set_scales(linear, &initial_scales(linear, options));
+        Ok(layer)
+    }
+
+    /// Takes other scales, raised where a bias needs it, and rounds the weights of `linear` to nearest.
+    pub fn set_scales(&mut self, linear: &Linear, scales: &[f64]) {
+        let usable = |(&scale, &least): (&f64, &f64)| match scale.max(least) {
+            // Neither weights nor bias: any step will do.
+            0.0 => 1.0,
+            scale => scale,
+        };
+        self.scales = scales.iter().zip(&self.least_scales).map(usable).collect();
+        let max = f64::from(self.options.bits.max());
+        self.values = linear
             .rows()
-            .zip(&scales)
+            .zip(&self.scales)
             .flat_map(|(row, &scale)| {
                 row.iter()
                     .map(move |&weight| (f64::from(weight) / scale).round().clamp(-max, max) as i8)
             })
             .collect();
-        let row = linear.weights_per_channel();
-        let bias = values
-            .chunks_exact(row.max(1))
-            .zip(&scales)
-            .zip(&linear.bias)
-            .map(|((row, scale), &bias)| {
-                let steps = (f64::from(bias) / (input_scale * scale)).round();
-                let sum: i64 = row.iter().map(|&weight| i64::from(weight)).sum();
-                steps as i64 - i64::from(input.zero_point) * sum
-            })
-            .collect::<Vec<i64>>();
-        let factors: Vec<f64> = scales
+    }
+
+    /// Channels whose scale is what their bias needs.
+    pub fn raised(&self) -> usize {
+        let raised = |(&scale, &least): (&f64, &f64)| least > 0.0 && scale == least;
+        self.scales
             .iter()
-            .map(|scale| input_scale * scale / f64::from(output.scale))
-            .collect();
-        let multipliers = Multipliers::from_factors(&factors).ok_or_else(|| {
-            error(
-                "its output is so much smaller than its products that no multiplier fits"
-                    .to_owned(),
-            )
-        })?;
-        let products = row as i64 * i64::from(options.bits.max()) * 128;
-        let largest = bias.iter().map(|bias| bias.abs()).max().unwrap_or(0);
-        // Equation (5); the loader checks the same.
-        if (i128::from(products) + i128::from(largest)) << multipliers.pre_shift >= 1 << 31 {
-            return Err(error(format!(
-                "sums {row} products with a bias of up to {largest} steps and a shift of {}, which may overflow 32 bits; \
-                 split the layer or widen the range of its output",
-                multipliers.pre_shift
-            )));
-        }
-        Ok(Weights {
-            values,
-            scales,
-            // Within i32 by the bound just checked.
-            bias: bias.iter().map(|&bias| bias as i32).collect(),
-            multipliers,
-            raised,
-        })
+            .zip(&self.least_scales)
+            .filter(|&(scale, least)| raised((scale, least)))
+            .count()
     }
 
     /// The weights as real numbers again, for the fake-quantized graph.
@@ -127,6 +106,72 @@ impl Weights {
                     .map(move |&value| (f64::from(value) * scale) as f32)
             })
             .collect()
+    }
+}
+
+/// What a layer's kernel reads beside its weights, for a given input and output encoding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Requantization {
+    /// Bias of each output channel with the zero point of the input folded in, in steps of `s_x * s_w`.
+    pub bias: Vec<i32>,
+    /// Requantization multipliers, one an output channel.
+    pub multipliers: Multipliers,
+}
+
+impl Requantization {
+    /// Of a layer whose weights are chosen.
+    ///
+    /// # Errors
+    /// Layers whose accumulators cannot be kept within 32 bits.
+    pub fn of(
+        node: &Node,
+        layer: &LayerWeights,
+        input: Encoding,
+        output: Encoding,
+    ) -> Result<Requantization, QuantizeError> {
+        let error = |problem: String| QuantizeError {
+            node: node.name.clone(),
+            problem,
+        };
+        let input_scale = f64::from(input.scale);
+        let row = layer.values.len() / layer.scales.len().max(1);
+        let bias = layer
+            .values
+            .chunks_exact(row.max(1))
+            .zip(&layer.scales)
+            .zip(&layer.bias)
+            .map(|((row, scale), &bias)| {
+                let steps = (f64::from(bias) / (input_scale * scale)).round();
+                let sum: i64 = row.iter().map(|&weight| i64::from(weight)).sum();
+                steps as i64 - i64::from(input.zero_point) * sum
+            })
+            .collect::<Vec<i64>>();
+        let factors: Vec<f64> = layer
+            .scales
+            .iter()
+            .map(|scale| input_scale * scale / f64::from(output.scale))
+            .collect();
+        let multipliers = Multipliers::from_factors(&factors).ok_or_else(|| {
+            error(
+                "its output is so much smaller than its products that no multiplier fits"
+                    .to_owned(),
+            )
+        })?;
+        let products = row as i64 * i64::from(layer.options.bits.max()) * 128;
+        let largest = bias.iter().map(|bias| bias.abs()).max().unwrap_or(0);
+        // Equation (5); the loader checks the same.
+        if (i128::from(products) + i128::from(largest)) << multipliers.pre_shift >= 1 << 31 {
+            return Err(error(format!(
+                "sums {row} products with a bias of up to {largest} steps and a shift of {}, which may overflow 32 bits; \
+                 split the layer or widen the range of its output",
+                multipliers.pre_shift
+            )));
+        }
+        Ok(Requantization {
+            // Within i32 by the bound just checked.
+            bias: bias.iter().map(|&bias| bias as i32).collect(),
+            multipliers,
+        })
     }
 }
 
@@ -153,7 +198,7 @@ mod tests {
         weights: Vec<f32>,
         bias: Vec<f32>,
         options: WeightOptions,
-    ) -> Result<Weights, QuantizeError> {
+    ) -> Result<(LayerWeights, Requantization), QuantizeError> {
         let linear = Linear {
             weights,
             out_channels: bias.len(),
@@ -175,12 +220,14 @@ mod tests {
             scale: 0.25,
             zero_point: 3,
         };
-        Weights::quantize(&node, &linear, options, input, output)
+        let layer = LayerWeights::nearest(&node, &linear, options, input)?;
+        let requantization = Requantization::of(&node, &layer, input, output)?;
+        Ok((layer, requantization))
     }
 
     #[test]
     fn per_channel_scales_use_the_whole_range() {
-        let weights = quantize(
+        let (weights, requantization) = quantize(
             vec![1.27, -0.5, 0.0127, 0.001],
             vec![0.0, 0.1],
             WeightOptions::default(),
@@ -189,8 +236,8 @@ mod tests {
         assert_eq!(weights.values, [127, -50, 127, 10]);
         assert!((weights.scales[0] - 0.01).abs() < 1e-8);
         // 0.1 / (0.5 * 1e-4) = 2000 steps, and 10 * (127 + 10) for the zero point.
-        assert_eq!(weights.bias, [10 * 77, 2000 + 1370]);
-        assert_eq!(weights.raised, 0);
+        assert_eq!(requantization.bias, [10 * 77, 2000 + 1370]);
+        assert_eq!(weights.raised(), 0);
     }
 
     #[test]
@@ -198,8 +245,9 @@ mod tests {
         let options = WeightOptions {
             bits: WeightBits::Int4,
             granularity: Granularity::PerTensor,
+            ..WeightOptions::default()
         };
-        let weights =
+        let (weights, _) =
             quantize(vec![0.7, -0.26, 0.049, -0.051], vec![0.0, 0.0], options).expect("fits");
         assert_eq!(weights.values, [7, -3, 0, -1]);
         assert_eq!(weights.scales[0], weights.scales[1]);
@@ -207,27 +255,27 @@ mod tests {
 
     #[test]
     fn a_dead_channel_keeps_its_constant() {
-        let weights = quantize(
+        let (weights, requantization) = quantize(
             vec![1.0, 1.0, 1e-20, -1e-20],
             vec![0.0, 2.5],
             WeightOptions::default(),
         )
         .expect("fits");
-        assert_eq!(weights.raised, 1);
+        assert_eq!(weights.raised(), 1);
         assert_eq!(weights.values[2..], [0, 0]);
-        let real = f64::from(weights.bias[1]) * 0.5 * weights.scales[1];
+        let real = f64::from(requantization.bias[1]) * 0.5 * weights.scales[1];
         assert!((real - 2.5).abs() < 1e-6, "{real}");
-        let factor = f64::from(weights.multipliers.values[1])
-            / 2f64.powi(32 - i32::from(weights.multipliers.pre_shift));
-        let output = f64::from(weights.bias[1]) * factor;
+        let factor = f64::from(requantization.multipliers.values[1])
+            / 2f64.powi(32 - i32::from(requantization.multipliers.pre_shift));
+        let output = f64::from(requantization.bias[1]) * factor;
         assert!((output - 10.0).abs() < 0.01, "{output} steps of 0.25");
     }
 
     #[test]
     fn all_zero_and_not_finite() {
-        let weights =
+        let (_, requantization) =
             quantize(vec![0.0; 4], vec![0.0, 0.0], WeightOptions::default()).expect("fits");
-        assert_eq!(weights.bias, [0, 0]);
+        assert_eq!(requantization.bias, [0, 0]);
         let error = quantize(vec![f32::NAN; 4], vec![0.0, 0.0], WeightOptions::default())
             .expect_err("refused");
         assert!(error.to_string().contains("layer"), "{error}");

@@ -3,8 +3,14 @@
 //! Command line flags override a recipe's fields; the recipe that was used is written beside the output, so that a run can be repeated
 //! bit for bit.
 
-use crate::calibrate::RangeMethod;
+mod layers;
+
+pub use layers::{LayerOptions, LayerOverride};
+
+use crate::calibrate::{RangeMethod, RangeOptions};
 use crate::dataset::InputTransform;
+use crate::passes::Equalize;
+use crate::rounding::AdaRoundOptions;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -20,18 +26,27 @@ pub struct Recipe {
     pub activations: ActivationOptions,
     /// Which optional passes run.
     pub passes: PassOptions,
+    /// How weights are rounded where there are samples.
+    pub rounding: AdaRoundOptions,
     /// Seed of everything random.
     pub seed: u64,
+    /// Other choices for some layers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<LayerOverride>,
 }
 
 /// How weights are quantized.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct WeightOptions {
     /// Storage type.
     pub bits: WeightBits,
     /// One scale a channel, or one a tensor.
     pub granularity: Granularity,
+    /// How the range of the weights is found.
+    pub range: RangeMethod,
+    /// Whether the scale is then searched for the least error of the layer's output, where there are samples.
+    pub scale_search: bool,
 }
 
 /// Storage type of weights.
@@ -51,6 +66,14 @@ impl WeightBits {
         match self {
             WeightBits::Int8 => "int8",
             WeightBits::Int4 => "int4",
+        }
+    }
+
+    /// Bits of a stored weight.
+    pub fn bits(self) -> u32 {
+        match self {
+            WeightBits::Int8 => 8,
+            WeightBits::Int4 => 4,
         }
     }
 
@@ -85,11 +108,35 @@ impl Granularity {
 }
 
 /// How activations are quantized: int8, asymmetric, per tensor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct ActivationOptions {
-    /// How ranges are found.
+    /// How ranges are found where there are samples.
     pub range: RangeMethod,
+    /// For the range method `percentile`: values that the range covers, in percent, at either end.
+    pub percentile: f64,
+    /// Without samples, ranges reach so many standard deviations to either side of the mean that BatchNorm statistics give.
+    pub deviations: f32,
+}
+
+impl Default for ActivationOptions {
+    fn default() -> Self {
+        ActivationOptions {
+            range: RangeMethod::MinMax,
+            percentile: RangeOptions::default().percentile,
+            deviations: 6.0,
+        }
+    }
+}
+
+impl ActivationOptions {
+    /// What observers are made from.
+    pub fn range_options(&self) -> RangeOptions {
+        RangeOptions {
+            method: self.range,
+            percentile: self.percentile,
+        }
+    }
 }
 
 /// Which optional passes run.
@@ -98,12 +145,54 @@ pub struct ActivationOptions {
 pub struct PassOptions {
     /// Fold BatchNorm into the layers around it (without it each becomes a depthwise convolution).
     pub fold_batch_norm: bool,
+    /// Scale channels across layers until their ranges are alike.
+    pub equalize: Equalize,
+    /// Move biases that keep channels far from zero into the next layer, where that narrows a range.
+    pub absorb_high_bias: bool,
+    /// Take the mean error that rounding causes out of the biases.
+    pub bias_correction: BiasCorrection,
 }
 
 impl Default for PassOptions {
     fn default() -> Self {
         PassOptions {
             fold_batch_norm: true,
+            equalize: Equalize::Full,
+            absorb_high_bias: true,
+            bias_correction: BiasCorrection::Auto,
+        }
+    }
+}
+
+/// Where the mean error of a layer's outputs comes from, which bias correction takes out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum BiasCorrection {
+    /// From samples where there are some, else from statistics.
+    #[default]
+    Auto,
+    /// No correction.
+    Off,
+    /// From BatchNorm statistics.
+    Analytic,
+    /// From samples.
+    Empirical,
+}
+
+impl BiasCorrection {
+    /// What [`BiasCorrection::Auto`] stands for where there are samples.
+    pub fn with_data(self) -> BiasCorrection {
+        match self {
+            BiasCorrection::Auto => BiasCorrection::Empirical,
+            chosen => chosen,
+        }
+    }
+
+    /// What [`BiasCorrection::Auto`] stands for where there are none.
+    pub fn without_data(self) -> BiasCorrection {
+        match self {
+            BiasCorrection::Auto => BiasCorrection::Analytic,
+            chosen => chosen,
         }
     }
 }
@@ -173,6 +262,7 @@ mod tests {
             weights: WeightOptions {
                 bits: WeightBits::Int4,
                 granularity: Granularity::PerTensor,
+                ..WeightOptions::default()
             },
             ..Recipe::default()
         };

@@ -1,4 +1,4 @@
-//! Real models that some tests run, which are no part of the project.
+//! Real models for tests and benchmarks, which are no part of the project.
 //!
 //! They lie in the folder that `FEWBIT_MODELS` names, by default in `shared/models` beside the project; a test whose model is absent is skipped.
 

@@ -1,88 +1,22 @@
-//! The whole way: from a float graph and samples to a blob and a report.
-//!
-//! fold and fuse, calibrate, choose encodings, lower, plan, pack; then the float network, the fake-quantized one and the integer engine
-//! run over the evaluation set side by side. Same graph, samples and recipe: same blob, byte for byte.
+//! Accuracy: the float network, the fake-quantized one and the integer engine side by side.
 
-use crate::calibrate;
+use super::Quantized;
+use super::layers::layer_reports;
 use crate::dataset::Dataset;
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, Op, TensorId};
-use crate::lower::{self, Lowered};
+use crate::lower;
 use crate::metrics::{Sqnr, arg_max, top1};
-use crate::pack;
-use crate::passes;
-use crate::plan::{self, Plan};
 use crate::progress::Progress;
-use crate::quantize::{Encoding, Encodings, simulation_graph};
+use crate::quantize::{Encoding, simulation_graph};
 use crate::recipe::Recipe;
-use crate::report::{Accuracy, LayerReport, QuantizeReport};
+use crate::report::{Accuracy, QuantizeReport};
 use crate::simulate::Simulator;
 use crate::{Error, Stage};
-use fewbit_runtime::AlignedBlob;
 use std::time::Instant;
 
 /// Samples run at a time between two steps of the progress bar.
 const BLOCK: usize = 64;
-
-/// Samples that the layer-by-layer comparison uses.
-const LAYER_SAMPLES: usize = 8;
-
-/// A quantized network.
-pub struct Quantized {
-    /// The network before quantization, folded and fused.
-    pub graph: Graph,
-    /// Encoding of each of its tensors.
-    pub encodings: Encodings,
-    /// Its device operators.
-    pub lowered: Lowered,
-    /// Their memory.
-    pub plan: Plan,
-    /// The packed result.
-    pub blob: AlignedBlob,
-    /// What a user should know.
-    pub notes: Vec<String>,
-    /// Samples that ranges were found on.
-    pub calibration_samples: usize,
-}
-
-/// Quantizes a float graph.
-///
-/// # Errors
-/// The stage that failed and why.
-pub fn quantize(
-    float: &Graph,
-    calibration: &Dataset,
-    recipe: &Recipe,
-    progress: &mut dyn Progress,
-) -> Result<Quantized, Error> {
-    let mut graph = float.clone();
-    let reports = passes::run(&passes::float_passes(recipe), &mut graph)
-        .map_err(|e| Error::new(Stage::Passes, e))?;
-    let mut notes: Vec<String> = reports
-        .into_iter()
-        .flat_map(|report| report.notes)
-        .collect();
-
-    let ranges = calibrate::observe(&graph, calibration, recipe.activations.range, progress)
-        .map_err(|e| Error::new(Stage::Calibrate, e))?;
-    let encodings =
-        Encodings::choose(&graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))?;
-    let lowered = lower::lower(&graph, &encodings, recipe.weights)
-        .map_err(|e| Error::new(Stage::Lower, e))?;
-    let plan = plan::plan(&lowered);
-    let blob = pack::pack(&graph, lowered.clone(), &plan, recipe)
-        .map_err(|e| Error::new(Stage::Pack, e))?;
-    notes.extend(lowered.notes.iter().cloned());
-    Ok(Quantized {
-        graph,
-        encodings,
-        lowered,
-        plan,
-        blob,
-        notes,
-        calibration_samples: calibration.samples,
-    })
-}
 
 /// Measures a quantized network against the float one it came from.
 ///
@@ -97,8 +31,7 @@ pub fn evaluate(
     progress: &mut dyn Progress,
 ) -> Result<QuantizeReport, Error> {
     let failed = |e: ExecutorError| Error::new(Stage::Evaluate, e);
-    let simulated = simulation_graph(&quantized.graph, &quantized.encodings, recipe.weights)
-        .map_err(|e| Error::new(Stage::Evaluate, e))?;
+    let simulated = simulation_graph(&quantized.graph, &quantized.weights);
     let simulator =
         Simulator::new(quantized.blob.as_bytes()).map_err(|e| Error::new(Stage::Evaluate, e))?;
     let logits = Logits::of(float, quantized);
@@ -174,7 +107,7 @@ pub fn evaluate(
     })
 }
 
-fn dequantized(bytes: &[i8], encoding: Encoding) -> Vec<f32> {
+pub(super) fn dequantized(bytes: &[i8], encoding: Encoding) -> Vec<f32> {
     bytes
         .iter()
         .map(|&byte| encoding.dequantize(byte))
@@ -256,95 +189,6 @@ impl Measured {
             sqnr_db: self.sqnr.db(),
             agreement: (classifies && self.samples > 0)
                 .then(|| self.agreeing as f64 / self.samples as f64),
-        }
-    }
-}
-
-/// Compares float, simulation and engine operator by operator on a few samples.
-fn layer_reports(
-    quantized: &Quantized,
-    simulated: &Graph,
-    simulator: &Simulator,
-    evaluation: &Dataset,
-) -> Result<Vec<LayerReport>, Error> {
-    let failed = |e: ExecutorError| Error::new(Stage::Evaluate, e);
-    let graph = &quantized.graph;
-    let float = Executor::new(graph).map_err(|e| Error::new(Stage::Evaluate, e))?;
-    let fake = Executor::new(simulated).map_err(|e| Error::new(Stage::Evaluate, e))?;
-    let ops = &quantized.lowered.ops;
-    let mut comparisons = vec![LayerComparison::default(); ops.len()];
-    let mut arena = vec![0_i8; simulator.model().arena_bytes()];
-    for input in evaluation
-        .inputs
-        .chunks(evaluation.elements())
-        .take(LAYER_SAMPLES)
-    {
-        let mut reference = vec![Vec::new(); graph.tensors.len()];
-        float
-            .run(input, 1, &mut |tensor: TensorId, values: &mut [f32]| {
-                reference[tensor] = values.to_vec()
-            })
-            .map_err(failed)?;
-        let mut rounded = vec![Vec::new(); graph.tensors.len()];
-        let mut hook = |tensor: TensorId, values: &mut [f32]| {
-            quantized.encodings.fake_quantize(tensor, values);
-            rounded[tensor] = values.to_vec();
-        };
-        fake.run(input, 1, &mut hook).map_err(failed)?;
-        let observe = |op: usize, bytes: &[i8]| {
-            let tensor = &quantized.lowered.tensors[usize::from(ops[op].op.output())];
-            let encoding = quantized.encodings.of(tensor.source);
-            // A part of a long concat has no counterpart in the float graph.
-            if reference[tensor.source].len() == bytes.len() {
-                comparisons[op].add(
-                    &reference[tensor.source],
-                    &rounded[tensor.source],
-                    bytes,
-                    encoding,
-                );
-            }
-        };
-        simulator
-            .run_observed(&simulator.quantize_inputs(input), &mut arena, observe)
-            .map_err(|e| Error::new(Stage::Evaluate, e))?;
-    }
-    let report = |(op, comparison): (&lower::LoweredOp, &LayerComparison)| {
-        let tensor = &quantized.lowered.tensors[usize::from(op.op.output())];
-        LayerReport {
-            name: op.name.clone(),
-            op: op.op.kind(),
-            shape: tensor.tensor.shape(),
-            macs: op.macs,
-            scale: tensor.scale,
-            zero_point: i32::from(tensor.tensor.zero_point),
-            simulated_sqnr_db: comparison.simulated.db(),
-            integer_sqnr_db: comparison.integer.db(),
-            differing: comparison.differing as f64 / comparison.values.max(1) as f64,
-            largest_step: comparison.largest_step,
-        }
-    };
-    Ok(ops.iter().zip(&comparisons).map(report).collect())
-}
-
-/// Differences of one operator's output between float, simulation and engine.
-#[derive(Clone, Default)]
-struct LayerComparison {
-    simulated: Sqnr,
-    integer: Sqnr,
-    values: usize,
-    differing: usize,
-    largest_step: u32,
-}
-
-impl LayerComparison {
-    fn add(&mut self, reference: &[f32], rounded: &[f32], bytes: &[i8], encoding: Encoding) {
-        self.simulated.add(reference, rounded);
-        self.integer.add(reference, &dequantized(bytes, encoding));
-        for (&rounded, &byte) in rounded.iter().zip(bytes) {
-            let step = u32::from(encoding.quantize(rounded).abs_diff(byte));
-            self.differing += usize::from(step != 0);
-            self.largest_step = self.largest_step.max(step);
-            self.values += 1;
         }
     }
 }

@@ -1,0 +1,88 @@
+//! One node of a graph, run alone over many samples.
+
+use crate::executor::{Executor, ExecutorError};
+use crate::graph::{Graph, GraphError, Input, Node, TensorId};
+
+/// A graph that holds one node of another, and whatever that node reads as its inputs.
+#[derive(Clone, Debug)]
+pub struct SingleNode {
+    graph: Graph,
+    /// Tensors of the other graph that the node reads, each once.
+    reads: Vec<TensorId>,
+}
+
+impl SingleNode {
+    /// Cuts `node` out of `graph`.
+    pub fn new(graph: &Graph, node: &Node) -> SingleNode {
+        let mut single = Graph {
+            name: node.name.clone(),
+            tensors: Vec::new(),
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let mut reads: Vec<TensorId> = Vec::new();
+        let mut inputs = Vec::new();
+        for &read in &node.inputs {
+            let place = reads.iter().position(|&known| known == read);
+            inputs.push(place.unwrap_or_else(|| {
+                let tensor = &graph.tensors[read];
+                let id = single.add_tensor(tensor.name.clone(), tensor.shape.clone());
+                single.inputs.push(Input {
+                    tensor: id,
+                    source_shape: tensor.shape.clone(),
+                    source_axes: (0..tensor.shape.len()).collect(),
+                });
+                reads.push(read);
+                id
+            }));
+        }
+        let output = &graph.tensors[node.output];
+        let output = single.add_tensor(output.name.clone(), output.shape.clone());
+        single.outputs.push(output);
+        single.nodes.push(Node {
+            inputs,
+            output,
+            ..node.clone()
+        });
+        SingleNode {
+            graph: single,
+            reads,
+        }
+    }
+
+    /// Runs the node over `samples` samples; `values` gives all samples of a tensor that it reads, one after the other.
+    ///
+    /// # Errors
+    /// A node that is not sound, or values that do not suit it.
+    pub fn run<'v>(
+        &self,
+        samples: usize,
+        values: impl Fn(TensorId) -> &'v [f32],
+    ) -> Result<Vec<f32>, SingleNodeError> {
+        let executor = Executor::new(&self.graph)?;
+        if let [only] = self.reads[..] {
+            return Ok(executor.forward(values(only), samples)?);
+        }
+        let mut input = Vec::with_capacity(samples * executor.input_elements());
+        for sample in 0..samples {
+            for &read in &self.reads {
+                let values = values(read);
+                let elements = values.len() / samples.max(1);
+                input.extend_from_slice(&values[sample * elements..][..elements]);
+            }
+        }
+        Ok(executor.forward(&input, samples)?)
+    }
+}
+
+/// Why a single node did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum SingleNodeError {
+    /// The node is not sound.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The executor refused.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+}

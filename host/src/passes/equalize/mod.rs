@@ -1,0 +1,80 @@
+//! Cross-layer equalization: channels are scaled until ranges are alike.
+//!
+//! A tensor's largest channel decides its scale, and smaller channels get fewer of the 255 steps. Scaling a channel down where it is
+//! written and up where it is read moves range between layers without changing the network: Nagel et al., "Data-Free Quantization
+//! Through Weight Equalization and Bias Correction" (2019), section 4.1. Here that goes wherever scaling commutes with the operators in
+//! between ([`Classes`]), to convergence. Clips stay exact: their bounds become those of each channel.
+
+mod aimet;
+mod apply;
+mod classes;
+mod magnitudes;
+mod solve;
+#[cfg(test)]
+mod tests;
+
+pub use classes::{Class, Classes};
+pub use solve::Weighting;
+
+use super::{Pass, PassReport};
+use crate::graph::{Graph, GraphError};
+use serde::{Deserialize, Serialize};
+
+/// How channels are scaled across layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Equalize {
+    /// Not at all.
+    Off,
+    /// Wherever scaling commutes, to convergence; activation ranges take part where that gives the better network.
+    #[default]
+    Full,
+    /// Only weights, wherever scaling commutes, to convergence.
+    Weights,
+    /// AIMET's way: pairs and triples of convolutions with nothing but Relu between them, one pass.
+    AimetCompatible,
+}
+
+/// Equalizes by weights alone, or AIMET's way.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossLayerEqualization {
+    /// Whether AIMET's sets and its single pass are used.
+    pub aimet_compatible: bool,
+}
+
+impl Pass for CrossLayerEqualization {
+    fn name(&self) -> &'static str {
+        "equalize"
+    }
+
+    fn run(&self, graph: &mut Graph) -> Result<PassReport, GraphError> {
+        let changed = if self.aimet_compatible {
+            aimet::equalize(graph)
+        } else {
+            let weighting = Weighting {
+                rows: true,
+                activations: 0.0,
+            };
+            equalize(graph, &[], weighting)
+        };
+        Ok(PassReport {
+            pass: self.name(),
+            changed,
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// Equalizes `graph` in place and returns how many channels were scaled.
+///
+/// `ranges` are the largest magnitudes of each channel of each tensor; they are read only where `weighting` lets activations take part.
+pub fn equalize(graph: &mut Graph, ranges: &[Vec<f32>], weighting: Weighting) -> usize {
+    let classes = Classes::of(graph);
+    let logs: Vec<Vec<f64>> = ranges
+        .iter()
+        .map(|channels| channels.iter().map(|&range| f64::from(range).ln()).collect())
+        .collect();
+    let logs = solve::solve(graph, &classes, &logs, weighting);
+    apply::apply(graph, &classes, &logs);
+    logs.iter().filter(|log| **log != 0.0).count()
+}

@@ -1,0 +1,177 @@
+//! The whole way: from a float graph and samples to a blob and a report.
+//!
+//! fold, fuse and equalize, calibrate, choose encodings and integers, lower, plan, pack; then the float network, the fake-quantized one and the integer engine
+//! run over the evaluation set side by side. Same graph, samples and recipe: same blob, byte for byte.
+
+mod evaluate;
+mod layers;
+
+pub use evaluate::evaluate;
+
+use crate::calibrate::{self, MinMax, Observer, Range};
+use crate::correct_bias;
+use crate::dataset::Dataset;
+use crate::graph::Graph;
+use crate::layerwise;
+use crate::lower::{self, Lowered};
+use crate::pack;
+use crate::passes;
+use crate::plan::{self, Plan};
+use crate::progress::Progress;
+use crate::quantize::{Encodings, NetworkWeights};
+use crate::recipe::{BiasCorrection, Recipe};
+use crate::statistics;
+use crate::{Error, Stage};
+use fewbit_runtime::AlignedBlob;
+
+/// A quantized network.
+pub struct Quantized {
+    /// The network before quantization, folded and fused.
+    pub graph: Graph,
+    /// Encoding of each of its tensors.
+    pub encodings: Encodings,
+    /// The integers of its layers.
+    pub weights: NetworkWeights,
+    /// Its device operators.
+    pub lowered: Lowered,
+    /// Their memory.
+    pub plan: Plan,
+    /// The packed result.
+    pub blob: AlignedBlob,
+    /// What a user should know.
+    pub notes: Vec<String>,
+    /// Samples that ranges were found on.
+    pub calibration_samples: usize,
+}
+
+/// What ranges are found on.
+#[derive(Clone, Copy, Debug)]
+pub enum Calibration<'a> {
+    /// Samples.
+    Samples(&'a Dataset),
+    /// No data: the ranges of the network's inputs, and BatchNorm statistics for everything behind them.
+    Statistics(&'a [Range]),
+}
+
+/// Quantizes a float graph.
+///
+/// # Errors
+/// The stage that failed and why.
+pub fn quantize(
+    float: &Graph,
+    calibration: Calibration<'_>,
+    recipe: &Recipe,
+    progress: &mut dyn Progress,
+) -> Result<Quantized, Error> {
+    let mut graph = float.clone();
+    let reports = passes::run(&passes::float_passes(recipe), &mut graph)
+        .map_err(|e| Error::new(Stage::Passes, e))?;
+    let mut notes: Vec<String> = reports
+        .into_iter()
+        .flat_map(|report| report.notes)
+        .collect();
+    if let Some(idle) = recipe.idle_override(&graph) {
+        return Err(Error::new(Stage::Passes, NoSuchLayer(idle.layers.clone())));
+    }
+
+    let mut ranges = match calibration {
+        Calibration::Samples(samples) => {
+            calibrate::observe(&graph, samples, &recipe.activations.range_options(), progress)
+        }
+        Calibration::Statistics(inputs) => {
+            calibrate::ranges_from_statistics(&graph, inputs, recipe.activations.deviations)
+        }
+    }
+    .map_err(|e| Error::new(Stage::Calibrate, e))?;
+    if let (Some(range), [input]) = (recipe.input.real_range(), &graph.inputs[..]) {
+        ranges.set(input.tensor, range);
+    }
+    let encodings =
+        Encodings::choose(&graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))?;
+    let weights = choose_weights(&graph, &encodings, calibration, recipe, progress)?;
+    let lowered =
+        lower::lower(&graph, &encodings, &weights).map_err(|e| Error::new(Stage::Lower, e))?;
+    let plan = plan::plan(&lowered);
+    let blob = pack::pack(&graph, lowered.clone(), &plan, recipe)
+        .map_err(|e| Error::new(Stage::Pack, e))?;
+    notes.extend(lowered.notes.iter().cloned());
+    Ok(Quantized {
+        graph,
+        encodings,
+        weights,
+        lowered,
+        plan,
+        blob,
+        notes,
+        calibration_samples: match calibration {
+            Calibration::Samples(samples) => samples.samples,
+            Calibration::Statistics(_) => 0,
+        },
+    })
+}
+
+/// The integers of all weights, and their biases.
+fn choose_weights(
+    graph: &Graph,
+    encodings: &Encodings,
+    calibration: Calibration<'_>,
+    recipe: &Recipe,
+    progress: &mut dyn Progress,
+) -> Result<NetworkWeights, Error> {
+    let mut weights = NetworkWeights::nearest(graph, encodings, recipe)
+        .map_err(|e| Error::new(Stage::Weights, e))?;
+    let correction = match calibration {
+        Calibration::Samples(samples) => {
+            layerwise::optimize(graph, encodings, &mut weights, samples, recipe, progress)
+                .map_err(|e| Error::new(Stage::Weights, e))?;
+            recipe.passes.bias_correction.with_data()
+        }
+        Calibration::Statistics(_) => recipe.passes.bias_correction.without_data(),
+    };
+    match (correction, calibration) {
+        (BiasCorrection::Analytic, _) => {
+            let inputs = match calibration {
+                Calibration::Statistics(inputs) => inputs.to_vec(),
+                Calibration::Samples(samples) => input_ranges(graph, samples),
+            };
+            let statistics = statistics::propagate(graph, &inputs);
+            correct_bias::correct_analytically(
+                graph,
+                &mut weights,
+                |tensor| &statistics[tensor].mean,
+                recipe,
+            );
+        }
+        (BiasCorrection::Empirical, Calibration::Statistics(_)) => {
+            return Err(Error::new(Stage::Weights, NeedsSamples));
+        }
+        _ => {}
+    }
+    Ok(weights)
+}
+
+/// Ranges of the network's inputs over samples.
+fn input_ranges(graph: &Graph, samples: &Dataset) -> Vec<Range> {
+    let mut offset = 0;
+    let mut ranges = Vec::new();
+    for input in &graph.inputs {
+        let elements = graph.tensors[input.tensor].elements();
+        let mut observer = MinMax::default();
+        for sample in samples.inputs.chunks_exact(samples.elements()) {
+            observer.observe(&sample[offset..][..elements]);
+        }
+        offset += elements;
+        ranges.push(observer.range());
+    }
+    ranges
+}
+
+/// An override names a layer that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("no layer is called `{0}`, as an override of the recipe says; `--layers` lists their names, and `*` stands for any characters")]
+struct NoSuchLayer(String);
+
+/// Empirical correction without data.
+#[derive(Debug, thiserror::Error)]
+#[error("empirical bias correction needs samples; give some with --calibration, or choose `analytic`")]
+struct NeedsSamples;

@@ -1,0 +1,150 @@
+//! The rows of the accuracy benchmark: which networks, quantized how.
+
+use fewbit::passes::Equalize;
+use fewbit::recipe::{BiasCorrection, Granularity, Recipe, WeightBits};
+use fewbit::rounding::{AdaRoundOptions, RoundingMethod};
+
+use crate::networks::Net;
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// The network.
+    pub net: Net,
+    /// What is different from the default recipe, in words.
+    pub name: &'static str,
+    /// Storage type of the weights.
+    pub bits: WeightBits,
+    /// Their scales.
+    pub granularity: Granularity,
+    /// Changes the default recipe.
+    pub change: fn(&mut Recipe),
+    /// Whether it is quantized without samples.
+    pub data_free: bool,
+    /// What the project holds itself to, at least.
+    pub wanted_db: Option<f64>,
+    /// Whether it belongs to the short part.
+    pub short: bool,
+}
+
+const fn case(
+    net: Net,
+    name: &'static str,
+    bits: WeightBits,
+    granularity: Granularity,
+    change: fn(&mut Recipe),
+) -> Case {
+    Case {
+        net,
+        name,
+        bits,
+        granularity,
+        change,
+        data_free: false,
+        wanted_db: None,
+        short: matches!(net, Net::Digits | Net::BiasShift),
+    }
+}
+
+const fn wanted(case: Case, db: f64) -> Case {
+    Case {
+        wanted_db: Some(db),
+        ..case
+    }
+}
+
+const fn data_free(case: Case) -> Case {
+    Case {
+        data_free: true,
+        ..case
+    }
+}
+
+fn default(_: &mut Recipe) {}
+
+fn nearest(recipe: &mut Recipe) {
+    recipe.passes.bias_correction = BiasCorrection::Off;
+    recipe.weights.scale_search = false;
+    recipe.rounding.method = RoundingMethod::Nearest;
+}
+
+fn folded_only(recipe: &mut Recipe) {
+    nearest(recipe);
+    recipe.passes.equalize = Equalize::Off;
+    recipe.passes.absorb_high_bias = false;
+}
+
+fn analytic(recipe: &mut Recipe) {
+    folded_only(recipe);
+    recipe.passes.bias_correction = BiasCorrection::Analytic;
+}
+
+fn empirical(recipe: &mut Recipe) {
+    folded_only(recipe);
+    recipe.passes.bias_correction = BiasCorrection::Empirical;
+}
+
+fn adaround(recipe: &mut Recipe) {
+    recipe.rounding.method = RoundingMethod::Adaround;
+    recipe.rounding.iterations = 1000;
+}
+
+fn adaround_aimet(recipe: &mut Recipe) {
+    nearest(recipe);
+    recipe.passes.equalize = Equalize::AimetCompatible;
+    recipe.rounding = AdaRoundOptions {
+        iterations: 1000,
+        ..AdaRoundOptions::aimet()
+    };
+}
+
+use Granularity::{PerChannel, PerTensor};
+use WeightBits::{Int4, Int8};
+
+/// All rows, in the order of the table.
+pub const CASES: &[Case] = &[
+    case(Net::Digits, "folded only", Int8, PerTensor, folded_only),
+    wanted(case(Net::Digits, "equalized", Int8, PerTensor, nearest), 35.2),
+    wanted(case(Net::Digits, "default", Int8, PerTensor, default), 36.3),
+    wanted(case(Net::Digits, "default", Int8, PerChannel, default), 36.5),
+    case(Net::Digits, "equalized", Int4, PerChannel, nearest),
+    wanted(case(Net::Digits, "default", Int4, PerChannel, default), 29.5),
+    wanted(case(Net::Digits, "default", Int4, PerTensor, default), 27.3),
+    wanted(
+        case(Net::Digits, "adaround, 1000 iterations", Int4, PerChannel, adaround),
+        27.1,
+    ),
+    case(
+        Net::Digits,
+        "adaround as AIMET's, 1000 iterations",
+        Int4,
+        PerChannel,
+        adaround_aimet,
+    ),
+    wanted(
+        data_free(case(Net::Digits, "data-free", Int8, PerTensor, default)),
+        28.0,
+    ),
+    case(Net::BiasShift, "no correction", Int8, PerTensor, folded_only),
+    case(Net::BiasShift, "analytic correction", Int8, PerTensor, analytic),
+    case(Net::BiasShift, "empirical correction", Int8, PerTensor, empirical),
+    case(Net::BiasShift, "default", Int8, PerTensor, default),
+    wanted(case(Net::Resnet8, "default", Int8, PerChannel, default), 30.5),
+    case(Net::Resnet8, "nearest", Int4, PerChannel, nearest),
+    wanted(case(Net::Resnet8, "default", Int4, PerChannel, default), 20.0),
+    wanted(case(Net::Kws, "default", Int8, PerChannel, default), 33.0),
+    case(Net::Kws, "nearest", Int4, PerChannel, nearest),
+    wanted(case(Net::Kws, "default", Int4, PerChannel, default), 22.0),
+    case(Net::Vww, "default", Int8, PerChannel, default),
+    data_free(case(Net::Vww, "data-free", Int8, PerChannel, default)),
+    case(Net::Ad, "default", Int8, PerChannel, default),
+    data_free(case(Net::Ad, "data-free", Int8, PerChannel, default)),
+    case(Net::MobilenetV1, "default", Int8, PerTensor, default),
+    case(Net::MobilenetV1, "default", Int8, PerChannel, default),
+    case(Net::MobilenetV1, "nearest", Int4, PerChannel, nearest),
+    case(Net::MobilenetV1, "default", Int4, PerChannel, default),
+    case(Net::EfficientnetLite0, "default", Int8, PerTensor, default),
+    case(Net::EfficientnetLite0, "default", Int8, PerChannel, default),
+    case(Net::EfficientnetLite0, "nearest", Int4, PerChannel, nearest),
+    case(Net::EfficientnetLite0, "default", Int4, PerChannel, default),
+];

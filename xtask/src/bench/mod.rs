@@ -1,0 +1,25 @@
+//! `cargo xtask bench`: figures, measured.
+
+use anyhow::Result;
+
+pub mod accuracy;
+mod cases;
+mod usage;
+
+/// What is measured.
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum Bench {
+    /// What quantization costs in accuracy, and how long it takes, network by network.
+    Accuracy(accuracy::Args),
+}
+
+/// Runs a benchmark.
+///
+/// # Errors
+///
+/// As the benchmark.
+pub fn task(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Accuracy(args) => accuracy::task(args),
+    }
+}
