@@ -63,8 +63,13 @@ pub fn quantize(
         .flat_map(|report| report.notes)
         .collect();
 
-    let ranges = calibrate::observe(&graph, calibration, recipe.activations.range, progress)
-        .map_err(|e| Error::new(Stage::Calibrate, e))?;
+    let ranges = calibrate::observe(
+        &graph,
+        calibration,
+        recipe.activations.range_options(),
+        progress,
+    )
+    .map_err(|e| Error::new(Stage::Calibrate, e))?;
     let encodings =
         Encodings::choose(&graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))?;
     let lowered = lower::lower(&graph, &encodings, recipe.weights)

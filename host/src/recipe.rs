@@ -3,7 +3,7 @@
 //! Command line flags override a recipe's fields; the recipe that was used is written beside the output, so that a run can be repeated
 //! bit for bit.
 
-use crate::calibrate::RangeMethod;
+use crate::calibrate::{RangeMethod, RangeOptions};
 use crate::dataset::InputTransform;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -85,11 +85,32 @@ impl Granularity {
 }
 
 /// How activations are quantized: int8, asymmetric, per tensor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct ActivationOptions {
     /// How ranges are found.
     pub range: RangeMethod,
+    /// Of the range `percentile`: percent of the values kept at each end.
+    pub percentile: f64,
+}
+
+impl ActivationOptions {
+    /// The range method with its parameters.
+    pub fn range_options(&self) -> RangeOptions {
+        RangeOptions {
+            method: self.range,
+            percentile: self.percentile,
+        }
+    }
+}
+
+impl Default for ActivationOptions {
+    fn default() -> Self {
+        ActivationOptions {
+            range: RangeMethod::default(),
+            percentile: RangeOptions::DEFAULT_PERCENTILE,
+        }
+    }
 }
 
 /// Which optional passes run.

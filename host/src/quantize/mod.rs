@@ -8,12 +8,14 @@ mod encoding;
 mod encodings;
 mod fake;
 mod multiplier;
+mod weight_range;
 mod weights;
 
 pub use encoding::Encoding;
 pub use encodings::Encodings;
 pub use fake::simulation_graph;
 pub use multiplier::{AddMultipliers, Multipliers};
+pub use weight_range::symmetric_scale;
 pub use weights::Weights;
 
 /// What a node cannot be quantized for.
