@@ -24,6 +24,7 @@ pub mod quantize;
 pub mod recipe;
 pub mod report;
 pub mod simulate;
+pub mod statistics;
 #[cfg(test)]
 mod testing;
 

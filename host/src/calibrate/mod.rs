@@ -5,11 +5,13 @@
 //! the BatchNorms recorded in training.
 
 pub(crate) mod cost;
+mod data_free;
 pub(crate) mod histogram;
 mod observer;
 mod range;
 pub(crate) mod search;
 
+pub use data_free::{DEFAULT_DEVIATIONS, ranges_from_statistics};
 pub use observer::{MinMax, Observer};
 pub use range::{Range, RangeMethod, RangeOptions};
 
