@@ -1,16 +1,25 @@
 //! Calibration: what values the tensors of the float network take.
 //!
 //! The float executor runs over the calibration set and shows every tensor to its [`Observer`]; the observed [`Range`]s become
-//! encodings. Observers stream: nothing of the data is kept but their own state.
+//! encodings. Observers stream: nothing of the data is kept but their own state. Without data, [`ranges_from_statistics`] takes what
+//! the BatchNorms recorded in training.
 
+pub(crate) mod cost;
+mod data_free;
+pub(crate) mod histogram;
 mod observer;
+mod range;
+pub(crate) mod search;
 
-pub use observer::{MinMax, Observer, Range, RangeMethod};
+pub use data_free::{DEFAULT_DEVIATIONS, ranges_from_statistics};
+pub use observer::{MinMax, Observer};
+pub use range::{Range, RangeMethod, RangeOptions};
 
 use crate::dataset::Dataset;
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, GraphError, TensorId};
 use crate::progress::Progress;
+use rayon::prelude::*;
 
 /// The observed range of every tensor of a graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +30,11 @@ impl Ranges {
     pub fn of(&self, tensor: TensorId) -> Range {
         self.0[tensor]
     }
+
+    /// Sets the range of a tensor, where it is known better than it can be observed.
+    pub fn set(&mut self, tensor: TensorId, range: Range) {
+        self.0[tensor] = range;
+    }
 }
 
 /// Samples run between two steps of the progress bar.
@@ -29,18 +43,23 @@ const BLOCK: usize = 64;
 /// Runs `graph` over a calibration set and returns the range of every tensor.
 ///
 /// # Errors
-/// Where the inputs do not suit the graph, or a tensor takes a value that is not finite.
+/// Where the inputs do not suit the graph, a tensor takes a value that is not finite, or an option makes no sense.
 pub fn observe(
     graph: &Graph,
     calibration: &Dataset,
-    method: RangeMethod,
+    options: RangeOptions,
     progress: &mut dyn Progress,
 ) -> Result<Ranges, CalibrationError> {
     if calibration.samples == 0 {
         return Err(CalibrationError::Empty);
     }
+    if !options.is_valid() {
+        return Err(CalibrationError::Percentile {
+            found: options.percentile,
+        });
+    }
     let mut observers: Vec<Box<dyn Observer>> =
-        graph.tensors.iter().map(|_| method.observer()).collect();
+        graph.tensors.iter().map(|_| options.observer()).collect();
     let mut hook = |tensor: TensorId, values: &mut [f32]| observers[tensor].observe(values);
     let executor = Executor::new(graph)?;
     progress.begin("calibrate", calibration.samples);
@@ -50,7 +69,7 @@ pub fn observe(
         progress.advance(samples);
     }
     let ranges = observers
-        .iter()
+        .par_iter()
         .map(|observer| observer.range())
         .collect::<Vec<_>>();
     let wild = ranges
@@ -70,11 +89,41 @@ pub enum CalibrationError {
     /// There is no sample.
     #[error("the calibration set is empty; give at least one sample")]
     Empty,
+    /// The percentile is none, or would cut off half of the values.
+    #[error(
+        "a percentile of {found} cannot be used; give one above 50 and at most 100, such as 99.99"
+    )]
+    Percentile {
+        /// What was asked for.
+        found: f64,
+    },
     /// A value is infinite or not a number.
     #[error(
         "tensor `{tensor}` takes values that are not finite on the calibration set; check the input's preprocessing and the model's weights"
     )]
     NotFinite {
+        /// Name of the tensor.
+        tensor: String,
+    },
+    /// An input of the network has no usable range.
+    #[error("input `{tensor}` has no range that could be used: {problem}")]
+    InputRange {
+        /// Name of the tensor.
+        tensor: String,
+        /// What was found and what is expected.
+        problem: String,
+    },
+    /// The number of standard deviations is none.
+    #[error("a range cannot reach {found} standard deviations; give a number above 0, such as 6")]
+    Deviations {
+        /// What was asked for.
+        found: f32,
+    },
+    /// Statistics or weights are not finite, or lead to what is not.
+    #[error(
+        "tensor `{tensor}` has statistics that are not finite; the model's BatchNorms or weights are damaged, calibrate with samples instead"
+    )]
+    Statistics {
         /// Name of the tensor.
         tensor: String,
     },

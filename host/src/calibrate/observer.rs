@@ -1,28 +1,14 @@
 //! Observers: from a stream of values to the range to cover.
 
-use serde::{Deserialize, Serialize};
+use super::histogram::Histogram;
+use super::range::{Range, RangeMethod, RangeOptions};
+use super::search;
 
-/// A closed range of real numbers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Range {
-    /// Lower end.
-    pub min: f32,
-    /// Upper end.
-    pub max: f32,
-}
-
-impl Range {
-    /// The smallest range that covers both.
-    pub fn union(self, other: Range) -> Range {
-        Range {
-            min: self.min.min(other.min),
-            max: self.max.max(other.max),
-        }
-    }
-}
+/// Levels of an int8 tensor.
+const LEVELS: u32 = 256;
 
 /// Watches the values of one tensor.
-pub trait Observer: Send {
+pub trait Observer: Send + Sync {
     /// Takes in more values.
     fn observe(&mut self, values: &[f32]);
 
@@ -30,20 +16,15 @@ pub trait Observer: Send {
     fn range(&self) -> Range;
 }
 
-/// How a tensor's range is found, by its name in recipes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum RangeMethod {
-    /// From the smallest to the largest value.
-    #[default]
-    MinMax,
-}
-
-impl RangeMethod {
-    /// A new observer of this kind.
+impl RangeOptions {
+    /// A new observer of an int8 tensor.
     pub fn observer(self) -> Box<dyn Observer> {
-        match self {
+        match self.method {
             RangeMethod::MinMax => Box::new(MinMax::default()),
+            _ => Box::new(HistogramObserver {
+                histogram: Histogram::default(),
+                options: self,
+            }),
         }
     }
 }
@@ -82,31 +63,71 @@ impl Observer for MinMax {
     }
 }
 
+/// Counts values and chooses the range at the end.
+#[derive(Debug)]
+struct HistogramObserver {
+    histogram: Histogram,
+    options: RangeOptions,
+}
+
+impl Observer for HistogramObserver {
+    fn observe(&mut self, values: &[f32]) {
+        self.histogram.add(values);
+    }
+
+    fn range(&self) -> Range {
+        search::choose(&self.histogram, &self.options, LEVELS)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALL: [RangeMethod; 5] = [
+        RangeMethod::MinMax,
+        RangeMethod::Percentile,
+        RangeMethod::Mse,
+        RangeMethod::Sqnr,
+        RangeMethod::Entropy,
+    ];
 
     #[test]
     fn min_max_streams() {
         let mut observer = MinMax::default();
         observer.observe(&[0.5, -2.0]);
         observer.observe(&[1.5]);
-        assert_eq!(
-            observer.range(),
-            Range {
-                min: -2.0,
-                max: 1.5
-            }
-        );
+        let expected = Range {
+            min: -2.0,
+            max: 1.5,
+        };
+        assert_eq!(observer.range(), expected);
     }
 
     #[test]
     fn values_that_are_not_finite_show() {
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let mut observer = MinMax::default();
-            observer.observe(&[0.0, bad, 1.0]);
-            let range = observer.range();
-            assert!(!range.min.is_finite() || !range.max.is_finite(), "{bad}");
+        for method in ALL {
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut observer = RangeOptions::new(method).observer();
+                observer.observe(&[0.0, bad, 1.0]);
+                observer.observe(&[2.0]);
+                let range = observer.range();
+                assert!(
+                    !range.min.is_finite() || !range.max.is_finite(),
+                    "{method:?} {bad}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_late_large_value_is_not_lost() {
+        for method in ALL {
+            let mut observer = RangeOptions::new(method).observer();
+            observer.observe(&[0.0, 0.01, -0.01]);
+            observer.observe(&[50.0; 20]);
+            let max = observer.range().max;
+            assert!((45.0..=50.0).contains(&max), "{method:?}: {max}");
         }
     }
 }

@@ -191,6 +191,24 @@ impl Dataset {
         Dataset::read(Reader::open(&spec.path)?, spec, layout, transform)
     }
 
+    /// At most `samples` of the samples, spread evenly over all.
+    pub fn thinned(&self, samples: usize) -> Dataset {
+        let kept = samples.min(self.samples);
+        let place = |index: usize| index * self.samples / kept.max(1);
+        let elements = self.elements();
+        Dataset {
+            inputs: (0..kept)
+                .flat_map(|index| &self.inputs[place(index) * elements..][..elements])
+                .copied()
+                .collect(),
+            samples: kept,
+            labels: self
+                .labels
+                .as_ref()
+                .map(|labels| (0..kept).map(|index| labels[place(index)]).collect()),
+        }
+    }
+
     /// `samples` samples of uniform noise in `range`, for networks that come without data.
     pub fn uniform(layout: &InputLayout, range: Range, samples: usize, seed: u64) -> Self {
         let elements: usize = layout.shape.iter().product();

@@ -42,12 +42,17 @@ pub struct PassReport {
 
 /// The passes that a recipe runs before calibration, in order.
 pub fn float_passes(recipe: &Recipe) -> Vec<Box<dyn Pass>> {
-    vec![
+    let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(FoldBatchNorm {
             into_layers: recipe.passes.fold_batch_norm,
         }),
         Box::new(FuseActivations),
-    ]
+    ];
+    let aimet_compatible = recipe.passes.equalize == Equalize::AimetCompatible;
+    if aimet_compatible || recipe.passes.equalize == Equalize::Weights {
+        passes.push(Box::new(CrossLayerEqualization { aimet_compatible }));
+    }
+    passes
 }
 
 /// Runs `passes` in order and checks the graph after each.

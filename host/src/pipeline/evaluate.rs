@@ -126,14 +126,7 @@ struct Logits {
 
 impl Logits {
     fn of(float: &Graph, quantized: &Quantized) -> Logits {
-        let before_softmax = |graph: &Graph| {
-            let output = graph.outputs[0];
-            match graph.producer(output).map(|node| &graph.nodes[node]) {
-                Some(node) if matches!(node.op, Op::Softmax) => node.inputs[0],
-                _ => output,
-            }
-        };
-        let (in_float, folded) = (before_softmax(float), before_softmax(&quantized.graph));
+        let (in_float, folded) = (logits(float), logits(&quantized.graph));
         let hidden = folded != quantized.graph.outputs[0];
         let tensor = quantized
             .lowered
@@ -146,6 +139,15 @@ impl Logits {
             folded,
             op: tensor.and_then(|_| quantized.lowered.ops.iter().position(writes)),
         }
+    }
+}
+
+/// The tensor that the result is compared at: the network's output, or what goes into its final softmax.
+pub(super) fn logits(graph: &Graph) -> TensorId {
+    let output = graph.outputs[0];
+    match graph.producer(output).map(|node| &graph.nodes[node]) {
+        Some(node) if matches!(node.op, Op::Softmax) => node.inputs[0],
+        _ => output,
     }
 }
 

@@ -3,10 +3,12 @@
 //! fold, fuse and equalize, calibrate, choose encodings and integers, lower, plan, pack; then the float network, the fake-quantized one and the integer engine
 //! run over the evaluation set side by side. Same graph, samples and recipe: same blob, byte for byte.
 
+mod equalization;
 mod evaluate;
 mod layers;
 
 pub use evaluate::evaluate;
+use evaluate::logits;
 
 use crate::calibrate::{self, MinMax, Observer, Range};
 use crate::correct_bias;
@@ -15,7 +17,7 @@ use crate::graph::Graph;
 use crate::layerwise;
 use crate::lower::{self, Lowered};
 use crate::pack;
-use crate::passes;
+use crate::passes::{self, Equalize};
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::quantize::{Encodings, NetworkWeights};
@@ -70,13 +72,16 @@ pub fn quantize(
         .into_iter()
         .flat_map(|report| report.notes)
         .collect();
+    if recipe.passes.equalize == Equalize::Full {
+        equalization::equalize(&mut graph, calibration, recipe, &mut notes)?;
+    }
     if let Some(idle) = recipe.idle_override(&graph) {
         return Err(Error::new(Stage::Passes, NoSuchLayer(idle.layers.clone())));
     }
 
     let mut ranges = match calibration {
         Calibration::Samples(samples) => {
-            calibrate::observe(&graph, samples, &recipe.activations.range_options(), progress)
+            calibrate::observe(&graph, samples, recipe.activations.range_options(), progress)
         }
         Calibration::Statistics(inputs) => {
             calibrate::ranges_from_statistics(&graph, inputs, recipe.activations.deviations)
@@ -134,7 +139,8 @@ fn choose_weights(
                 Calibration::Statistics(inputs) => inputs.to_vec(),
                 Calibration::Samples(samples) => input_ranges(graph, samples),
             };
-            let statistics = statistics::propagate(graph, &inputs);
+            let statistics = statistics::propagate(graph, &inputs)
+                .map_err(|e| Error::new(Stage::Weights, e))?;
             correct_bias::correct_analytically(
                 graph,
                 &mut weights,

@@ -9,6 +9,7 @@ mod encodings;
 mod fake;
 mod multiplier;
 mod network;
+mod weight_range;
 mod weights;
 
 pub use encoding::Encoding;
@@ -17,6 +18,7 @@ pub use fake::simulation_graph;
 pub use multiplier::{AddMultipliers, Multipliers};
 pub use network::NetworkWeights;
 pub use weights::{LayerWeights, Requantization};
+pub use weight_range::symmetric_scale;
 
 /// What a node cannot be quantized for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

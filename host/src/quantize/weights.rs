@@ -4,7 +4,8 @@
 //! so small that the bias would crowd its accumulator, the channel's scale is raised. Dead channels are like that: weights about 1e-20 next to
 //! a bias of order 1, so that the channel is a constant, which a larger step still represents.
 
-use super::{Encoding, Multipliers, QuantizeError};
+use super::{Encoding, Multipliers, QuantizeError, symmetric_scale};
+use crate::calibrate::RangeOptions;
 use crate::graph::{Linear, Node};
 use crate::recipe::{Granularity, WeightOptions};
 
@@ -176,15 +177,11 @@ impl Requantization {
 }
 
 fn initial_scales(linear: &Linear, options: WeightOptions) -> Vec<f64> {
-    let max = f64::from(options.bits.max());
-    let magnitude = |row: &[f32]| {
-        row.iter()
-            .fold(0.0_f32, |largest, weight| largest.max(weight.abs()))
-    };
-    let scale = |magnitude: f32| f64::from(magnitude) / max;
+    let range = RangeOptions::from(options.range);
+    let scale = |weights: &[f32]| symmetric_scale(weights, options.bits.max(), &range);
     match options.granularity {
-        Granularity::PerChannel => linear.rows().map(|row| scale(magnitude(row))).collect(),
-        Granularity::PerTensor => vec![scale(magnitude(&linear.weights)); linear.out_channels],
+        Granularity::PerChannel => linear.rows().map(scale).collect(),
+        Granularity::PerTensor => vec![scale(&linear.weights); linear.out_channels],
     }
 }
 
