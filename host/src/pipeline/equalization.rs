@@ -64,7 +64,6 @@ pub(super) fn equalize(
         let mut scaled = graph.clone();
         scale(&mut scaled, &trial.magnitudes, weighting);
         let db = trial.measure(&scaled)?;
-        if std::env::var("FB_DEBUG").is_ok() { eprintln!("{weighting:?} {db:.2}"); }
         if best.as_ref().is_none_or(|(found, ..)| db > *found) {
             best = Some((db, scaled, weighting));
         }

@@ -126,7 +126,8 @@ impl Solver<'_> {
                 return 0.0;
             };
             let (sum, count) = offsets[group(class)];
-            let log = match activation(class).filter(|_| share > 0.0 && count > 0) {
+            let range = if count > 0 { activation(class) } else { None };
+            let log = match range {
                 Some(range) => (1.0 - share) * log + share * (range + sum / count as f64),
                 None => log,
             };
