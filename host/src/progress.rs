@@ -8,6 +8,8 @@ pub trait Progress {
     fn begin(&mut self, stage: &str, steps: usize);
     /// So many more steps are done.
     fn advance(&mut self, steps: usize);
+    /// What the run is at, in a few words; shown beside the stage.
+    fn note(&mut self, _text: &str) {}
 }
 
 /// Shows nothing.
@@ -29,7 +31,7 @@ impl Progress for Bar {
             bar.finish_and_clear();
         }
         let bar = ProgressBar::new(steps as u64).with_message(stage.to_owned());
-        if let Ok(style) = ProgressStyle::with_template("{msg:>12} {wide_bar} {pos}/{len} {eta}") {
+        if let Ok(style) = ProgressStyle::with_template("{msg:>12} {wide_bar} {pos}/{len} {eta} {prefix}") {
             bar.set_style(style);
         }
         self.0 = Some(bar);
@@ -38,6 +40,12 @@ impl Progress for Bar {
     fn advance(&mut self, steps: usize) {
         if let Some(bar) = &self.0 {
             bar.inc(steps as u64);
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_prefix(text.to_owned());
         }
     }
 }

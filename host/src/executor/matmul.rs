@@ -6,19 +6,19 @@
 /// `out = lhs * rhs`: `lhs` is `rows x depth` with `lhs_stride` elements from row to row, `rhs` is `depth x columns` without gaps,
 /// `out` is `rows x columns` with `out_stride` elements from row to row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    pub(super) rows: usize,
-    pub(super) depth: usize,
-    pub(super) columns: usize,
-    pub(super) lhs_stride: usize,
-    pub(super) out_stride: usize,
+pub(crate) struct Shape {
+    pub(crate) rows: usize,
+    pub(crate) depth: usize,
+    pub(crate) columns: usize,
+    pub(crate) lhs_stride: usize,
+    pub(crate) out_stride: usize,
 }
 
 impl Shape {
     /// # Panics
     /// Where a slice is shorter than the shape says, or rows of `out` overlap.
     #[allow(unsafe_code, reason = "the gemm crate takes raw pointers")]
-    pub(super) fn multiply(self, lhs: &[f32], rhs: &[f32], out: &mut [f32]) {
+    pub(crate) fn multiply(self, lhs: &[f32], rhs: &[f32], out: &mut [f32]) {
         let Shape {
             rows,
             depth,

@@ -9,7 +9,7 @@ mod conv;
 mod epilogue;
 mod fully_connected;
 pub(crate) mod layout;
-mod matmul;
+pub(crate) mod matmul;
 mod plan;
 #[cfg(test)]
 mod tests;

@@ -36,7 +36,10 @@ pub fn optimize(
     for id in 0..graph.nodes.len() {
         let node = &graph.nodes[id];
         let output = match weights.of_mut(id) {
-            Some(layer) => optimize_layer(&streams, node, layer, recipe)?,
+            Some(layer) => {
+                progress.note(&node.name);
+                optimize_layer(graph, &streams, node, layer, recipe, progress)?
+            }
             None => Pair {
                 float: streams.run_float(node)?,
                 quantized: streams.run_quantized(node)?,
@@ -50,12 +53,16 @@ pub fn optimize(
 
 /// Chooses the weights of one layer and returns its output in both networks.
 fn optimize_layer(
+    graph: &Graph,
     streams: &Streams<'_>,
     node: &Node,
     layer: &mut LayerWeights,
     recipe: &Recipe,
+    progress: &mut dyn Progress,
 ) -> Result<Pair, SingleNodeError> {
-    let options = recipe.layer(&node.name);
+    let correction = recipe.passes.bias_correction.with_data();
+    let mut options = recipe.layer(&node.name);
+    options.correct_bias &= correction == BiasCorrection::Empirical;
     // Without the activation: corrections are means of what comes before it.
     let bare = Node {
         activation: None,
@@ -65,9 +72,9 @@ fn optimize_layer(
         float: streams.run_float(&bare)?,
         quantized: Vec::new(),
     };
-    round::choose(streams, node, layer, &options, recipe);
+    round::choose(graph, streams, node, &output.float, layer, &options, recipe, progress);
     output.quantized = streams.run_quantized(&with_weights(&bare, layer))?;
-    if options.correct_bias && recipe.passes.bias_correction.with_data() == BiasCorrection::Empirical {
+    if options.correct_bias {
         bias::correct(layer, &mut output);
     }
     if let Some(activation) = &node.activation {

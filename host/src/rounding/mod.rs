@@ -1,9 +1,120 @@
-//! stub
-use serde::{Deserialize, Serialize};
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum RoundingMethod { #[default] Nearest, Adaround, AdaroundBatch, Descent }
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct AdaRoundOptions { pub method: RoundingMethod, pub iterations: usize }
-impl AdaRoundOptions { pub fn aimet() -> Self { Self::default() } }
+//! Rounding of weights by what it does to a layer's output.
+//!
+//! Nearest is not best: errors of weights that meet correlated inputs can cancel. All methods here see a layer alone and make its output from
+//! the inputs that the quantized network gives it as much like the float layer's as they can.
+
+mod adaround;
+mod gradient;
+mod gram;
+mod options;
+mod patches;
+mod quadratic;
+mod search;
+#[cfg(test)]
+mod tests;
+
+pub use gram::{Moments, moments};
+pub use options::{AdaRoundOptions, RoundingMethod};
+pub use patches::Geometry;
+
+use crate::graph::Activation;
+use crate::random::Sequence;
+use gradient::{Batches, FullBatch};
+use quadratic::Group;
+use search::Search;
+
+/// A layer whose weights are to be rounded.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerProblem<'a> {
+    /// Float weights, rows of `k`, one an output channel.
+    pub weights: &'a [f32],
+    /// Output channels.
+    pub out_channels: usize,
+    /// Products of one output.
+    pub k: usize,
+    /// Largest integer weight; the smallest is its negative.
+    pub max: i8,
+    /// Whether each row may have a scale of its own.
+    pub per_channel: bool,
+    /// The scale of each row that its range gives.
+    pub scales: &'a [f64],
+    /// Scales must not fall below these.
+    pub least_scales: &'a [f64],
+}
+
+/// What batches are drawn from.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples<'a> {
+    /// Inputs of the layer in the quantized network, sample after sample.
+    pub input: &'a [f32],
+    /// Outputs of the float layer before its activation, likewise.
+    pub output: &'a [f32],
+    /// The layer's bias.
+    pub bias: &'a [f32],
+    /// What follows the layer, if the loss is to be taken behind it.
+    pub activation: Option<&'a Activation>,
+}
+
+/// Integers for a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rounded {
+    /// Integer weights in the order of the float ones.
+    pub values: Vec<i8>,
+    /// Scale of each row.
+    pub scales: Vec<f64>,
+    /// Quadratic loss of rounding to nearest with the scales given, up to a constant.
+    pub cost_nearest: f64,
+    /// Quadratic loss of the result, up to the same constant.
+    pub cost: f64,
+}
+
+/// Told the iteration and the loss now and then.
+pub type Watch<'w> = dyn FnMut(usize, f64) + 'w;
+
+/// Rounds a layer by the method that `options` names. `moments` are those of each group.
+///
+/// The result's quadratic loss is never larger than that of rounding to nearest, except for batches, whose loss is another one.
+pub fn round_layer(
+    problem: &LayerProblem<'_>,
+    moments: &[Moments],
+    geometry: &Geometry,
+    samples: Samples<'_>,
+    search_scales: bool,
+    options: &AdaRoundOptions,
+    seed: u64,
+    watch: &mut Watch<'_>,
+) -> Rounded {
+    let groups: Vec<Group> = moments
+        .iter()
+        .map(|moments| Group::new(moments, options.damping))
+        .collect();
+    let nearest_only = options.method == RoundingMethod::Nearest;
+    let searched = Search::new(problem, &groups, nearest_only).run(search_scales);
+    let problem = &LayerProblem {
+        scales: &searched.scales,
+        ..*problem
+    };
+    match options.method {
+        RoundingMethod::Nearest | RoundingMethod::Descent => searched,
+        RoundingMethod::Adaround => {
+            let loss = FullBatch::new(problem, moments);
+            let values = adaround::learn(problem, options, watch, |weights, slope| {
+                loss.gradient(weights, slope)
+            });
+            Search::new(problem, &groups, false).no_worse_than_nearest(&values)
+        }
+        RoundingMethod::AdaroundBatch => {
+            let mut loss = Batches {
+                geometry,
+                samples,
+                activation: samples.activation.filter(|_| options.activation_in_loss),
+                batch: options.batch,
+                random: Sequence::new(seed),
+            };
+            let values = adaround::learn(problem, options, watch, |weights, slope| {
+                loss.gradient(problem, weights, slope)
+            });
+            Rounded { values, ..searched }
+        }
+    }
+}
