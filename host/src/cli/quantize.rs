@@ -30,7 +30,7 @@ pub struct QuantizeArgs {
     #[arg(long, conflicts_with = "calibration")]
     pub data_free: bool,
     /// Smallest and largest number of a stored sample, for --data-free
-    #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', num_args = 2, allow_hyphen_values = true)]
+    #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', allow_hyphen_values = true)]
     pub input_range: Option<Vec<f32>>,
     /// Samples to measure accuracy on, as for --calibration (`data.npz[!::4]` takes those that `[::4]` leaves); default: the calibration samples
     #[arg(long, value_name = "DATA")]
@@ -171,8 +171,10 @@ impl QuantizeArgs {
         if let Some(correction) = self.bias_correction {
             recipe.passes.bias_correction = correction;
         }
-        if let Some(&[min, max]) = self.input_range.as_deref() {
-            recipe.input.range = Some([min, max]);
+        match self.input_range.as_deref() {
+            None => {}
+            Some(&[min, max]) => recipe.input.range = Some([min, max]),
+            Some(_) => bail!("--input-range wants two numbers, MIN,MAX"),
         }
         if let Some(divisor) = self.input_divisor {
             recipe.input.divisor = divisor;

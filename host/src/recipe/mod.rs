@@ -36,7 +36,7 @@ pub struct Recipe {
 }
 
 /// How weights are quantized.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct WeightOptions {
     /// Storage type.
@@ -47,6 +47,17 @@ pub struct WeightOptions {
     pub range: RangeMethod,
     /// Whether the scale is then searched for the least error of the layer's output, where there are samples.
     pub scale_search: bool,
+}
+
+impl Default for WeightOptions {
+    fn default() -> Self {
+        WeightOptions {
+            bits: WeightBits::Int8,
+            granularity: Granularity::PerChannel,
+            range: RangeMethod::MinMax,
+            scale_search: true,
+        }
+    }
 }
 
 /// Storage type of weights.

@@ -73,7 +73,7 @@ impl AdaRoundOptions {
             gamma: -0.1,
             batch: 32,
             activation_in_loss: true,
-            damping: 1e-3,
+            damping: 0.1,
         }
     }
 
