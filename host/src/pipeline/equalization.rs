@@ -2,7 +2,8 @@
 //!
 //! How far activations should decide depends on the network: equal channels waste no steps of an activation, but what they
 //! gain there the weights of the next layer pay. So each candidate is tried: scaled, rounded to nearest and simulated on some samples,
-//! and the one with the least noise at the logits is taken. Without samples there is nothing to try on, and weights alone decide.
+//! and the one with the least noise at the logits is taken. Without samples there is nothing to try on; ranges come from
+//! BatchNorm statistics then, and they and weights decide alike.
 
 use super::{Calibration, logits};
 use crate::calibrate::{self, Range, Ranges};
@@ -16,28 +17,34 @@ use crate::progress::Silent;
 use crate::quantize::{Encodings, NetworkWeights, simulation_graph};
 use crate::recipe::{Granularity, Recipe};
 use crate::rounding::RoundingMethod;
+use crate::statistics;
 use crate::{Error, Stage};
 
 /// Samples that candidates are tried on.
 const SAMPLES: usize = 64;
 
-/// Candidates by the share of activations; weights alone come first and win ties.
-const WEIGHTS: [Weighting; 5] = [
-    weighting(true, 0.0),
-    weighting(true, 0.25),
+/// Candidates. What suits most networks comes first; later ones have to be better by [`MARGIN`], as a trial is a noisy measure.
+const CANDIDATES: [Weighting; 5] = [
     weighting(true, 0.5),
+    weighting(true, 0.25),
     weighting(true, 0.75),
+    weighting(true, 0.0),
     weighting(true, 1.0),
 ];
 
-/// Candidates in which only columns count, for rows that have scales of their own.
-const COLUMNS: [Weighting; 5] = [
-    weighting(false, 0.0),
-    weighting(false, 0.25),
+/// More candidates for rows that have scales of their own: only columns count.
+const COLUMNS: [Weighting; 4] = [
     weighting(false, 0.5),
+    weighting(false, 0.25),
     weighting(false, 0.75),
     weighting(false, 0.9),
 ];
+
+/// Decibels that a later candidate has to be better by.
+const MARGIN: f64 = 0.3;
+
+/// Taken without samples: what suits most networks.
+const WITHOUT_SAMPLES: Weighting = weighting(true, 0.5);
 
 const fn weighting(rows: bool, activations: f64) -> Weighting {
     Weighting { rows, activations }
@@ -50,12 +57,19 @@ pub(super) fn equalize(
     recipe: &Recipe,
     notes: &mut Vec<String>,
 ) -> Result<(), Error> {
-    let Calibration::Samples(samples) = calibration else {
-        scale(graph, &[], WEIGHTS[0]);
-        return Ok(());
+    let samples = match calibration {
+        Calibration::Samples(samples) => samples,
+        Calibration::Statistics(inputs) => {
+            let deviations = f64::from(recipe.activations.deviations);
+            let magnitudes = statistics::magnitudes(graph, inputs, deviations)
+                .map_err(|e| Error::new(Stage::Passes, e))?;
+            let channels = scale(graph, &magnitudes, WITHOUT_SAMPLES);
+            notes.push(format!("equalized {channels} channels by their statistics"));
+            return Ok(());
+        }
     };
     let trial = Trial::new(graph, samples, recipe)?;
-    let mut candidates = WEIGHTS.to_vec();
+    let mut candidates = CANDIDATES.to_vec();
     if recipe.weights.granularity == Granularity::PerChannel {
         candidates.extend(COLUMNS);
     }
@@ -64,7 +78,7 @@ pub(super) fn equalize(
         let mut scaled = graph.clone();
         scale(&mut scaled, &trial.magnitudes, weighting);
         let db = trial.measure(&scaled)?;
-        if best.as_ref().is_none_or(|(found, ..)| db > *found) {
+        if best.as_ref().is_none_or(|(found, ..)| db > *found + MARGIN) {
             best = Some((db, scaled, weighting));
         }
     }

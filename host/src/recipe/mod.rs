@@ -133,7 +133,7 @@ pub struct ActivationOptions {
 impl Default for ActivationOptions {
     fn default() -> Self {
         ActivationOptions {
-            range: RangeMethod::MinMax,
+            range: RangeMethod::Sqnr,
             percentile: RangeOptions::default().percentile,
             deviations: 6.0,
         }

@@ -1,7 +1,7 @@
 //! Gradients of a layer's output error, by all samples at once or by batches.
 
-use super::gram::Moments;
 use super::patches::Geometry;
+use super::quadratic::Group;
 use super::{LayerProblem, Samples};
 use crate::executor::matmul::Shape;
 use crate::graph::Activation;
@@ -15,25 +15,22 @@ pub(super) struct FullBatch {
 }
 
 impl FullBatch {
-    pub(super) fn new(problem: &LayerProblem<'_>, moments: &[Moments]) -> FullBatch {
+    pub(super) fn new(problem: &LayerProblem<'_>, groups: &[Group]) -> FullBatch {
         let k = problem.k;
-        let rows_per_group = problem.out_channels / moments.len().max(1);
-        let groups = moments
+        let rows_per_group = problem.out_channels / groups.len().max(1);
+        let parts = groups
             .iter()
-            .zip(problem.weights.chunks_exact(rows_per_group * k))
-            .map(|(moments, weights)| {
-                let gram = moments.gram.iter().map(|&value| value as f32).collect();
+            .zip(problem.weights.chunks_exact(rows_per_group * k));
+        let groups = parts
+            .map(|(group, weights)| {
+                let gram = group.gram.iter().map(|&value| value as f32).collect();
                 let mut targets = Vec::with_capacity(weights.len());
                 // The part of the loss that no rounding changes, were the inputs those of the float network.
                 let mut constant = 0.0;
                 for row in weights.chunks_exact(k) {
-                    for place in 0..k {
-                        let cross = &moments.cross[place * k..][..k];
-                        let target: f64 =
-                            cross.iter().zip(row).map(|(cross, &w)| cross * f64::from(w)).sum();
-                        constant += target * f64::from(row[place]);
-                        targets.push(target as f32);
-                    }
+                    let target = group.target(row);
+                    constant += target.iter().zip(row).map(|(b, &w)| b * f64::from(w)).sum::<f64>();
+                    targets.extend(target.iter().map(|&value| value as f32));
                 }
                 (gram, targets, constant)
             })

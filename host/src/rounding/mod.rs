@@ -97,7 +97,7 @@ pub fn round_layer(
     match options.method {
         RoundingMethod::Nearest | RoundingMethod::Descent => searched,
         RoundingMethod::Adaround => {
-            let loss = FullBatch::new(problem, moments);
+            let loss = FullBatch::new(problem, &groups);
             let values = adaround::learn(problem, options, watch, |weights, slope| {
                 loss.gradient(weights, slope)
             });

@@ -56,15 +56,20 @@ impl Group {
         }
     }
 
+    /// `b` of a row of float weights.
+    pub(super) fn target(&self, weights: &[f32]) -> Vec<f64> {
+        let weights: Vec<f64> = weights.iter().map(|&weight| f64::from(weight)).collect();
+        self.cross
+            .chunks_exact(self.k)
+            .zip(&weights)
+            .map(|(cross, weight)| dot(cross, &weights) + self.damping * weight)
+            .collect()
+    }
+
     /// The problem of a row of float weights.
     pub(super) fn row(&self, weights: &[f32]) -> Row<'_> {
         let k = self.k;
-        let weights: Vec<f64> = weights.iter().map(|&weight| f64::from(weight)).collect();
-        let target: Vec<f64> = (0..k)
-            .map(|place| {
-                dot(&self.cross[place * k..][..k], &weights) + self.damping * weights[place]
-            })
-            .collect();
+        let target = self.target(weights);
         let mut centre: Vec<f64> = self.order.iter().map(|&place| target[place]).collect();
         // U^T y = b, then U x = y.
         for row in 0..k {

@@ -55,6 +55,7 @@ pub(super) fn solve(
         classes,
         magnitudes,
         dead,
+        floors: ranges.iter().map(|channels| floor(channels)).collect(),
         weighting,
     };
     let mut logs = vec![0.0; classes.free.len()];
@@ -83,11 +84,20 @@ fn dead_limits(magnitudes: &[Option<Magnitudes>]) -> Vec<f64> {
         .collect()
 }
 
+/// Channels whose range is so much smaller than their tensor's carry next to nothing; weights alone decide their scale.
+const LEAST_RANGE: f64 = 1.0 / 256.0;
+
+fn floor(channels: &[f64]) -> f64 {
+    channels.iter().copied().fold(f64::NEG_INFINITY, f64::max) + LEAST_RANGE.ln()
+}
+
 struct Solver<'a> {
     graph: &'a Graph,
     classes: &'a Classes,
     magnitudes: Vec<Option<Magnitudes>>,
     dead: Vec<f64>,
+    /// Logarithm of the least range of each tensor's channels that counts.
+    floors: Vec<f64>,
     weighting: Weighting,
 }
 
@@ -108,6 +118,7 @@ impl Solver<'_> {
             let largest = class
                 .channels
                 .iter()
+                .filter(|&&(tensor, channel)| ranges[tensor][channel] >= self.floors[tensor])
                 .map(|&(tensor, channel)| ranges[tensor][channel])
                 .fold(f64::NEG_INFINITY, f64::max);
             largest.is_finite().then_some(largest)
@@ -121,9 +132,11 @@ impl Solver<'_> {
                 }
             }
         }
+        let typical = self.typical(&from_weights);
         let mixed = self.classes.free.iter().zip(&from_weights).map(|(class, log)| {
+            // What is dead goes with its tensor, so that a constant stays as large beside the others as it was.
             let Some(log) = *log else {
-                return 0.0;
+                return typical[group(class)];
             };
             let (sum, count) = offsets[group(class)];
             let range = if count > 0 { activation(class) } else { None };
@@ -134,6 +147,21 @@ impl Solver<'_> {
             log.clamp(-MAX_LOG, MAX_LOG)
         });
         mixed.collect()
+    }
+
+    /// Mean logarithm of the scales of each tensor's classes that are alive; 0 where none is.
+    fn typical(&self, logs: &[Option<f64>]) -> Vec<f64> {
+        let mut sums = vec![(0.0, 0_usize); self.graph.tensors.len()];
+        for (class, log) in self.classes.free.iter().zip(logs) {
+            if let Some(log) = log {
+                let (sum, count) = &mut sums[class.channels[0].0];
+                *sum += log;
+                *count += 1;
+            }
+        }
+        sums.iter()
+            .map(|&(sum, count)| if count == 0 { 0.0 } else { sum / count as f64 })
+            .collect()
     }
 
     /// What the layers around a class make of it; `None` where one of them is dead there.
