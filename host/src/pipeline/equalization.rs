@@ -2,19 +2,19 @@
 //!
 //! How far activations should decide depends on the network: equal channels waste no steps of an activation, but what they
 //! gain there the weights of the next layer pay. So each candidate is tried: scaled, rounded to nearest and simulated on some samples,
-//! and the one with the least noise at the logits is taken. Without samples there is nothing to try on; ranges come from
-//! BatchNorm statistics then, and they and weights decide alike.
+//! and the one with the least noise at the logits is taken. Without samples, uniform noise takes their place and
+//! BatchNorm statistics give the ranges.
 
-use super::{Calibration, logits};
-use crate::calibrate::{self, Range, Ranges};
+use super::{Calibration, choose_encodings, choose_weights, logits};
+use crate::calibrate::Range;
 use crate::dataset::Dataset;
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, TensorId};
-use crate::layerwise;
 use crate::metrics::Sqnr;
 use crate::passes::{Weighting, equalize as scale};
 use crate::progress::Silent;
-use crate::quantize::{Encodings, NetworkWeights, simulation_graph};
+use crate::quantize::simulation_graph;
+use crate::random::Sequence;
 use crate::recipe::{Granularity, Recipe};
 use crate::rounding::RoundingMethod;
 use crate::statistics;
@@ -43,9 +43,6 @@ const COLUMNS: [Weighting; 4] = [
 /// Decibels that a later candidate has to be better by.
 const MARGIN: f64 = 0.3;
 
-/// Taken without samples: what suits most networks.
-const WITHOUT_SAMPLES: Weighting = weighting(true, 0.5);
-
 const fn weighting(rows: bool, activations: f64) -> Weighting {
     Weighting { rows, activations }
 }
@@ -58,17 +55,14 @@ pub(super) fn equalize(
     notes: &mut Vec<String>,
 ) -> Result<(), Error> {
     let samples = match calibration {
-        Calibration::Samples(samples) => samples,
-        Calibration::Statistics(inputs) => {
-            let deviations = f64::from(recipe.activations.deviations);
-            let magnitudes = statistics::magnitudes(graph, inputs, deviations)
-                .map_err(|e| Error::new(Stage::Passes, e))?;
-            let channels = scale(graph, &magnitudes, WITHOUT_SAMPLES);
-            notes.push(format!("equalized {channels} channels by their statistics"));
-            return Ok(());
-        }
+        Calibration::Samples(samples) => samples.thinned(SAMPLES),
+        Calibration::Statistics(inputs) => noise(graph, inputs, recipe.seed),
     };
-    let trial = Trial::new(graph, samples, recipe)?;
+    let calibration = match calibration {
+        Calibration::Samples(_) => Calibration::Samples(&samples),
+        statistics @ Calibration::Statistics(_) => statistics,
+    };
+    let trial = Trial::new(graph, &samples, calibration, recipe)?;
     let mut candidates = CANDIDATES.to_vec();
     if recipe.weights.granularity == Granularity::PerChannel {
         candidates.extend(COLUMNS);
@@ -97,11 +91,28 @@ pub(super) fn equalize(
     Ok(())
 }
 
+/// Uniform noise in the ranges of the network's inputs: what candidates are tried on where there is nothing better.
+fn noise(graph: &Graph, ranges: &[Range], seed: u64) -> Dataset {
+    let mut random = Sequence::new(seed);
+    let mut inputs = Vec::new();
+    for _ in 0..SAMPLES {
+        for (input, range) in graph.inputs.iter().zip(ranges) {
+            let elements = graph.tensors[input.tensor].elements();
+            inputs.extend(random.values(elements, range.min, range.max));
+        }
+    }
+    Dataset {
+        inputs,
+        samples: SAMPLES,
+        labels: None,
+    }
+}
+
 /// What candidates are tried with.
 struct Trial<'a> {
+    samples: &'a Dataset,
+    calibration: Calibration<'a>,
     recipe: Recipe,
-    original: &'a Recipe,
-    samples: Dataset,
     /// Logits of the float network.
     reference: Vec<f32>,
     /// Largest magnitude of each channel of each tensor before scaling.
@@ -109,9 +120,13 @@ struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    fn new(graph: &Graph, samples: &Dataset, recipe: &'a Recipe) -> Result<Self, Error> {
-        let samples = samples.thinned(SAMPLES);
-        let mut magnitudes: Vec<Vec<f32>> = graph
+    fn new(
+        graph: &Graph,
+        samples: &'a Dataset,
+        calibration: Calibration<'a>,
+        recipe: &Recipe,
+    ) -> Result<Self, Error> {
+        let mut seen: Vec<Vec<f32>> = graph
             .tensors
             .iter()
             .map(|tensor| vec![0.0; tensor.channels()])
@@ -119,7 +134,7 @@ impl<'a> Trial<'a> {
         let mut reference = Vec::new();
         let logits = logits(graph);
         let mut hook = |tensor: TensorId, values: &mut [f32]| {
-            let channels = &mut magnitudes[tensor];
+            let channels = &mut seen[tensor];
             for pixel in values.chunks_exact(channels.len().max(1)) {
                 for (largest, value) in channels.iter_mut().zip(pixel) {
                     *largest = largest.max(value.abs());
@@ -129,18 +144,27 @@ impl<'a> Trial<'a> {
                 reference.extend_from_slice(values);
             }
         };
-        run(graph, &samples, &mut hook)?;
-        let mut trial_recipe = recipe.clone();
-        trial_recipe.rounding.method = RoundingMethod::Nearest;
-        trial_recipe.weights.scale_search = false;
-        trial_recipe.overrides.iter_mut().for_each(|other| {
+        run(graph, samples, &mut hook)?;
+        let magnitudes = match calibration {
+            Calibration::Samples(_) => seen,
+            Calibration::Statistics(inputs) => {
+                let deviations = f64::from(recipe.activations.deviations);
+                statistics::magnitudes(graph, inputs, deviations)
+                    .map_err(|e| Error::new(Stage::Passes, e))?
+            }
+        };
+        // What only rounding decides is left out: it would fit the few samples.
+        let mut recipe = recipe.clone();
+        recipe.rounding.method = RoundingMethod::Nearest;
+        recipe.weights.scale_search = false;
+        recipe.overrides.iter_mut().for_each(|other| {
             other.rounding = None;
             other.scale_search = None;
         });
         Ok(Trial {
-            recipe: trial_recipe,
-            original: recipe,
             samples,
+            calibration,
+            recipe,
             reference,
             magnitudes,
         })
@@ -148,23 +172,8 @@ impl<'a> Trial<'a> {
 
     /// Ratio of signal to noise of a graph, simulated.
     fn measure(&self, graph: &Graph) -> Result<f64, Error> {
-        let failed = |e: calibrate::CalibrationError| Error::new(Stage::Passes, e);
-        let mut ranges: Ranges = calibrate::observe(
-            graph,
-            &self.samples,
-            self.original.activations.range_options(),
-            &mut Silent,
-        )
-        .map_err(failed)?;
-        let known: Option<Range> = self.recipe.input.real_range();
-        if let (Some(range), [input]) = (known, &graph.inputs[..]) {
-            ranges.set(input.tensor, range);
-        }
-        let encodings = Encodings::choose(graph, &ranges).map_err(|e| Error::new(Stage::Passes, e))?;
-        let mut weights = NetworkWeights::nearest(graph, &encodings, &self.recipe)
-            .map_err(|e| Error::new(Stage::Passes, e))?;
-        layerwise::optimize(graph, &encodings, &mut weights, &self.samples, &self.recipe, &mut Silent)
-            .map_err(|e| Error::new(Stage::Passes, e))?;
+        let encodings = choose_encodings(graph, self.calibration, &self.recipe, &mut Silent)?;
+        let weights = choose_weights(graph, &encodings, self.calibration, &self.recipe, &mut Silent)?;
         let simulated = simulation_graph(graph, &weights);
         let logits = logits(graph);
         let mut found = Vec::new();
@@ -174,7 +183,7 @@ impl<'a> Trial<'a> {
                 found.extend_from_slice(values);
             }
         };
-        run(&simulated, &self.samples, &mut hook)?;
+        run(&simulated, self.samples, &mut hook)?;
         let mut sqnr = Sqnr::default();
         sqnr.add(&self.reference, &found);
         Ok(sqnr.db().unwrap_or(f64::INFINITY))

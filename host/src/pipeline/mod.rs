@@ -79,20 +79,7 @@ pub fn quantize(
         return Err(Error::new(Stage::Passes, NoSuchLayer(idle.layers.clone())));
     }
 
-    let mut ranges = match calibration {
-        Calibration::Samples(samples) => {
-            calibrate::observe(&graph, samples, recipe.activations.range_options(), progress)
-        }
-        Calibration::Statistics(inputs) => {
-            calibrate::ranges_from_statistics(&graph, inputs, recipe.activations.deviations)
-        }
-    }
-    .map_err(|e| Error::new(Stage::Calibrate, e))?;
-    if let (Some(range), [input]) = (recipe.input.real_range(), &graph.inputs[..]) {
-        ranges.set(input.tensor, range);
-    }
-    let encodings =
-        Encodings::choose(&graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))?;
+    let encodings = choose_encodings(&graph, calibration, recipe, progress)?;
     let weights = choose_weights(&graph, &encodings, calibration, recipe, progress)?;
     let lowered =
         lower::lower(&graph, &encodings, &weights).map_err(|e| Error::new(Stage::Lower, e))?;
@@ -113,6 +100,30 @@ pub fn quantize(
             Calibration::Statistics(_) => 0,
         },
     })
+}
+
+/// The encodings of all tensors.
+fn choose_encodings(
+    graph: &Graph,
+    calibration: Calibration<'_>,
+    recipe: &Recipe,
+    progress: &mut dyn Progress,
+) -> Result<Encodings, Error> {
+    let options = &recipe.activations;
+    let mut ranges = match calibration {
+        Calibration::Samples(samples) => {
+            calibrate::observe(graph, samples, options.range_options(), progress)
+        }
+        Calibration::Statistics(inputs) => {
+            calibrate::ranges_from_statistics(graph, inputs, options.deviations)
+        }
+    }
+    .map_err(|e| Error::new(Stage::Calibrate, e))?;
+    // Known exactly: bytes of an image then are the network's own.
+    if let (Some(range), [input]) = (recipe.input.real_range(), &graph.inputs[..]) {
+        ranges.set(input.tensor, range);
+    }
+    Encodings::choose(graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))
 }
 
 /// The integers of all weights, and their biases.

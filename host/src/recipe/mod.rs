@@ -135,7 +135,7 @@ impl Default for ActivationOptions {
         ActivationOptions {
             range: RangeMethod::Sqnr,
             percentile: RangeOptions::default().percentile,
-            deviations: 6.0,
+            deviations: 5.0,
         }
     }
 }
