@@ -5,7 +5,7 @@ use crate::graph::Graph;
 use crate::statistics::{Interval, channels};
 
 /// Standard deviations that a range reaches, where nothing else is asked for: those of Nagel et al. (2019), section 5.
-pub const DEFAULT_DEVIATIONS: f32 = 6.0;
+pub const DEFAULT_DEVIATIONS: f32 = 5.0;
 
 /// The range of every tensor of a folded and fused graph: `beta - n |gamma|` to `beta + n |gamma|` over all channels, through the fused activation.
 ///
@@ -77,7 +77,7 @@ mod tests {
         let samples = default_model::calibration(&layout, &recipe.input).expect("loads");
         let seen = observe(&graph, &samples, RangeOptions::default(), &mut Silent).expect("runs");
         let input = seen.of(graph.inputs[0].tensor);
-        let found = ranges_from_statistics(&graph, &[input], DEFAULT_DEVIATIONS).expect("known");
+        let found = ranges_from_statistics(&graph, &[input], 6.0).expect("known");
         let mut widths = Vec::new();
         for (id, tensor) in graph.tensors.iter().enumerate() {
             let (seen, found) = (seen.of(id), found.of(id));

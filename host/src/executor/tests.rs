@@ -403,9 +403,9 @@ fn elementwise_operators_match_their_formulas() {
         Activation::HardSwish,
         Activation::Tanh,
     ] {
-        let graph = single(Op::Activation(activation), &[&[6, 1, 19]], &[]);
+        let graph = single(Op::Activation(activation.clone()), &[&[6, 1, 19]], &[]);
         let executor = Executor::new(&graph).unwrap();
-        let expected: Vec<_> = input.iter().map(|&x| activation.apply(x)).collect();
+        let expected: Vec<_> = input.iter().map(|&x| activation.apply(0, x)).collect();
         assert_eq!(executor.forward(&input, 2).unwrap(), expected);
     }
 }

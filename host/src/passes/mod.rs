@@ -4,11 +4,13 @@
 //! function up to rounding, and the tests hold them to it.
 //! The order in [`float_passes`] is the order of a recipe's run.
 
+mod absorb_high_bias;
 mod equalize;
 mod fold_batch_norm;
 mod fuse_activations;
 
 
+pub use absorb_high_bias::AbsorbHighBias;
 pub use equalize::{Class, Classes, CrossLayerEqualization, Equalize, Weighting, equalize};
 pub use fold_batch_norm::FoldBatchNorm;
 pub use fuse_activations::FuseActivations;

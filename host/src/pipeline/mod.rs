@@ -17,7 +17,7 @@ use crate::graph::Graph;
 use crate::layerwise;
 use crate::lower::{self, Lowered};
 use crate::pack;
-use crate::passes::{self, Equalize};
+use crate::passes::{self, AbsorbHighBias, Equalize};
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::quantize::{Encodings, NetworkWeights};
@@ -74,6 +74,11 @@ pub fn quantize(
         .collect();
     if recipe.passes.equalize == Equalize::Full {
         equalization::equalize(&mut graph, calibration, recipe, &mut notes)?;
+    }
+    if recipe.passes.absorb_high_bias {
+        let absorbed = passes::run(&[Box::new(AbsorbHighBias)], &mut graph)
+            .map_err(|e| Error::new(Stage::Passes, e))?;
+        notes.extend(absorbed.into_iter().flat_map(|report| report.notes));
     }
     if let Some(idle) = recipe.idle_override(&graph) {
         return Err(Error::new(Stage::Passes, NoSuchLayer(idle.layers.clone())));

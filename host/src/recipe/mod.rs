@@ -7,7 +7,7 @@ mod layers;
 
 pub use layers::{LayerOptions, LayerOverride};
 
-use crate::calibrate::{RangeMethod, RangeOptions};
+use crate::calibrate::{DEFAULT_DEVIATIONS, RangeMethod, RangeOptions};
 use crate::dataset::InputTransform;
 use crate::passes::Equalize;
 use crate::rounding::AdaRoundOptions;
@@ -135,7 +135,7 @@ impl Default for ActivationOptions {
         ActivationOptions {
             range: RangeMethod::Sqnr,
             percentile: RangeOptions::default().percentile,
-            deviations: 5.0,
+            deviations: DEFAULT_DEVIATIONS,
         }
     }
 }

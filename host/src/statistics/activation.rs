@@ -154,7 +154,7 @@ mod tests {
             for (mean, std) in [(0.3, 0.8), (-2.0, 1.5), (2.5, 1.0)] {
                 let values: Vec<f64> = samples
                     .iter()
-                    .map(|x| f64::from(activation.clone().apply((mean + std * x) as f32)))
+                    .map(|x| f64::from(activation.apply(0, (mean + std * x) as f32)))
                     .collect();
                 let expected = mean_of(&values);
                 let squares: Vec<f64> = values.iter().map(|y| (y - expected).powi(2)).collect();
@@ -181,7 +181,7 @@ mod tests {
                 let found = image(activation, 0, Interval::new(low, high));
                 let values: Vec<f64> = (0..=1000)
                     .map(|i| low + (high - low) * f64::from(i) / 1000.0)
-                    .map(|x| f64::from(activation.clone().apply(x as f32)))
+                    .map(|x| f64::from(activation.apply(0, x as f32)))
                     .collect();
                 let least = values.iter().copied().fold(f64::INFINITY, f64::min);
                 let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -335,14 +335,14 @@ mod tests {
     #[test]
     fn dead_channels_are_constants_and_damaged_ones_are_refused() {
         let relu = Some(Activation::Relu);
-        let graph = normed(vec![0.0, 1e-30], vec![-3.0, 0.0], relu);
+        let graph = normed(vec![0.0, 1e-30], vec![-3.0, 0.0], relu.clone());
         let found = propagate(&graph, &[range(-1.0, 1.0)]).expect("propagates");
         assert_eq!(found[1].mean[0], 0.0);
         assert_eq!(found[1].variance[0], 0.0);
         assert!(found[1].mean[1] >= 0.0 && found[1].mean[1] < 1e-29);
         for bad in [f32::NAN, f32::INFINITY] {
             for (gamma, beta) in [(bad, 0.0), (1.0, bad)] {
-                let graph = normed(vec![gamma], vec![beta], relu);
+                let graph = normed(vec![gamma], vec![beta], relu.clone());
                 let unit = [range(-1.0, 1.0)];
                 let found = ranges_from_statistics(&graph, &unit, 6.0);
                 if let Ok(ranges) = found {

@@ -5,7 +5,7 @@ use super::*;
 use crate::graph::{Activation, Op};
 
 fn activation(graph: &Graph) -> Activation {
-    match graph.nodes[0].op {
+    match graph.nodes[0].op.clone() {
         Op::Activation(activation) => activation,
         ref op => panic!("{}", op.kind()),
     }

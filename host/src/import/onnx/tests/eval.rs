@@ -85,7 +85,7 @@ fn node_value(graph: &Graph, node: &Node, values: &[Vec<f32>]) -> Vec<f32> {
                 (f64::from(x) * scale + shift) as f32
             })
             .collect(),
-        Op::Activation(activation) => x.iter().map(|&x| activation.apply(x)).collect(),
+        Op::Activation(activation) => x.iter().map(|&x| activation.apply(0, x)).collect(),
         Op::Add | Op::Sub | Op::Mul => {
             let b = &values[node.inputs[1]];
             x.iter()
