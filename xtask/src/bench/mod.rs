@@ -4,6 +4,7 @@ use anyhow::Result;
 
 pub mod accuracy;
 mod cases;
+pub mod host;
 mod usage;
 
 /// What is measured.
@@ -11,6 +12,8 @@ mod usage;
 pub enum Bench {
     /// What quantization costs in accuracy, and how long it takes, network by network.
     Accuracy(accuracy::Args),
+    /// How fast the float executor is; build with --release for figures to compare.
+    Host(host::Args),
 }
 
 /// Runs a benchmark.
@@ -21,5 +24,6 @@ pub enum Bench {
 pub fn task(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Accuracy(args) => accuracy::task(args),
+        Bench::Host(args) => host::task(args),
     }
 }
