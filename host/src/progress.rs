@@ -31,7 +31,9 @@ impl Progress for Bar {
             bar.finish_and_clear();
         }
         let bar = ProgressBar::new(steps as u64).with_message(stage.to_owned());
-        if let Ok(style) = ProgressStyle::with_template("{msg:>12} {wide_bar} {pos}/{len} {eta} {prefix}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{msg:>12} {wide_bar} {pos}/{len} {eta} {prefix}")
+        {
             bar.set_style(style);
         }
         self.0 = Some(bar);

@@ -69,7 +69,7 @@ def main():
                     quantize_static(
                         folder / "float.onnx",
                         folder / "int8.onnx",
-                        Reader(name, calibration, 10),
+                        Reader(name, calibration, 5),
                         quant_format=QuantFormat.QDQ,
                         per_channel=per_channel,
                         activation_type=QuantType.QUInt8,

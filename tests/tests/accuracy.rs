@@ -20,7 +20,9 @@ struct Bounds {
 }
 
 fn measured(network: &Network) -> QuantizeReport {
-    let report = network.evaluate(&network.quantize().expect("quantizes")).expect("runs");
+    let report = network
+        .evaluate(&network.quantize().expect("quantizes"))
+        .expect("runs");
     println!("{}:\n{}", report.model, report.summary());
     report
 }
@@ -59,7 +61,7 @@ fn check(network: Option<Network>, bounds: &Bounds) {
 }
 
 #[test]
-fn digits() {
+fn digits_in_int8() {
     let report = measured(&digits());
     assert_eq!(report.float.top1, Some(0.986));
     assert!(report.integer.top1 >= Some(0.97), "{:?}", report.integer);

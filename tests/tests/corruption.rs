@@ -3,10 +3,14 @@
 //! Out-of-bounds accesses would be panics here, as the runtime has no `unsafe`.
 
 use fewbit_runtime::{AlignedBlob, Engine, Model, Summary};
-use fewbit_tests::digits;
 
 fn digits() -> Vec<u8> {
-    digits().quantize().expect("quantizes").blob.as_bytes().to_vec()
+    fewbit_tests::digits()
+        .quantize()
+        .expect("quantizes")
+        .blob
+        .as_bytes()
+        .to_vec()
 }
 
 /// Loads a blob and, if it is accepted, runs it; returns whether it was.

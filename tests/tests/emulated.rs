@@ -5,9 +5,10 @@
 #![cfg(feature = "device")]
 
 use fewbit::output::write_atomically;
+use fewbit::recipe::{LayerOverride, WeightBits};
 use fewbit::simulate::Simulator;
 use fewbit_runtime::format::header::{Header, checksum};
-use fewbit_runtime::format::program::Op;
+use fewbit_runtime::format::program::{Clamp, Op};
 use fewbit_tests::models;
 use fewbit_tests::networks::{Net, Network};
 use fewbit_tests::{digits, network};
@@ -146,4 +147,28 @@ fn vww_on_the_m3() {
 #[test]
 fn vww_on_the_m4() {
     check(network(Net::Vww), M4, 50);
+}
+
+/// Clips become bounds for each channel when channels are scaled, and layers differ in the type of their weights.
+#[test]
+fn per_channel_clamps_and_mixed_weights_on_the_m4() {
+    let mut network = network(Net::BiasShift).expect("part of the project");
+    network.recipe.weights.bits = WeightBits::Int4;
+    network.recipe.overrides = ["stem", "fc"]
+        .map(|layers| LayerOverride {
+            layers: layers.to_owned(),
+            bits: Some(WeightBits::Int8),
+            ..LayerOverride::default()
+        })
+        .to_vec();
+    let quantized = network.quantize().expect("quantizes");
+    let ops = quantized.lowered.ops.iter().map(|op| &op.op);
+    let clamped = ops.filter(|op| match op {
+        Op::Conv2d(conv) | Op::DepthwiseConv2d(conv) => {
+            matches!(conv.requant.clamp, Clamp::PerChannel { .. })
+        }
+        _ => false,
+    });
+    assert!(clamped.count() > 0, "no layer got bounds for each channel");
+    check(Some(network), M4, 100);
 }

@@ -155,6 +155,7 @@ fn digits() {
         divisor: 256.0,
         mean: vec![0.3],
         std: vec![0.35],
+        ..InputTransform::default()
     };
     check("digits/digits_imbalanced.onnx", &transform);
 }

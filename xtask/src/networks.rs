@@ -146,7 +146,7 @@ impl Network {
 
 /// Real numbers that -128 and 127 stand for in the keyword file, which holds int8 with this encoding: the network's input gets the same
 /// one, so that it is exact.
-const KWS_RANGE: [f32; 2] = [-211.0 * 0.584_702_91, 44.0 * 0.584_702_91];
+const KWS_RANGE: [f32; 2] = [-211.0 * 0.584_702_9, 44.0 * 0.584_702_9];
 
 const CIFAR: &str = "cifar10_jpeg/cifar10_jpeg_test2000.npz";
 
@@ -191,7 +191,12 @@ fn load(model: &str) -> Result<Option<Graph>> {
         .transpose()
 }
 
-fn data(path: PathBuf, slice: &str, layout: &InputLayout, input: &InputTransform) -> Result<Dataset> {
+fn data(
+    path: PathBuf,
+    slice: &str,
+    layout: &InputLayout,
+    input: &InputTransform,
+) -> Result<Dataset> {
     let spec = format!("{}{slice}", path.display()).parse()?;
     Ok(Dataset::load(&spec, layout, input)?)
 }

@@ -2,11 +2,11 @@
 
 use super::source::ModelSource;
 use super::write_json;
+use crate::calibrate::Range;
 use crate::dataset::{Dataset, DatasetSpec, InputLayout};
 use crate::default_model;
 use crate::graph::Graph;
 use crate::output::write_atomically;
-use crate::calibrate::Range;
 use crate::passes::Equalize;
 use crate::pipeline::{self, Calibration};
 use crate::progress::Bar;
@@ -30,7 +30,12 @@ pub struct QuantizeArgs {
     #[arg(long, conflicts_with = "calibration")]
     pub data_free: bool,
     /// Smallest and largest number of a stored sample, for --data-free
-    #[arg(long, value_name = "MIN,MAX", value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "MIN,MAX",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
     pub input_range: Option<Vec<f32>>,
     /// Samples to measure accuracy on, as for --calibration (`data.npz[!::4]` takes those that `[::4]` leaves); default: the calibration samples
     #[arg(long, value_name = "DATA")]

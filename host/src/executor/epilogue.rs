@@ -131,7 +131,9 @@ impl WithSimd for Apply<'_> {
 #[inline(always)]
 fn activate(activation: &Activation, row: &mut [f32], channels: Range<usize>) {
     match *activation {
-        Activation::Relu => row.iter_mut().for_each(|x| *x = Activation::Relu.apply(0, *x)),
+        Activation::Relu => row
+            .iter_mut()
+            .for_each(|x| *x = Activation::Relu.apply(0, *x)),
         Activation::Clip { min, max } => row
             .iter_mut()
             .for_each(|x| *x = Activation::Clip { min, max }.apply(0, *x)),

@@ -113,7 +113,8 @@ fn step<'g>(graph: &'g Graph, node: &'g Node) -> Step<'g> {
             Kernel::Copy
         }
         Op::Activation(activation) => {
-            own.steps.push(epilogue::Step::Activation(activation.clone()));
+            own.steps
+                .push(epilogue::Step::Activation(activation.clone()));
             Kernel::Copy
         }
         Op::Add | Op::Sub | Op::Mul => match Binary::new(&node.op, input, shape(node.inputs[1])) {

@@ -49,7 +49,9 @@ impl Activation {
         match *self {
             Activation::Relu => x.max(0.0),
             Activation::Clip { min, max } => x.max(min).min(max),
-            Activation::ClipPerChannel { ref min, ref max } => x.max(min[channel]).min(max[channel]),
+            Activation::ClipPerChannel { ref min, ref max } => {
+                x.max(min[channel]).min(max[channel])
+            }
             Activation::LeakyRelu { alpha } => {
                 if x > 0.0 {
                     x

@@ -250,7 +250,10 @@ impl Graph {
                 )));
             }
             if let Op::Activation(Activation::ClipPerChannel { .. }) = node.op {
-                return Err(error("a clip with bounds of its own for each channel has to be fused into a node".to_owned()));
+                return Err(error(
+                    "a clip with bounds of its own for each channel has to be fused into a node"
+                        .to_owned(),
+                ));
             }
             let channels = self.tensors[node.output].channels();
             if let Some(Activation::ClipPerChannel { min, max }) = &node.activation

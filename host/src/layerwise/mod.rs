@@ -38,7 +38,7 @@ pub fn optimize(
         let output = match weights.of_mut(id) {
             Some(layer) => {
                 progress.note(&node.name);
-                optimize_layer(graph, &streams, node, layer, recipe, progress)?
+                optimize_layer(&streams, node, layer, recipe, progress)?
             }
             None => Pair {
                 float: streams.run_float(node)?,
@@ -53,7 +53,6 @@ pub fn optimize(
 
 /// Chooses the weights of one layer and returns its output in both networks.
 fn optimize_layer(
-    graph: &Graph,
     streams: &Streams<'_>,
     node: &Node,
     layer: &mut LayerWeights,
@@ -72,7 +71,15 @@ fn optimize_layer(
         float: streams.run_float(&bare)?,
         quantized: Vec::new(),
     };
-    round::choose(graph, streams, node, &output.float, layer, &options, recipe, progress);
+    round::choose(
+        streams,
+        node,
+        &output.float,
+        layer,
+        &options,
+        recipe,
+        progress,
+    );
     output.quantized = streams.run_quantized(&with_weights(&bare, layer))?;
     if options.correct_bias {
         bias::correct(layer, &mut output);

@@ -1,17 +1,17 @@
 //! The choice of a layer's integers from what the layers before made.
 
 use super::streams::Streams;
-use crate::graph::{Graph, Node};
+use crate::graph::Node;
 use crate::progress::Progress;
 use crate::quantize::LayerWeights;
 use crate::recipe::{Granularity, LayerOptions, Recipe};
 use crate::rounding::{
-    AdaRoundOptions, Geometry, LayerProblem, RoundingMethod, Samples, moments, round_layer,
+    AdaRoundOptions, Geometry, LayerData, LayerProblem, RoundingMethod, Samples, moments,
+    round_layer,
 };
 
 /// Rounds the weights of `layer` anew where `options` ask for more than nearest. `output` is the float layer's before its activation.
 pub(super) fn choose(
-    graph: &Graph,
     streams: &Streams<'_>,
     node: &Node,
     output: &[f32],
@@ -24,14 +24,18 @@ pub(super) fn choose(
     if options.rounding == RoundingMethod::Nearest && !search_scales {
         return;
     }
-    let (Some(geometry), Some(linear)) = (Geometry::of(graph, node), node.op.linear()) else {
+    let (Some(geometry), Some(linear)) = (Geometry::of(streams.graph, node), node.op.linear())
+    else {
         return;
     };
     let inputs = streams.of(node.inputs[0]);
     let mut moments = moments(&geometry, &inputs.quantized, &inputs.float);
     if options.correct_bias {
         // The bias takes up the mean error, so only what varies counts.
-        moments = moments.into_iter().map(|moments| moments.centred()).collect();
+        moments = moments
+            .into_iter()
+            .map(|moments| moments.centred())
+            .collect();
     }
     let problem = LayerProblem {
         weights: &linear.weights,
@@ -58,16 +62,13 @@ pub(super) fn choose(
             node.name, rounding.iterations
         ));
     };
-    let rounded = round_layer(
-        &problem,
-        &moments,
-        &geometry,
+    let data = LayerData {
+        geometry: &geometry,
+        moments: &moments,
         samples,
-        search_scales,
-        &rounding,
-        recipe.seed,
-        &mut watch,
-    );
+        seed: recipe.seed,
+    };
+    let rounded = round_layer(&problem, data, search_scales, &rounding, &mut watch);
     layer.values = rounded.values;
     layer.scales = rounded.scales;
 }

@@ -15,7 +15,7 @@ pub(super) struct Pair {
 
 /// The float and the quantized network side by side, node after node. A tensor's values go when its last reader has run.
 pub(super) struct Streams<'g> {
-    graph: &'g Graph,
+    pub(super) graph: &'g Graph,
     encodings: &'g Encodings,
     pub(super) samples: usize,
     values: Vec<Pair>,

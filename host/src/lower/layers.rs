@@ -67,12 +67,7 @@ impl<'a> Lowering<'a> {
         let graph = self.graph;
         let node = &graph.nodes[id];
         let weights = self.quantized(id)?;
-        let stored = self.store(
-            node,
-            weights,
-            &weights.values,
-            linear.weights_per_channel(),
-        )?;
+        let stored = self.store(node, weights, &weights.values, linear.weights_per_channel())?;
         let op = FullyConnected {
             input: self.index(node.inputs[0]),
             output: self.output(node)?,
@@ -144,7 +139,9 @@ impl<'a> Lowering<'a> {
     fn quantized(&mut self, id: NodeId) -> Result<&'a LayerWeights, QuantizeError> {
         let (graph, weights) = (self.graph, self.weights);
         let node = &graph.nodes[id];
-        let layer = weights.of(id).ok_or_else(|| error(node, "has no quantized weights"))?;
+        let layer = weights
+            .of(id)
+            .ok_or_else(|| error(node, "has no quantized weights"))?;
         if layer.raised() > 0 {
             self.lowered.notes.push(format!(
                 "`{}`: {} of {} channels have weights too small for their bias (dead channels) and got a larger weight scale",

@@ -59,8 +59,11 @@ fn amounts(graph: &Graph, id: NodeId) -> Option<(NodeId, Vec<f32>)> {
         _ => false,
     };
     let cut_at_zero = match &node.activation {
-        Some(activation) => (0..norm.channels())
-            .all(|channel| activation.clamp_bounds(channel).is_some_and(|(min, _)| min == 0.0)),
+        Some(activation) => (0..norm.channels()).all(|channel| {
+            activation
+                .clamp_bounds(channel)
+                .is_some_and(|(min, _)| min == 0.0)
+        }),
         None => false,
     };
     if !unpadded || !cut_at_zero {
@@ -118,7 +121,9 @@ fn absorb(graph: &mut Graph, producer: NodeId, consumer: NodeId, amounts: &[f32]
             weights
                 .iter()
                 .enumerate()
-                .map(|(place, &weight)| f64::from(weight) * f64::from(amounts[first + place % per_row]))
+                .map(|(place, &weight)| {
+                    f64::from(weight) * f64::from(amounts[first + place % per_row])
+                })
                 .sum()
         })
         .collect();
@@ -205,7 +210,9 @@ mod tests {
         let mut largest = 0.0_f32;
         let mut hook = |tensor: usize, values: &mut [f32]| {
             if graph.tensors[tensor].name == "y" {
-                largest = values.iter().fold(largest, |largest, &value| largest.max(value));
+                largest = values
+                    .iter()
+                    .fold(largest, |largest, &value| largest.max(value));
             }
         };
         let executor = Executor::new(graph).expect("runs");
@@ -214,7 +221,13 @@ mod tests {
 
     #[test]
     fn a_high_bias_moves_on_and_the_range_shrinks() {
-        for activation in [Activation::Relu, Activation::Clip { min: 0.0, max: 12.0 }] {
+        for activation in [
+            Activation::Relu,
+            Activation::Clip {
+                min: 0.0,
+                max: 12.0,
+            },
+        ] {
             let before = chain(activation, 0, [10.0, 0.0]);
             let mut after = before.clone();
             let report = AbsorbHighBias.run(&mut after).expect("runs");

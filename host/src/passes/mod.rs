@@ -9,7 +9,6 @@ mod equalize;
 mod fold_batch_norm;
 mod fuse_activations;
 
-
 pub use absorb_high_bias::AbsorbHighBias;
 pub use equalize::{Class, Classes, CrossLayerEqualization, Equalize, Weighting, equalize};
 pub use fold_batch_norm::FoldBatchNorm;

@@ -20,8 +20,12 @@ use crate::rounding::RoundingMethod;
 use crate::statistics;
 use crate::{Error, Stage};
 
-/// Samples that candidates are tried on.
-const SAMPLES: usize = 64;
+/// Samples that candidates are tried on, of a small and of a large network.
+const MOST_SAMPLES: usize = 64;
+const LEAST_SAMPLES: usize = 16;
+
+/// Multiply-accumulates of the float network that a trial may take.
+const TRIAL_MACS: u64 = 2_000_000_000;
 
 /// Candidates. What suits most networks comes first; later ones have to be better by [`MARGIN`], as a trial is a noisy measure.
 const CANDIDATES: [Weighting; 5] = [
@@ -54,9 +58,11 @@ pub(super) fn equalize(
     recipe: &Recipe,
     notes: &mut Vec<String>,
 ) -> Result<(), Error> {
+    let affordable = usize::try_from(TRIAL_MACS / graph.macs().max(1)).unwrap_or(MOST_SAMPLES);
+    let count = affordable.clamp(LEAST_SAMPLES, MOST_SAMPLES);
     let samples = match calibration {
-        Calibration::Samples(samples) => samples.thinned(SAMPLES),
-        Calibration::Statistics(inputs) => noise(graph, inputs, recipe.seed),
+        Calibration::Samples(samples) => samples.thinned(count),
+        Calibration::Statistics(inputs) => noise(graph, inputs, count, recipe.seed),
     };
     let calibration = match calibration {
         Calibration::Samples(_) => Calibration::Samples(&samples),
@@ -92,10 +98,10 @@ pub(super) fn equalize(
 }
 
 /// Uniform noise in the ranges of the network's inputs: what candidates are tried on where there is nothing better.
-fn noise(graph: &Graph, ranges: &[Range], seed: u64) -> Dataset {
+fn noise(graph: &Graph, ranges: &[Range], samples: usize, seed: u64) -> Dataset {
     let mut random = Sequence::new(seed);
     let mut inputs = Vec::new();
-    for _ in 0..SAMPLES {
+    for _ in 0..samples {
         for (input, range) in graph.inputs.iter().zip(ranges) {
             let elements = graph.tensors[input.tensor].elements();
             inputs.extend(random.values(elements, range.min, range.max));
@@ -103,7 +109,7 @@ fn noise(graph: &Graph, ranges: &[Range], seed: u64) -> Dataset {
     }
     Dataset {
         inputs,
-        samples: SAMPLES,
+        samples,
         labels: None,
     }
 }
@@ -173,7 +179,13 @@ impl<'a> Trial<'a> {
     /// Ratio of signal to noise of a graph, simulated.
     fn measure(&self, graph: &Graph) -> Result<f64, Error> {
         let encodings = choose_encodings(graph, self.calibration, &self.recipe, &mut Silent)?;
-        let weights = choose_weights(graph, &encodings, self.calibration, &self.recipe, &mut Silent)?;
+        let weights = choose_weights(
+            graph,
+            &encodings,
+            self.calibration,
+            &self.recipe,
+            &mut Silent,
+        )?;
         let simulated = simulation_graph(graph, &weights);
         let logits = logits(graph);
         let mut found = Vec::new();

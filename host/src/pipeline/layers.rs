@@ -140,7 +140,9 @@ impl LayerComparison {
     fn alone(&mut self, found: &[f32], computed: &[f32], encoding: Encoding) {
         let mut differing = 0;
         for (&found, &computed) in found.iter().zip(computed) {
-            let step = encoding.quantize(found).abs_diff(encoding.quantize(computed));
+            let step = encoding
+                .quantize(found)
+                .abs_diff(encoding.quantize(computed));
             differing += usize::from(step != 0);
             self.largest_step_alone = self.largest_step_alone.max(u32::from(step));
         }

@@ -155,8 +155,8 @@ fn choose_weights(
                 Calibration::Statistics(inputs) => inputs.to_vec(),
                 Calibration::Samples(samples) => input_ranges(graph, samples),
             };
-            let statistics = statistics::propagate(graph, &inputs)
-                .map_err(|e| Error::new(Stage::Weights, e))?;
+            let statistics =
+                statistics::propagate(graph, &inputs).map_err(|e| Error::new(Stage::Weights, e))?;
             correct_bias::correct_analytically(
                 graph,
                 &mut weights,
@@ -190,10 +190,14 @@ fn input_ranges(graph: &Graph, samples: &Dataset) -> Vec<Range> {
 
 /// An override names a layer that is not there.
 #[derive(Debug, thiserror::Error)]
-#[error("no layer is called `{0}`, as an override of the recipe says; `--layers` lists their names, and `*` stands for any characters")]
+#[error(
+    "no layer is called `{0}`, as an override of the recipe says; `--layers` lists their names, and `*` stands for any characters"
+)]
 struct NoSuchLayer(String);
 
 /// Empirical correction without data.
 #[derive(Debug, thiserror::Error)]
-#[error("empirical bias correction needs samples; give some with --calibration, or choose `analytic`")]
+#[error(
+    "empirical bias correction needs samples; give some with --calibration, or choose `analytic`"
+)]
 struct NeedsSamples;

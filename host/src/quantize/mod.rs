@@ -17,8 +17,8 @@ pub use encodings::Encodings;
 pub use fake::simulation_graph;
 pub use multiplier::{AddMultipliers, Multipliers};
 pub use network::NetworkWeights;
-pub use weights::{LayerWeights, Requantization};
 pub use weight_range::symmetric_scale;
+pub use weights::{LayerWeights, Requantization};
 
 /// What a node cannot be quantized for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -53,7 +53,11 @@ impl Recipe {
             rounding: self.rounding.method,
             correct_bias: true,
         };
-        for other in self.overrides.iter().filter(|other| matches(&other.layers, name)) {
+        for other in self
+            .overrides
+            .iter()
+            .filter(|other| matches(&other.layers, name))
+        {
             let weights = &mut options.weights;
             weights.bits = other.bits.unwrap_or(weights.bits);
             weights.granularity = other.granularity.unwrap_or(weights.granularity);

@@ -218,10 +218,17 @@ impl Recipe {
             path: path.to_owned(),
             source,
         })?;
-        Recipe::from_toml(&text).map_err(|source| RecipeError::Parse {
+        let recipe = Recipe::from_toml(&text).map_err(|source| RecipeError::Parse {
             path: path.to_owned(),
             source,
-        })
+        })?;
+        match recipe.rounding.problem() {
+            None => Ok(recipe),
+            Some(problem) => Err(RecipeError::Rounding {
+                path: path.to_owned(),
+                problem,
+            }),
+        }
     }
 
     /// Parses a recipe.
@@ -251,6 +258,14 @@ pub enum RecipeError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// A parameter of rounding makes no sense.
+    #[error("{path}, section [rounding]: {problem}", path = path.display())]
+    Rounding {
+        /// The file.
+        path: PathBuf,
+        /// The parameter, what was found and what was expected.
+        problem: String,
     },
     /// The file is no recipe.
     #[error("{path} is no recipe: {source}", path = path.display())]

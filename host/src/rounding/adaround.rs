@@ -106,8 +106,14 @@ impl Relaxed {
         let progress = iteration as f64 / options.iterations as f64;
         let annealed = (progress - options.warm_start) / (1.0 - options.warm_start);
         let beta = options.beta_end
-            + 0.5 * (options.beta_start - options.beta_end) * (1.0 + (std::f64::consts::PI * annealed).cos());
-        let weight = if annealed < 0.0 { 0.0 } else { options.regularization as f32 };
+            + 0.5
+                * (options.beta_start - options.beta_end)
+                * (1.0 + (std::f64::consts::PI * annealed).cos());
+        let weight = if annealed < 0.0 {
+            0.0
+        } else {
+            options.regularization as f32
+        };
         let power = (iteration + 1) as i32;
         let rate = options.learning_rate as f32 * (1.0 - BETA_2.powi(power)).sqrt()
             / (1.0 - BETA_1.powi(power));

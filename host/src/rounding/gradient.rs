@@ -29,7 +29,11 @@ impl FullBatch {
                 let mut constant = 0.0;
                 for row in weights.chunks_exact(k) {
                     let target = group.target(row);
-                    constant += target.iter().zip(row).map(|(b, &w)| b * f64::from(w)).sum::<f64>();
+                    constant += target
+                        .iter()
+                        .zip(row)
+                        .map(|(b, &w)| b * f64::from(w))
+                        .sum::<f64>();
                     targets.extend(target.iter().map(|&value| value as f32));
                 }
                 (gram, targets, constant)
@@ -46,7 +50,10 @@ impl FullBatch {
     pub(super) fn gradient(&self, weights: &[f32], slope: &mut [f32]) -> f64 {
         let len = self.rows_per_group * self.k;
         let mut loss = 0.0;
-        let parts = self.groups.iter().zip(weights.chunks_exact(len).zip(slope.chunks_exact_mut(len)));
+        let parts = self
+            .groups
+            .iter()
+            .zip(weights.chunks_exact(len).zip(slope.chunks_exact_mut(len)));
         for ((gram, targets, constant), (weights, slope)) in parts {
             let shape = Shape {
                 rows: self.rows_per_group,
@@ -77,7 +84,12 @@ pub(super) struct Batches<'a> {
 
 impl Batches<'_> {
     /// Draws a batch, writes the gradient by the weights and returns the loss.
-    pub(super) fn gradient(&mut self, problem: &LayerProblem<'_>, weights: &[f32], slope: &mut [f32]) -> f64 {
+    pub(super) fn gradient(
+        &mut self,
+        problem: &LayerProblem<'_>,
+        weights: &[f32],
+        slope: &mut [f32],
+    ) -> f64 {
         let (geometry, k) = (self.geometry, problem.k);
         let count = self.samples.input.len() / geometry.elements().max(1);
         let positions: Vec<usize> = (0..self.batch.min(count))

@@ -110,7 +110,10 @@ fn dense(
                 *sum += f64::from(*value);
             }
         }
-        for (sums, patches) in [(&mut sums.mean_quantized, &hat), (&mut sums.mean_float, &plain)] {
+        for (sums, patches) in [
+            (&mut sums.mean_quantized, &hat),
+            (&mut sums.mean_float, &plain),
+        ] {
             for patch in patches.chunks_exact(k) {
                 for (sum, value) in sums.iter_mut().zip(patch) {
                     *sum += f64::from(*value);
@@ -137,7 +140,10 @@ fn depthwise(
             let mut sums = vec![0.0_f32; width * channels];
             let ones = vec![1.0_f32; channels];
             for &position in block {
-                let (sample, place) = (position / geometry.positions(), position % geometry.positions());
+                let (sample, place) = (
+                    position / geometry.positions(),
+                    position % geometry.positions(),
+                );
                 // Taps in the padding add nothing.
                 let taps: Vec<(usize, usize)> = (0..k)
                     .filter_map(|tap| {
@@ -149,7 +155,8 @@ fn depthwise(
                     multiply_add(&mut sums[place * channels..][..channels], a, b);
                 };
                 for &(i, first) in &taps {
-                    let (hat, plain) = (&quantized[first..][..channels], &float[first..][..channels]);
+                    let (hat, plain) =
+                        (&quantized[first..][..channels], &float[first..][..channels]);
                     for &(j, other) in &taps {
                         at(i * k + j, hat, &quantized[other..][..channels]);
                         at(k * k + i * k + j, hat, &float[other..][..channels]);

@@ -55,6 +55,19 @@ pub struct Samples<'a> {
     pub activation: Option<&'a Activation>,
 }
 
+/// What is known of a layer's inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerData<'a> {
+    /// Where they lie.
+    pub geometry: &'a Geometry,
+    /// Their moments, one a group.
+    pub moments: &'a [Moments],
+    /// The samples themselves.
+    pub samples: Samples<'a>,
+    /// Seed of the batches.
+    pub seed: u64,
+}
+
 /// Integers for a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rounded {
@@ -71,20 +84,21 @@ pub struct Rounded {
 /// Told the iteration and the loss now and then.
 pub type Watch<'w> = dyn FnMut(usize, f64) + 'w;
 
-/// Rounds a layer by the method that `options` names. `moments` are those of each group.
+/// Rounds a layer by the method that `options` names.
 ///
 /// The result's quadratic loss is never larger than that of rounding to nearest, except for batches, whose loss is another one.
 pub fn round_layer(
     problem: &LayerProblem<'_>,
-    moments: &[Moments],
-    geometry: &Geometry,
-    samples: Samples<'_>,
+    data: LayerData<'_>,
     search_scales: bool,
     options: &AdaRoundOptions,
-    seed: u64,
     watch: &mut Watch<'_>,
 ) -> Rounded {
-    let groups: Vec<Group> = moments
+    let LayerData {
+        geometry, samples, ..
+    } = data;
+    let groups: Vec<Group> = data
+        .moments
         .iter()
         .map(|moments| Group::new(moments, options.damping))
         .collect();
@@ -109,7 +123,7 @@ pub fn round_layer(
                 samples,
                 activation: samples.activation.filter(|_| options.activation_in_loss),
                 batch: options.batch,
-                random: Sequence::new(seed),
+                random: Sequence::new(data.seed),
             };
             let values = adaround::learn(problem, options, watch, |weights, slope| {
                 loss.gradient(problem, weights, slope)

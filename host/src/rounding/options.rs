@@ -103,7 +103,8 @@ impl AdaRoundOptions {
                 self.regularization
             ));
         }
-        if !(self.zeta > 1.0 && self.gamma < 0.0 && self.zeta.is_finite() && self.gamma.is_finite()) {
+        if !(self.zeta > 1.0 && self.gamma < 0.0 && self.zeta.is_finite() && self.gamma.is_finite())
+        {
             return Some("zeta has to be above 1 and gamma below 0".to_owned());
         }
         if self.iterations == 0 || self.batch == 0 {

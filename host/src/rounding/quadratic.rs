@@ -75,13 +75,15 @@ impl Group {
         for row in 0..k {
             centre[row] /= self.factor[row * k + row];
             let value = centre[row];
-            for column in row + 1..k {
-                centre[column] -= self.factor[row * k + column] * value;
+            let factors = &self.factor[row * k + row + 1..(row + 1) * k];
+            for (centre, factor) in centre[row + 1..].iter_mut().zip(factors) {
+                *centre -= factor * value;
             }
         }
         for row in (0..k).rev() {
             let upper = &self.factor[row * k + row + 1..(row + 1) * k];
-            centre[row] = (centre[row] - dot(upper, &centre[row + 1..])) / self.factor[row * k + row];
+            centre[row] =
+                (centre[row] - dot(upper, &centre[row + 1..])) / self.factor[row * k + row];
         }
         Row {
             group: self,
@@ -104,7 +106,9 @@ fn cholesky(k: usize, gram: impl Fn(usize, usize) -> f64) -> Vec<f64> {
         let pivot_row = &mut above[row * k..];
         let pivot = pivot_row[row].max(f64::MIN_POSITIVE).sqrt();
         pivot_row[row] = pivot;
-        pivot_row[row + 1..].iter_mut().for_each(|value| *value /= pivot);
+        pivot_row[row + 1..]
+            .iter_mut()
+            .for_each(|value| *value /= pivot);
         for (offset, lower) in below.chunks_exact_mut(k).enumerate() {
             let column = row + 1 + offset;
             let factor = pivot_row[column];
@@ -140,7 +144,10 @@ impl Row<'_> {
     /// `G w~ - b` for `w~ = scale * values`: half the gradient.
     fn residual(&self, values: &[i8], scale: f64) -> Vec<f64> {
         let k = self.group.k;
-        let real: Vec<f64> = values.iter().map(|&value| scale * f64::from(value)).collect();
+        let real: Vec<f64> = values
+            .iter()
+            .map(|&value| scale * f64::from(value))
+            .collect();
         (0..k)
             .map(|place| dot(&self.group.gram[place * k..][..k], &real) - self.target[place])
             .collect()
@@ -203,7 +210,11 @@ impl Row<'_> {
     pub(super) fn scale_sums(&self, values: &[i8]) -> (f64, f64) {
         let residual = self.residual(values, 1.0);
         let real = |value: &i8| f64::from(*value);
-        let linear = values.iter().zip(&self.target).map(|(q, b)| real(q) * b).sum();
+        let linear = values
+            .iter()
+            .zip(&self.target)
+            .map(|(q, b)| real(q) * b)
+            .sum();
         let terms = values.iter().zip(residual.iter().zip(&self.target));
         let square = terms.map(|(q, (r, b))| real(q) * (r + b)).sum();
         (linear, square)

@@ -34,7 +34,11 @@ pub(super) struct Search<'p> {
 }
 
 impl<'p> Search<'p> {
-    pub(super) fn new(problem: &'p LayerProblem<'p>, groups: &'p [Group], nearest_only: bool) -> Self {
+    pub(super) fn new(
+        problem: &'p LayerProblem<'p>,
+        groups: &'p [Group],
+        nearest_only: bool,
+    ) -> Self {
         let rows = problem
             .weights
             .par_chunks_exact(problem.k)
@@ -134,7 +138,10 @@ impl<'p> Search<'p> {
             self.rows[row].descend(&mut values, scale, self.max());
             self.found(row, values, scale)
         });
-        descended.fold(nearest, |best, next| if next.cost < best.cost { next } else { best })
+        descended.fold(
+            nearest,
+            |best, next| if next.cost < best.cost { next } else { best },
+        )
     }
 
     fn search_row(&self, row: usize, start: &Found) -> Found {
@@ -165,7 +172,12 @@ impl<'p> Search<'p> {
     /// One scale for all rows but those that need a larger one for their bias.
     fn search_tensor(&self, start: Vec<Found>) -> Vec<Found> {
         let least = self.problem.least_scales;
-        let base = self.problem.scales.iter().copied().fold(f64::INFINITY, f64::min);
+        let base = self
+            .problem
+            .scales
+            .iter()
+            .copied()
+            .fold(f64::INFINITY, f64::min);
         let mut best = start;
         for share in shares(self.max()) {
             let next = self.all(|row| self.quick(row, (base * share).max(least[row])));

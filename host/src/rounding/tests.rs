@@ -5,7 +5,14 @@ use crate::graph::{Conv2d, Graph, Input, Linear, Node, Op, Window};
 use crate::testing::Sequence;
 
 /// A convolution on `[h, w, c]`, alone in a graph.
-fn layer(shape: [usize; 3], outputs: usize, kernel: usize, stride: usize, padding: usize, groups: usize) -> Graph {
+fn layer(
+    shape: [usize; 3],
+    outputs: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    groups: usize,
+) -> Graph {
     let mut window = Window::new([kernel; 2]);
     window.stride = [stride; 2];
     window.pad_before = [padding; 2];
@@ -51,9 +58,13 @@ fn layer(shape: [usize; 3], outputs: usize, kernel: usize, stride: usize, paddin
 
 #[test]
 fn moments_are_means_of_products_over_all_positions() {
-    for (channels, outputs, kernel, stride, padding, groups) in
-        [(3, 4, 3, 2, 1, 1), (4, 4, 3, 1, 1, 4), (2, 6, 3, 2, 0, 2), (6, 4, 1, 1, 0, 2), (5, 5, 5, 3, 2, 5)]
-    {
+    for (channels, outputs, kernel, stride, padding, groups) in [
+        (3, 4, 3, 2, 1, 1),
+        (4, 4, 3, 1, 1, 4),
+        (2, 6, 3, 2, 0, 2),
+        (6, 4, 1, 1, 0, 2),
+        (5, 5, 5, 3, 2, 5),
+    ] {
         let graph = layer([7, 6, channels], outputs, kernel, stride, padding, groups);
         let geometry = Geometry::of(&graph, &graph.nodes[0]).expect("a layer");
         let samples = 3;
@@ -61,18 +72,28 @@ fn moments_are_means_of_products_over_all_positions() {
         let plain = Sequence::new(2).values(samples * 42 * channels, -1.0, 2.0);
         let found = moments(&geometry, &hat, &plain);
         assert_eq!(found.len(), groups);
-        let [out_h, out_w] = [(7 + 2 * padding - kernel) / stride + 1, (6 + 2 * padding - kernel) / stride + 1];
+        let [out_h, out_w] = [
+            (7 + 2 * padding - kernel) / stride + 1,
+            (6 + 2 * padding - kernel) / stride + 1,
+        ];
         let per_group = channels / groups;
         let k = kernel * kernel * per_group;
         // Indexed by hand, without the code under test.
-        let at = |x: &[f32], sample: usize, (oy, ox): (usize, usize), group: usize, place: usize| -> f64 {
+        let at = |x: &[f32],
+                  sample: usize,
+                  (oy, ox): (usize, usize),
+                  group: usize,
+                  place: usize|
+         -> f64 {
             let (tap, channel) = (place / per_group, place % per_group);
             let y = (oy * stride + tap / kernel) as isize - padding as isize;
             let x_ = (ox * stride + tap % kernel) as isize - padding as isize;
             if !(0..7).contains(&y) || !(0..6).contains(&x_) {
                 return 0.0;
             }
-            let place = ((sample * 7 + y as usize) * 6 + x_ as usize) * channels + group * per_group + channel;
+            let place = ((sample * 7 + y as usize) * 6 + x_ as usize) * channels
+                + group * per_group
+                + channel;
             f64::from(x[place])
         };
         for (group, found) in found.iter().enumerate() {
@@ -116,7 +137,14 @@ impl Case {
                 let source = random.values(k, -1.0, 1.0);
                 let common = random.unit();
                 (0..k)
-                    .map(|row| common + mixing[row * k..][..k].iter().zip(&source).map(|(a, b)| a * b).sum::<f32>())
+                    .map(|row| {
+                        common
+                            + mixing[row * k..][..k]
+                                .iter()
+                                .zip(&source)
+                                .map(|(a, b)| a * b)
+                                .sum::<f32>()
+                    })
                     .collect::<Vec<f32>>()
             })
             .collect();
@@ -139,7 +167,13 @@ impl Case {
         &self.graph.nodes[0].op.linear().expect("a layer").weights
     }
 
-    fn round(&self, options: &AdaRoundOptions, search_scales: bool, per_channel: bool, least: &[f64]) -> Rounded {
+    fn round(
+        &self,
+        options: &AdaRoundOptions,
+        search_scales: bool,
+        per_channel: bool,
+        least: &[f64],
+    ) -> Rounded {
         let outputs = self.scales.len();
         let k = self.weights().len() / outputs;
         let problem = LayerProblem {
@@ -167,7 +201,13 @@ impl Case {
             bias: &bias,
             activation: None,
         };
-        round_layer(&problem, &self.moments, &geometry, samples, search_scales, options, 1, &mut |_, _| {})
+        let data = LayerData {
+            geometry: &geometry,
+            moments: &self.moments,
+            samples,
+            seed: 1,
+        };
+        round_layer(&problem, data, search_scales, options, &mut |_, _| {})
     }
 
     /// Mean squared error of the outputs, summed over them, computed on the samples.
@@ -228,7 +268,9 @@ fn descent_is_close_to_the_best_of_all_roundings() {
         let mut best = f64::INFINITY;
         for code in 0..3_usize.pow(5) {
             let values: Vec<i8> = (0..5)
-                .map(|place| (nearest[place] + (code / 3_usize.pow(place as u32) % 3) as i8 - 1).clamp(-7, 7))
+                .map(|place| {
+                    (nearest[place] + (code / 3_usize.pow(place as u32) % 3) as i8 - 1).clamp(-7, 7)
+                })
                 .collect();
             best = best.min(case.error(&values, &case.scales));
         }
@@ -243,16 +285,26 @@ fn descent_is_close_to_the_best_of_all_roundings() {
 
 #[test]
 fn no_method_is_worse_than_nearest_and_all_gain_on_correlated_inputs() {
-    for method in [RoundingMethod::Descent, RoundingMethod::Adaround, RoundingMethod::AdaroundBatch] {
+    for method in [
+        RoundingMethod::Descent,
+        RoundingMethod::Adaround,
+        RoundingMethod::AdaroundBatch,
+    ] {
         let (mut nearest, mut found) = (0.0, 0.0);
         for seed in 0..6 {
             let case = Case::new(seed, 12, 4, 7);
             let rounded = case.round(&options(method), false, true, &[0.0; 4]);
-            assert!(rounded.cost <= rounded.cost_nearest + 1e-9 || method == RoundingMethod::AdaroundBatch);
+            assert!(
+                rounded.cost <= rounded.cost_nearest + 1e-9
+                    || method == RoundingMethod::AdaroundBatch
+            );
             nearest += case.error(&case.nearest(), &case.scales);
             found += case.error(&rounded.values, &rounded.scales);
         }
-        assert!(found < 0.7 * nearest, "{method:?}: {found} against {nearest}");
+        assert!(
+            found < 0.7 * nearest,
+            "{method:?}: {found} against {nearest}"
+        );
     }
 }
 
@@ -269,7 +321,12 @@ fn searching_scales_helps_and_keeps_to_the_least() {
             let searched = case.round(&options(method), true, per_channel, &[0.0; 4]);
             assert!(searched.cost <= plain.cost + 1e-12);
             if !per_channel {
-                assert!(searched.scales.iter().all(|&scale| scale == searched.scales[0]));
+                assert!(
+                    searched
+                        .scales
+                        .iter()
+                        .all(|&scale| scale == searched.scales[0])
+                );
             }
             let least = [0.0, case.scales[1] * 1.5, 0.0, 0.0];
             case.scales[1] = least[1];
@@ -281,7 +338,11 @@ fn searching_scales_helps_and_keeps_to_the_least() {
 
 #[test]
 fn inputs_that_say_nothing_do_no_harm() {
-    for inputs in [vec![0.0; 64 * 6], vec![1.0; 64 * 6], vec![0.0, 1.0, 0.0, 0.0, 2.0, 0.0].repeat(64)] {
+    for inputs in [
+        vec![0.0; 64 * 6],
+        vec![1.0; 64 * 6],
+        [0.0, 1.0, 0.0, 0.0, 2.0, 0.0].repeat(64),
+    ] {
         let mut case = Case::new(3, 6, 2, 7);
         case.inputs = inputs;
         let geometry = Geometry::of(&case.graph, &case.graph.nodes[0]).expect("a layer");
@@ -290,8 +351,19 @@ fn inputs_that_say_nothing_do_no_harm() {
             .map(Moments::centred)
             .collect();
         for method in [RoundingMethod::Descent, RoundingMethod::Adaround] {
-            let rounded = case.round(&AdaRoundOptions { method, ..AdaRoundOptions::default() }, true, true, &[0.0; 2]);
-            assert!(rounded.cost.is_finite() && rounded.scales.iter().all(|&s| s.is_finite() && s > 0.0));
+            let rounded = case.round(
+                &AdaRoundOptions {
+                    method,
+                    ..AdaRoundOptions::default()
+                },
+                true,
+                true,
+                &[0.0; 2],
+            );
+            assert!(
+                rounded.cost.is_finite()
+                    && rounded.scales.iter().all(|&s| s.is_finite() && s > 0.0)
+            );
         }
     }
 }
@@ -301,7 +373,10 @@ fn threads_do_not_matter() {
     let case = Case::new(8, 40, 24, 7);
     for method in [RoundingMethod::Descent, RoundingMethod::Adaround] {
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("threads");
             pool.install(|| case.round(&options(method), true, true, &[0.0; 24]))
         };
         assert_eq!(on(1), on(3));
@@ -317,9 +392,17 @@ fn senseless_parameters_are_named() {
         |options| options.warm_start = 1.0,
         |options| options.zeta = 0.9,
     ];
-    for (change, name) in wrong.into_iter().zip(["learning-rate", "iterations", "warm-start", "zeta"]) {
+    for (change, name) in
+        wrong
+            .into_iter()
+            .zip(["learning-rate", "iterations", "warm-start", "zeta"])
+    {
         let mut options = AdaRoundOptions::default();
         change(&mut options);
-        assert!(options.problem().is_some_and(|problem| problem.contains(name)));
+        assert!(
+            options
+                .problem()
+                .is_some_and(|problem| problem.contains(name))
+        );
     }
 }

@@ -128,7 +128,8 @@ impl Sum {
         let together = self.together;
         let channel = self.channel(n);
         let reach = channel.deviations();
-        let wider = |independent: f64, together: f64| (independent * together).sqrt().max(independent);
+        let wider =
+            |independent: f64, together: f64| (independent * together).sqrt().max(independent);
         let deviations = Interval::new(
             -wider(-reach.low, together[0]),
             wider(reach.high, together[1]),

@@ -39,7 +39,8 @@ pub fn magnitudes(
     inputs: &[Range],
     deviations: f64,
 ) -> Result<Vec<Vec<f32>>, CalibrationError> {
-    let largest = |channel: &Channel| channel.likely.low.abs().max(channel.likely.high.abs()) as f32;
+    let largest =
+        |channel: &Channel| channel.likely.low.abs().max(channel.likely.high.abs()) as f32;
     let tensors = channels(graph, inputs, deviations)?;
     Ok(tensors
         .iter()

@@ -84,7 +84,8 @@ pub fn task(args: &Args) -> Result<()> {
         println!("{}", serde_json::to_string(&row)?);
         return Ok(());
     }
-    let chosen = |case: &Case| args.only.is_none_or(|net| net == case.net) && (!args.short || case.short);
+    let chosen =
+        |case: &Case| args.only.is_none_or(|net| net == case.net) && (!args.short || case.short);
     let mut rows = Vec::new();
     for (index, case) in CASES.iter().enumerate().filter(|(_, case)| chosen(case)) {
         eprintln!("{}: {} …", case.net.name(), case.name);
@@ -133,7 +134,14 @@ fn measure(case: &Case) -> Result<Option<Row>> {
     let (before, started) = (Usage::now(), Instant::now());
     let quantized = pipeline::quantize(&float, on, &recipe, &mut Silent)?;
     let (seconds, after) = (started.elapsed().as_secs_f64(), Usage::now());
-    let report = pipeline::evaluate(&float, &quantized, &evaluation, &recipe, started, &mut Silent)?;
+    let report = pipeline::evaluate(
+        &float,
+        &quantized,
+        &evaluation,
+        &recipe,
+        started,
+        &mut Silent,
+    )?;
     let changed = |agreement: f64| ((1.0 - agreement) * report.samples as f64).round() as usize;
     Ok(Some(Row {
         net: case.net.name().to_owned(),
@@ -147,7 +155,9 @@ fn measure(case: &Case) -> Result<Option<Row>> {
         sqnr_db: report.integer.sqnr_db,
         simulated_sqnr_db: report.simulated.sqnr_db,
         seconds,
-        cpu_seconds: after.zip(before).map(|(after, before)| after.cpu_seconds - before.cpu_seconds),
+        cpu_seconds: after
+            .zip(before)
+            .map(|(after, before)| after.cpu_seconds - before.cpu_seconds),
         peak_rss_mb: after.map(|usage| usage.peak_rss_mb),
         wanted_db: case.wanted_db,
     }))
@@ -155,9 +165,22 @@ fn measure(case: &Case) -> Result<Option<Row>> {
 
 fn shown(rows: &[Row]) -> String {
     let mut shown = table(&[
-        "net", "case", "weights", "float", "top-1", "changed", "SQNR", "simulated", "wanted", "s", "CPU s", "MB",
+        "net",
+        "case",
+        "weights",
+        "float",
+        "top-1",
+        "changed",
+        "SQNR",
+        "simulated",
+        "wanted",
+        "s",
+        "CPU s",
+        "MB",
     ]);
-    let number = |value: Option<f64>, digits: usize| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"));
+    let number = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+    };
     for row in rows {
         shown.add_row([
             row.net.clone(),
@@ -165,7 +188,10 @@ fn shown(rows: &[Row]) -> String {
             format!("W{} {}", row.bits, row.granularity),
             percent(row.float_top1),
             percent(row.top1),
-            row.changed.map_or_else(|| "-".to_owned(), |changed| format!("{changed} of {}", row.samples)),
+            row.changed.map_or_else(
+                || "-".to_owned(),
+                |changed| format!("{changed} of {}", row.samples),
+            ),
             decibels(row.sqnr_db),
             decibels(row.simulated_sqnr_db),
             decibels(row.wanted_db),

@@ -8,23 +8,23 @@ use crate::networks::Net;
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
-pub struct Case {
+pub(super) struct Case {
     /// The network.
-    pub net: Net,
+    pub(super) net: Net,
     /// What is different from the default recipe, in words.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Storage type of the weights.
-    pub bits: WeightBits,
+    pub(super) bits: WeightBits,
     /// Their scales.
-    pub granularity: Granularity,
+    pub(super) granularity: Granularity,
     /// Changes the default recipe.
-    pub change: fn(&mut Recipe),
+    pub(super) change: fn(&mut Recipe),
     /// Whether it is quantized without samples.
-    pub data_free: bool,
+    pub(super) data_free: bool,
     /// What the project holds itself to, at least.
-    pub wanted_db: Option<f64>,
+    pub(super) wanted_db: Option<f64>,
     /// Whether it belongs to the short part.
-    pub short: bool,
+    pub(super) short: bool,
 }
 
 const fn case(
@@ -102,16 +102,31 @@ use Granularity::{PerChannel, PerTensor};
 use WeightBits::{Int4, Int8};
 
 /// All rows, in the order of the table.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     case(Net::Digits, "folded only", Int8, PerTensor, folded_only),
-    wanted(case(Net::Digits, "equalized", Int8, PerTensor, nearest), 35.2),
+    wanted(
+        case(Net::Digits, "equalized", Int8, PerTensor, nearest),
+        35.2,
+    ),
     wanted(case(Net::Digits, "default", Int8, PerTensor, default), 36.3),
-    wanted(case(Net::Digits, "default", Int8, PerChannel, default), 36.5),
+    wanted(
+        case(Net::Digits, "default", Int8, PerChannel, default),
+        36.5,
+    ),
     case(Net::Digits, "equalized", Int4, PerChannel, nearest),
-    wanted(case(Net::Digits, "default", Int4, PerChannel, default), 29.5),
+    wanted(
+        case(Net::Digits, "default", Int4, PerChannel, default),
+        29.5,
+    ),
     wanted(case(Net::Digits, "default", Int4, PerTensor, default), 27.3),
     wanted(
-        case(Net::Digits, "adaround, 1000 iterations", Int4, PerChannel, adaround),
+        case(
+            Net::Digits,
+            "adaround, 1000 iterations",
+            Int4,
+            PerChannel,
+            adaround,
+        ),
         27.1,
     ),
     case(
@@ -125,13 +140,37 @@ pub const CASES: &[Case] = &[
         data_free(case(Net::Digits, "data-free", Int8, PerTensor, default)),
         28.0,
     ),
-    case(Net::BiasShift, "no correction", Int8, PerTensor, folded_only),
-    case(Net::BiasShift, "analytic correction", Int8, PerTensor, analytic),
-    case(Net::BiasShift, "empirical correction", Int8, PerTensor, empirical),
+    case(
+        Net::BiasShift,
+        "no correction",
+        Int8,
+        PerTensor,
+        folded_only,
+    ),
+    case(
+        Net::BiasShift,
+        "analytic correction",
+        Int8,
+        PerTensor,
+        analytic,
+    ),
+    case(
+        Net::BiasShift,
+        "empirical correction",
+        Int8,
+        PerTensor,
+        empirical,
+    ),
     case(Net::BiasShift, "default", Int8, PerTensor, default),
-    wanted(case(Net::Resnet8, "default", Int8, PerChannel, default), 30.5),
+    wanted(
+        case(Net::Resnet8, "default", Int8, PerChannel, default),
+        30.5,
+    ),
     case(Net::Resnet8, "nearest", Int4, PerChannel, nearest),
-    wanted(case(Net::Resnet8, "default", Int4, PerChannel, default), 20.0),
+    wanted(
+        case(Net::Resnet8, "default", Int4, PerChannel, default),
+        20.0,
+    ),
     wanted(case(Net::Kws, "default", Int8, PerChannel, default), 33.0),
     case(Net::Kws, "nearest", Int4, PerChannel, nearest),
     wanted(case(Net::Kws, "default", Int4, PerChannel, default), 22.0),

@@ -16,7 +16,11 @@ use crate::models;
 /// Networks and how many samples they run together.
 const CASES: [(&str, &str, usize); 2] = [
     ("resnet8", "resnet8/resnet8_float.onnx", 32),
-    ("efficientnet_lite0", "efficientnet_lite0/efficientnet_lite0_float.onnx", 1),
+    (
+        "efficientnet_lite0",
+        "efficientnet_lite0/efficientnet_lite0_float.onnx",
+        1,
+    ),
 ];
 
 const WARM_UP: usize = 5;

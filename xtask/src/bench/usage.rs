@@ -2,21 +2,22 @@
 
 /// CPU time and memory of this process.
 #[derive(Clone, Copy, Debug)]
-pub struct Usage {
+pub(super) struct Usage {
     /// CPU time of all threads.
-    pub cpu_seconds: f64,
+    pub(super) cpu_seconds: f64,
     /// Largest resident set so far, in MB of 10^6 bytes.
-    pub peak_rss_mb: f64,
+    pub(super) peak_rss_mb: f64,
 }
 
 impl Usage {
     /// As the system counts it; `None` where it does not.
     #[cfg(target_os = "linux")]
-    pub fn now() -> Option<Usage> {
+    pub(super) fn now() -> Option<Usage> {
         use nix::sys::resource::{UsageWho, getrusage};
         use nix::sys::time::TimeValLike;
         let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
-        let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+        let microseconds =
+            usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
         Some(Usage {
             cpu_seconds: microseconds as f64 * 1e-6,
             // Linux counts in KiB.
@@ -26,7 +27,7 @@ impl Usage {
 
     /// As the system counts it; `None` where it does not.
     #[cfg(not(target_os = "linux"))]
-    pub fn now() -> Option<Usage> {
+    pub(super) fn now() -> Option<Usage> {
         None
     }
 }

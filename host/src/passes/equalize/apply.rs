@@ -9,9 +9,14 @@ pub(super) fn apply(graph: &mut Graph, classes: &Classes, logs: &[f64]) {
         classes.of[tensor][channel].map_or(1.0, |place: usize| logs[place].exp())
     };
     for id in 0..graph.nodes.len() {
-        let (input, output) = (graph.nodes[id].inputs.first().copied(), graph.nodes[id].output);
+        let (input, output) = (
+            graph.nodes[id].inputs.first().copied(),
+            graph.nodes[id].output,
+        );
         let channels = graph.tensors[output].channels();
-        let out_scales: Vec<f64> = (0..channels).map(|channel| scale(output, channel)).collect();
+        let out_scales: Vec<f64> = (0..channels)
+            .map(|channel| scale(output, channel))
+            .collect();
         let node = &mut graph.nodes[id];
         if let Some(activation) = &mut node.activation {
             scale_bounds(activation, &out_scales);
@@ -27,7 +32,11 @@ pub(super) fn apply(graph: &mut Graph, classes: &Classes, logs: &[f64]) {
             continue;
         };
         // A fully connected layer reads all elements, channels last.
-        let per_row = if per_row == 0 { classes.of[input].len() } else { per_row };
+        let per_row = if per_row == 0 {
+            classes.of[input].len()
+        } else {
+            per_row
+        };
         for (row, weights) in linear.rows_mut().enumerate() {
             let first = row / rows_per_group * per_row;
             for (place, weight) in weights.iter_mut().enumerate() {

@@ -57,7 +57,11 @@ struct Sets {
 
 impl Sets {
     fn new(graph: &Graph) -> Sets {
-        let channels: Vec<usize> = graph.tensors.iter().map(|tensor| tensor.channels()).collect();
+        let channels: Vec<usize> = graph
+            .tensors
+            .iter()
+            .map(|tensor| tensor.channels())
+            .collect();
         let mut total = 0;
         let first = channels
             .iter()

@@ -48,14 +48,17 @@ impl Magnitudes {
         self.values[row * self.per_row..][..self.per_row]
             .iter()
             .enumerate()
-            .fold(0.0, |largest, (place, value)| largest.max(value * scale(first + place)))
+            .fold(0.0, |largest, (place, value)| {
+                largest.max(value * scale(first + place))
+            })
     }
 
     /// Largest magnitude of the weights that read input channel `column`, each times `scale` of its output channel.
     pub(super) fn column(&self, column: usize, scale: impl Fn(usize) -> f64) -> f64 {
         let (group, place) = (column / self.per_row, column % self.per_row);
         let first = group * self.rows_per_group;
-        (first..first + self.rows_per_group)
-            .fold(0.0, |largest, row| largest.max(self.values[row * self.per_row + place] * scale(row)))
+        (first..first + self.rows_per_group).fold(0.0, |largest, row| {
+            largest.max(self.values[row * self.per_row + place] * scale(row))
+        })
     }
 }

@@ -72,7 +72,12 @@ pub fn equalize(graph: &mut Graph, ranges: &[Vec<f32>], weighting: Weighting) ->
     let classes = Classes::of(graph);
     let logs: Vec<Vec<f64>> = ranges
         .iter()
-        .map(|channels| channels.iter().map(|&range| f64::from(range).ln()).collect())
+        .map(|channels| {
+            channels
+                .iter()
+                .map(|&range| f64::from(range).ln())
+                .collect()
+        })
         .collect();
     let logs = solve::solve(graph, &classes, &logs, weighting);
     apply::apply(graph, &classes, &logs);

@@ -61,10 +61,9 @@ pub(super) fn solve(
     let mut logs = vec![0.0; classes.free.len()];
     for _ in 0..MAX_SWEEPS {
         let next = solver.sweep(&logs, ranges);
-        let change = logs
-            .iter()
-            .zip(&next)
-            .fold(0.0_f64, |largest, (old, new)| largest.max((old - new).abs()));
+        let change = logs.iter().zip(&next).fold(0.0_f64, |largest, (old, new)| {
+            largest.max((old - new).abs())
+        });
         logs = next;
         if change < CONVERGED {
             break;
@@ -108,7 +107,7 @@ impl Solver<'_> {
             .classes
             .free
             .iter()
-            .map(|class| self.from_weights(class, logs))
+            .map(|class| self.weights_choice(class, logs))
             .collect();
         // Classes of the same tensor are compared with each other.
         let group = |class: &Class| class.channels[0].0;
@@ -133,19 +132,24 @@ impl Solver<'_> {
             }
         }
         let typical = self.typical(&from_weights);
-        let mixed = self.classes.free.iter().zip(&from_weights).map(|(class, log)| {
-            // What is dead goes with its tensor, so that a constant stays as large beside the others as it was.
-            let Some(log) = *log else {
-                return typical[group(class)];
-            };
-            let (sum, count) = offsets[group(class)];
-            let range = if count > 0 { activation(class) } else { None };
-            let log = match range {
-                Some(range) => (1.0 - share) * log + share * (range + sum / count as f64),
-                None => log,
-            };
-            log.clamp(-MAX_LOG, MAX_LOG)
-        });
+        let mixed = self
+            .classes
+            .free
+            .iter()
+            .zip(&from_weights)
+            .map(|(class, log)| {
+                // What is dead goes with its tensor, so that a constant stays as large beside the others as it was.
+                let Some(log) = *log else {
+                    return typical[group(class)];
+                };
+                let (sum, count) = offsets[group(class)];
+                let range = if count > 0 { activation(class) } else { None };
+                let log = match range {
+                    Some(range) => (1.0 - share) * log + share * (range + sum / count as f64),
+                    None => log,
+                };
+                log.clamp(-MAX_LOG, MAX_LOG)
+            });
         mixed.collect()
     }
 
@@ -165,7 +169,7 @@ impl Solver<'_> {
     }
 
     /// What the layers around a class make of it; `None` where one of them is dead there.
-    fn from_weights(&self, class: &Class, logs: &[f64]) -> Option<f64> {
+    fn weights_choice(&self, class: &Class, logs: &[f64]) -> Option<f64> {
         let scale = |tensor: usize, channel: usize| {
             self.classes.of[tensor][channel].map_or(1.0, |place| logs[place].exp())
         };
@@ -185,7 +189,11 @@ impl Solver<'_> {
             if layer.column(column, |_| 1.0) <= self.dead[id] {
                 continue;
             }
-            columns.push(layer.column(column, |row| 1.0 / scale(node.output, row)).ln());
+            columns.push(
+                layer
+                    .column(column, |row| 1.0 / scale(node.output, row))
+                    .ln(),
+            );
         }
         if rows.is_empty() || columns.is_empty() {
             return None;

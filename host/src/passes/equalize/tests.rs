@@ -30,7 +30,13 @@ impl Builder {
         (Builder { graph, random }, tensor)
     }
 
-    fn node(&mut self, op: Op, inputs: &[usize], activation: Option<Activation>, shape: Option<Vec<usize>>) -> usize {
+    fn node(
+        &mut self,
+        op: Op,
+        inputs: &[usize],
+        activation: Option<Activation>,
+        shape: Option<Vec<usize>>,
+    ) -> usize {
         let mut node = Node {
             name: format!("node_{}", self.graph.nodes.len()),
             op,
@@ -59,7 +65,14 @@ impl Builder {
         }
     }
 
-    fn conv(&mut self, input: usize, outputs: usize, kernel: usize, groups: usize, activation: Option<Activation>) -> usize {
+    fn conv(
+        &mut self,
+        input: usize,
+        outputs: usize,
+        kernel: usize,
+        groups: usize,
+        activation: Option<Activation>,
+    ) -> usize {
         let in_channels = self.graph.tensors[input].channels();
         let linear = self.linear(outputs, kernel * kernel * in_channels / groups);
         let mut window = Window::new([kernel; 2]);
@@ -88,7 +101,10 @@ impl Builder {
 
 const RELU: Option<Activation> = Some(Activation::Relu);
 const RELU6: Option<Activation> = Some(Activation::Clip { min: 0.0, max: 6.0 });
-const CLIP: Option<Activation> = Some(Activation::Clip { min: -0.5, max: 1.5 });
+const CLIP: Option<Activation> = Some(Activation::Clip {
+    min: -0.5,
+    max: 1.5,
+});
 
 /// Networks with every kind of operator that scales pass through, or do not.
 fn networks(seed: u64) -> Vec<Graph> {
@@ -105,14 +121,26 @@ fn networks(seed: u64) -> Vec<Graph> {
     // Pools, LeakyRelu, Pad, Reshape and a dense layer.
     let (mut b, x) = Builder::new(seed, &[8, 8, 3]);
     let a = b.conv(x, 6, 3, 1, None);
-    let leaky = b.node(Op::Activation(Activation::LeakyRelu { alpha: 0.1 }), &[a], None, None);
+    let leaky = b.node(
+        Op::Activation(Activation::LeakyRelu { alpha: 0.1 }),
+        &[a],
+        None,
+        None,
+    );
     let mut window = Window::new([2, 2]);
     window.stride = [2, 2];
     let pooled = b.node(Op::MaxPool(window), &[leaky], None, None);
-    let pad = Op::Pad { before: vec![1, 0, 0], after: vec![0, 1, 0], value: 0.0 };
+    let pad = Op::Pad {
+        before: vec![1, 0, 0],
+        after: vec![0, 1, 0],
+        value: 0.0,
+    };
     let padded = b.node(pad, &[pooled], None, None);
     let second = b.conv(padded, 5, 3, 1, RELU6);
-    let average = Op::AveragePool { window: Window::new([2, 2]), count_include_pad: false };
+    let average = Op::AveragePool {
+        window: Window::new([2, 2]),
+        count_include_pad: false,
+    };
     let averaged = b.node(average, &[second], None, None);
     let elements = b.graph.tensors[averaged].elements();
     let flat = b.node(Op::Reshape, &[averaged], None, Some(vec![elements]));
@@ -163,9 +191,14 @@ fn outputs(graph: &Graph) -> (Vec<f32>, Vec<Vec<f32>>) {
 }
 
 fn assert_same(found: &[f32], expected: &[f32]) {
-    let largest = expected.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    let largest = expected
+        .iter()
+        .fold(0.0_f32, |largest, x| largest.max(x.abs()));
     for (found, expected) in found.iter().zip(expected) {
-        assert!((found - expected).abs() <= 1e-5 * largest, "{found} {expected} of {largest}");
+        assert!(
+            (found - expected).abs() <= 1e-5 * largest,
+            "{found} {expected} of {largest}"
+        );
     }
 }
 
@@ -174,7 +207,13 @@ fn the_function_stays() {
     for seed in 0..4 {
         for graph in networks(seed) {
             let (expected, ranges) = outputs(&graph);
-            for (rows, activations) in [(true, 0.0), (true, 0.5), (true, 1.0), (false, 0.0), (false, 0.5)] {
+            for (rows, activations) in [
+                (true, 0.0),
+                (true, 0.5),
+                (true, 1.0),
+                (false, 0.0),
+                (false, 0.5),
+            ] {
                 let mut scaled = graph.clone();
                 let changed = equalize(&mut scaled, &ranges, Weighting { rows, activations });
                 assert!(changed > 0, "nothing was scaled");
@@ -201,22 +240,38 @@ fn what_only_scales_never_reaches_inputs_and_outputs() {
 fn a_second_time_changes_nothing() {
     for graph in networks(11) {
         let mut once = graph.clone();
-        equalize(&mut once, &[], Weighting { rows: true, activations: 0.0 });
+        equalize(
+            &mut once,
+            &[],
+            Weighting {
+                rows: true,
+                activations: 0.0,
+            },
+        );
         let classes = Classes::of(&once);
-        let weighting = Weighting { rows: true, activations: 0.0 };
+        let weighting = Weighting {
+            rows: true,
+            activations: 0.0,
+        };
         let logs = solve::solve(&once, &classes, &[], weighting);
         // Classes that nothing alive decides follow their tensor, which is not a fixed point to hold them to.
-        let largest = logs.iter().fold(0.0_f64, |largest, log| largest.max(log.abs()));
+        let largest = logs
+            .iter()
+            .fold(0.0_f64, |largest, log| largest.max(log.abs()));
         assert!(largest < 1e-3, "{largest}");
     }
 }
 
 fn row_magnitude(graph: &Graph, node: usize, row: usize) -> f64 {
-    Magnitudes::of(graph, &graph.nodes[node]).expect("a layer").row(row, |_| 1.0)
+    Magnitudes::of(graph, &graph.nodes[node])
+        .expect("a layer")
+        .row(row, |_| 1.0)
 }
 
 fn column_magnitude(graph: &Graph, node: usize, column: usize) -> f64 {
-    Magnitudes::of(graph, &graph.nodes[node]).expect("a layer").column(column, |_| 1.0)
+    Magnitudes::of(graph, &graph.nodes[node])
+        .expect("a layer")
+        .column(column, |_| 1.0)
 }
 
 use super::magnitudes::Magnitudes;
@@ -229,7 +284,14 @@ fn a_triple_gets_the_scales_of_the_closed_form() {
     let out = b.conv(d, 4, 1, 1, None);
     let graph = b.finish(out);
     let (mut ours, mut theirs) = (graph.clone(), graph);
-    equalize(&mut ours, &[], Weighting { rows: true, activations: 0.0 });
+    equalize(
+        &mut ours,
+        &[],
+        Weighting {
+            rows: true,
+            activations: 0.0,
+        },
+    );
     aimet::equalize(&mut theirs);
     for channel in 0..8 {
         let ranges = [
@@ -261,7 +323,14 @@ fn dead_channels_neither_blow_up_nor_change_the_function() {
         let (expected, ranges) = outputs(&graph);
         for activations in [0.0, 0.5] {
             let mut scaled = graph.clone();
-            equalize(&mut scaled, &ranges, Weighting { rows: true, activations });
+            equalize(
+                &mut scaled,
+                &ranges,
+                Weighting {
+                    rows: true,
+                    activations,
+                },
+            );
             for node in &scaled.nodes {
                 let linear = node.op.linear().expect("a layer");
                 let numbers = linear.weights.iter().chain(&linear.bias);
@@ -280,7 +349,17 @@ fn clips_get_bounds_of_their_own_and_sums_do_not() {
     let sum = b.node(Op::Add, &[c, c], RELU6, None);
     let out = b.conv(sum, 2, 1, 1, None);
     let mut graph = b.finish(out);
-    equalize(&mut graph, &[], Weighting { rows: true, activations: 0.0 });
-    assert!(matches!(graph.nodes[0].activation, Some(Activation::ClipPerChannel { .. })));
+    equalize(
+        &mut graph,
+        &[],
+        Weighting {
+            rows: true,
+            activations: 0.0,
+        },
+    );
+    assert!(matches!(
+        graph.nodes[0].activation,
+        Some(Activation::ClipPerChannel { .. })
+    ));
     assert_eq!(graph.nodes[2].activation, RELU6);
 }
