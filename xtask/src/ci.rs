@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    board, deny, device_dir, process, repository, sample, setup, tidy,
+    bench, board, deny, device_dir, process, repository, sample, setup, tidy,
     toolchain::{DeviceToolchain, TARGETS},
 };
 
@@ -50,7 +50,7 @@ struct Check {
 }
 
 /// Every check but the tests, cheap ones first.
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     Check {
         name: "fmt",
         run: || host(&["fmt", "--all", "--check"]),
@@ -78,6 +78,10 @@ const CHECKS: [Check; 12] = [
     Check {
         name: "tests without debug assertions",
         run: test_release,
+    },
+    Check {
+        name: "short accuracy benchmark",
+        run: bench::accuracy::short,
     },
     Check {
         name: "runtime for thumbv6m",

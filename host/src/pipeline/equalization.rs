@@ -28,8 +28,12 @@ const LEAST_SAMPLES: usize = 16;
 const TRIAL_MACS: u64 = 2_000_000_000;
 
 /// Candidates. What suits most networks comes first; later ones have to be better by [`MARGIN`], as a trial is a noisy measure.
-const CANDIDATES: [Weighting; 5] = [
+const CANDIDATES: [Weighting; 6] = [
     weighting(true, 0.5),
+    Weighting {
+        sums: false,
+        ..weighting(true, 0.5)
+    },
     weighting(true, 0.25),
     weighting(true, 0.75),
     weighting(true, 0.0),
@@ -48,7 +52,11 @@ const COLUMNS: [Weighting; 4] = [
 const MARGIN: f64 = 0.3;
 
 const fn weighting(rows: bool, activations: f64) -> Weighting {
-    Weighting { rows, activations }
+    Weighting {
+        rows,
+        activations,
+        sums: true,
+    }
 }
 
 /// Equalizes `graph` in place, and notes what was chosen.
@@ -85,9 +93,10 @@ pub(super) fn equalize(
     let unscaled = trial.measure(graph)?;
     if let Some((db, scaled, weighting)) = best.filter(|(db, ..)| *db > unscaled) {
         notes.push(format!(
-            "equalized: activations decide {:.0} % of the scales{}; {db:.1} dB with weights rounded to nearest on {} samples, {unscaled:.1} dB before",
+            "equalized: activations decide {:.0} % of the scales{}{}; {db:.1} dB with weights rounded to nearest on {} samples, {unscaled:.1} dB before",
             100.0 * weighting.activations,
             if weighting.rows { "" } else { ", of weights only columns count" },
+            if weighting.sums { "" } else { ", what meets in sums keeps its own" },
             trial.samples.samples,
         ));
         *graph = scaled;

@@ -60,6 +60,13 @@ const fn data_free(case: Case) -> Case {
     }
 }
 
+const fn long(case: Case) -> Case {
+    Case {
+        short: false,
+        ..case
+    }
+}
+
 fn default(_: &mut Recipe) {}
 
 fn nearest(recipe: &mut Recipe) {
@@ -129,13 +136,13 @@ pub(super) const CASES: &[Case] = &[
         ),
         27.1,
     ),
-    case(
+    long(case(
         Net::Digits,
         "adaround as AIMET's, 1000 iterations",
         Int4,
         PerChannel,
         adaround_aimet,
-    ),
+    )),
     wanted(
         data_free(case(Net::Digits, "data-free", Int8, PerTensor, default)),
         28.0,

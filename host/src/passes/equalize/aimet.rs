@@ -14,7 +14,7 @@ use crate::graph::{Activation, Graph, NodeId, Op};
 pub(super) fn equalize(graph: &mut Graph) -> usize {
     let mut scaled = 0;
     for set in sets(graph) {
-        let classes = Classes::of(graph);
+        let classes = Classes::of(graph, true);
         let mut logs = vec![0.0; classes.free.len()];
         for (tensor, scales) in scales(graph, &set) {
             for (channel, scale) in scales.into_iter().enumerate() {

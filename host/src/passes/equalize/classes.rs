@@ -28,8 +28,8 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// Of a graph whose BatchNorms are folded.
-    pub fn of(graph: &Graph) -> Classes {
+    /// Of a graph whose BatchNorms are folded. Without `sums`, everything that meets in a sum keeps its scale.
+    pub fn of(graph: &Graph, sums: bool) -> Classes {
         let mut sets = Sets::new(graph);
         for input in &graph.inputs {
             sets.fix(input.tensor);
@@ -39,6 +39,9 @@ impl Classes {
         }
         for node in &graph.nodes {
             sets.constrain(graph, node);
+            if !sums && matches!(node.op, Op::Add | Op::Sub) {
+                sets.fix(node.output);
+            }
         }
         sets.classes(graph)
     }

@@ -54,6 +54,7 @@ impl Pass for CrossLayerEqualization {
             let weighting = Weighting {
                 rows: true,
                 activations: 0.0,
+                sums: true,
             };
             equalize(graph, &[], weighting)
         };
@@ -69,7 +70,7 @@ impl Pass for CrossLayerEqualization {
 ///
 /// `ranges` are the largest magnitudes of each channel of each tensor; they are read only where `weighting` lets activations take part.
 pub fn equalize(graph: &mut Graph, ranges: &[Vec<f32>], weighting: Weighting) -> usize {
-    let classes = Classes::of(graph);
+    let classes = Classes::of(graph, weighting.sums);
     let logs: Vec<Vec<f64>> = ranges
         .iter()
         .map(|channels| {

@@ -32,6 +32,8 @@ pub struct Weighting {
     pub rows: bool,
     /// Share of the activations, 0 to 1.
     pub activations: f64,
+    /// Whether what meets in a sum is scaled, all of it alike.
+    pub sums: bool,
 }
 
 /// The logarithm of the scale of every class.

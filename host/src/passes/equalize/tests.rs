@@ -207,15 +207,23 @@ fn the_function_stays() {
     for seed in 0..4 {
         for graph in networks(seed) {
             let (expected, ranges) = outputs(&graph);
-            for (rows, activations) in [
-                (true, 0.0),
-                (true, 0.5),
-                (true, 1.0),
-                (false, 0.0),
-                (false, 0.5),
+            for (rows, activations, sums) in [
+                (true, 0.0, true),
+                (true, 0.5, false),
+                (true, 1.0, true),
+                (false, 0.0, true),
+                (false, 0.5, true),
             ] {
                 let mut scaled = graph.clone();
-                let changed = equalize(&mut scaled, &ranges, Weighting { rows, activations });
+                let changed = equalize(
+                    &mut scaled,
+                    &ranges,
+                    Weighting {
+                        rows,
+                        activations,
+                        sums,
+                    },
+                );
                 assert!(changed > 0, "nothing was scaled");
                 scaled.validate().expect("still sound");
                 assert_same(&outputs(&scaled).0, &expected);
@@ -230,7 +238,7 @@ fn the_function_stays() {
 #[test]
 fn what_only_scales_never_reaches_inputs_and_outputs() {
     for graph in networks(7) {
-        let classes = Classes::of(&graph);
+        let classes = Classes::of(&graph, true);
         let fixed = |tensor: usize| classes.of[tensor].iter().all(Option::is_none);
         assert!(fixed(graph.inputs[0].tensor) && fixed(graph.outputs[0]));
     }
@@ -246,12 +254,14 @@ fn a_second_time_changes_nothing() {
             Weighting {
                 rows: true,
                 activations: 0.0,
+                sums: true,
             },
         );
-        let classes = Classes::of(&once);
+        let classes = Classes::of(&once, true);
         let weighting = Weighting {
             rows: true,
             activations: 0.0,
+            sums: true,
         };
         let logs = solve::solve(&once, &classes, &[], weighting);
         // Classes that nothing alive decides follow their tensor, which is not a fixed point to hold them to.
@@ -290,6 +300,7 @@ fn a_triple_gets_the_scales_of_the_closed_form() {
         Weighting {
             rows: true,
             activations: 0.0,
+            sums: true,
         },
     );
     aimet::equalize(&mut theirs);
@@ -329,6 +340,7 @@ fn dead_channels_neither_blow_up_nor_change_the_function() {
                 Weighting {
                     rows: true,
                     activations,
+                    sums: true,
                 },
             );
             for node in &scaled.nodes {
@@ -355,6 +367,7 @@ fn clips_get_bounds_of_their_own_and_sums_do_not() {
         Weighting {
             rows: true,
             activations: 0.0,
+            sums: true,
         },
     );
     assert!(matches!(
