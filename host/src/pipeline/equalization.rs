@@ -48,6 +48,9 @@ const COLUMNS: [Weighting; 4] = [
     weighting(false, 0.9),
 ];
 
+/// Candidates for networks so large that even the fewest samples take long.
+const FEW: usize = 3;
+
 /// Decibels that a later candidate has to be better by.
 const MARGIN: f64 = 0.3;
 
@@ -80,6 +83,9 @@ pub(super) fn equalize(
     let mut candidates = CANDIDATES.to_vec();
     if recipe.weights.granularity == Granularity::PerChannel {
         candidates.extend(COLUMNS);
+    }
+    if affordable < LEAST_SAMPLES {
+        candidates.truncate(FEW);
     }
     let mut best: Option<(f64, Graph, Weighting)> = None;
     for weighting in candidates {
