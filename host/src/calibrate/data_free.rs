@@ -1,4 +1,4 @@
-//! Ranges without data, from the statistics that BatchNorms recorded in training.
+//! Ranges without data, from what the BatchNorms recorded.
 
 use super::{CalibrationError, Range, Ranges};
 use crate::graph::Graph;

@@ -1,4 +1,4 @@
-//! High-bias absorption: what a channel never falls below goes into the next layer's bias.
+//! High-bias absorption: what a channel never falls below moves on.
 //!
 //! After equalization a channel may lie far from zero, so that its tensor's range is wide and its steps coarse. Where almost all values of
 //! a channel behind a Relu are above `c`, `c = max(0, beta - 3 |gamma|)` can be taken off the channel and its products added to the

@@ -1,4 +1,4 @@
-//! The choice among equalizations: by weights alone, or with the ranges of activations.
+//! The choice among equalizations, by trial.
 //!
 //! How far activations should decide depends on the network: equal channels waste no steps of an activation, but what they
 //! gain there the weights of the next layer pay. So each candidate is tried: scaled, rounded to nearest and simulated on some samples,

@@ -1,4 +1,4 @@
-//! Accuracy: the float network, the fake-quantized one and the integer engine side by side.
+//! Accuracy: float, fake-quantized and integer side by side.
 
 use super::Quantized;
 use super::layers::layer_reports;

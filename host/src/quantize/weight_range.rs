@@ -1,4 +1,4 @@
-//! Scales of symmetric weights: how much of a row saturates for the sake of the rest.
+//! The range of weights, and the symmetric scale that covers it.
 
 use crate::calibrate::cost::{Grid, divergence, squared_error_of_points};
 use crate::calibrate::histogram::Histogram;

@@ -1,4 +1,4 @@
-//! What a recipe says about one layer: the general choices, and those of the overrides that name it.
+//! What a recipe says about one layer.
 
 use super::{Granularity, Recipe, WeightBits, WeightOptions};
 use crate::calibrate::RangeMethod;

@@ -1,4 +1,4 @@
-//! Second moments of a layer's inputs: all that a quadratic loss needs to know of the data.
+//! Second moments of a layer's inputs: all a quadratic loss needs.
 //!
 //! The mean of `|W~ x^ - W x|^2` over positions depends on the samples only through `E[x^ x^T]`, `E[x^ x^T]` with the float inputs on
 //! the right, and the means: `K x K` numbers a group, whatever the number of samples.

@@ -1,4 +1,4 @@
-//! What a layer multiplies its weights with: the inputs under its window, position by position.
+//! What a layer multiplies its weights with, position by position.
 
 use crate::graph::{Graph, Node, Op, Window};
 

@@ -1,4 +1,4 @@
-//! The loss of a row of weights as a quadratic form, and integers that make it small.
+//! The loss of a row of weights as a quadratic form.
 //!
 //! `E(w~) = w~^T G w~ - 2 w~^T b + const` with `G = E[x^ x^T]` and `b = E[x^ x^T] w`, the latter with the float inputs on the right:
 //! the mean squared difference of `w~ . x^` and `w . x`. Minimizing it over integers times a scale is a closest-vector problem.

@@ -1,4 +1,4 @@
-//! What is known of activations without data: moments and bounds of every channel.
+//! What is known of activations without data.
 //!
 //! A BatchNorm folded into a layer tells the mean and the standard deviation of each of its outputs in training; everything behind
 //! it follows by arithmetic under the assumption that elements are independent and, before an activation, normal

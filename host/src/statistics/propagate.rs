@@ -1,4 +1,4 @@
-//! From the inputs' ranges and the BatchNorms' statistics to those of every tensor.
+//! From input ranges and BatchNorm statistics to every tensor's.
 
 use super::{Channel, Interval, activation, layer, movement};
 use crate::calibrate::{CalibrationError, Range};
