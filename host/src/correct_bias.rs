@@ -83,3 +83,111 @@ fn inside_share(window: &Window, axis: usize, tap: usize, size: usize) -> f64 {
     });
     inside.count() as f64 / outputs as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::Executor;
+    use crate::graph::{Conv2d, Input, Linear};
+    use crate::quantize::{Encodings, simulation_graph};
+    use crate::recipe::LayerOverride;
+    use crate::testing::Sequence;
+
+    /// A 3x3 convolution with padding on `[5, 4, channels]`.
+    fn layer(channels: usize, groups: usize, stride: usize) -> Graph {
+        let mut window = Window::new([3, 3]);
+        window.pad_before = [1, 0];
+        window.pad_after = [1, 2];
+        window.stride = [stride; 2];
+        let mut graph = Graph {
+            name: "layer".to_owned(),
+            tensors: Vec::new(),
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let input = graph.add_tensor("input", vec![5, 4, channels]);
+        graph.inputs.push(Input {
+            tensor: input,
+            source_shape: vec![5, 4, channels],
+            source_axes: vec![0, 1, 2],
+        });
+        let mut node = Node {
+            name: "conv".to_owned(),
+            op: Op::Conv2d(Conv2d {
+                linear: Linear {
+                    weights: Sequence::new(1).values(8 * 9 * channels / groups, -1.0, 1.0),
+                    bias: vec![0.25; 8],
+                    out_channels: 8,
+                    folded: None,
+                },
+                in_channels: channels,
+                groups,
+                window,
+            }),
+            inputs: vec![input],
+            output: 0,
+            activation: None,
+        };
+        let shape = graph.output_shape(&node).expect("fits");
+        node.output = graph.add_tensor("output", shape);
+        graph.outputs.push(node.output);
+        graph.nodes.push(node);
+        graph
+    }
+
+    /// Means of the output channels for an input that is `mean` everywhere.
+    fn means(graph: &Graph, mean: &[f64]) -> Vec<f64> {
+        let input: Vec<f32> = (0..20)
+            .flat_map(|_| mean.iter().map(|&x| x as f32))
+            .collect();
+        let output = Executor::new(graph)
+            .expect("sound")
+            .forward(&input, 1)
+            .expect("runs");
+        let pixels = output.len() / 8;
+        (0..8)
+            .map(|channel| {
+                output
+                    .chunks(8)
+                    .map(|pixel| f64::from(pixel[channel]))
+                    .sum::<f64>()
+                    / pixels as f64
+            })
+            .collect()
+    }
+
+    /// Inputs that do not vary leave nothing but the shift, borders included, which the correction has to take out to the last bit.
+    #[test]
+    fn the_shift_of_constant_inputs_goes_out() {
+        for (channels, groups, stride) in [(4, 1, 1), (4, 4, 2), (6, 2, 1)] {
+            let graph = layer(channels, groups, stride);
+            let mean: Vec<f64> = (0..channels).map(|channel| 0.5 + channel as f64).collect();
+            let ranges = [crate::calibrate::Range { min: 0.0, max: 8.0 }];
+            let ranges =
+                crate::calibrate::ranges_from_statistics(&graph, &ranges, 6.0).expect("known");
+            let encodings = Encodings::choose(&graph, &ranges).expect("chosen");
+            let mut recipe = Recipe::default();
+            recipe.weights.bits = crate::recipe::WeightBits::Int4;
+            let mut weights = NetworkWeights::nearest(&graph, &encodings, &recipe).expect("finite");
+            let expected = means(&graph, &mean);
+            let error = |weights: &NetworkWeights| {
+                let found = means(&simulation_graph(&graph, weights), &mean);
+                let errors = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+                errors.fold(0.0, f64::max)
+            };
+            assert!(error(&weights) > 0.05, "rounding shifts nothing");
+            let mut excepted = recipe.clone();
+            excepted.overrides.push(LayerOverride {
+                layers: "conv".to_owned(),
+                bias_correction: Some(false),
+                ..LayerOverride::default()
+            });
+            let before = weights.clone();
+            correct_analytically(&graph, &mut weights, |_| &mean, &excepted);
+            assert_eq!(weights, before);
+            correct_analytically(&graph, &mut weights, |_| &mean, &recipe);
+            assert!(error(&weights) < 1e-5, "{}", error(&weights));
+        }
+    }
+}

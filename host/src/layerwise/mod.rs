@@ -9,6 +9,8 @@ mod bias;
 mod node;
 mod round;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 pub use node::{SingleNode, SingleNodeError};
 
