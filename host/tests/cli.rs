@@ -156,6 +156,8 @@ fn the_same_model_from_a_file_gives_the_same_numbers() {
         "0.3",
         "--input-std",
         "0.35",
+        "--input-range",
+        "0,256",
         "--out",
         "file.fewbit",
         "--json",
@@ -361,4 +363,39 @@ fn help_names_every_command_and_option() {
     ] {
         assert!(help.contains(option), "{option}");
     }
+}
+
+#[test]
+fn a_model_is_quantized_without_samples() {
+    let session = Session::new();
+    let model = digits("digits.onnx");
+    let normalized = [
+        "--input-divisor",
+        "256",
+        "--input-mean",
+        "0.3",
+        "--input-std",
+        "0.35",
+    ];
+    let run = |range: &[&str]| {
+        let arguments = [
+            &["quantize", &model, "--data-free", "--out", "free.fewbit"][..],
+            &normalized,
+            range,
+        ];
+        session.run(&arguments.concat())
+    };
+    let refused = run(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--input-range"));
+    let refused = run(&["--input-range", "5"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("two numbers"));
+    assert!(!session.path("free.fewbit").exists(), "nothing is written");
+    let done = run(&["--input-range", "0,256"]);
+    assert!(done.status.success());
+    let printed = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(
+        printed.contains("from BatchNorm statistics") && printed.contains("uniform noise"),
+        "{printed}"
+    );
 }

@@ -146,10 +146,13 @@ fn changed(network: Network, change: fn(&mut Recipe)) -> f64 {
     measured(&network).integer.sqnr_db.expect("noise")
 }
 
+/// A change of a recipe and the decibels that are left.
+type Format = (fn(&mut Recipe), f64);
+
 /// What the guide promises of the default recipe.
 #[test]
 fn digits_in_all_formats() {
-    let formats: [(fn(&mut Recipe), f64); 4] = [
+    let formats: [Format; 4] = [
         (
             |recipe| recipe.weights.granularity = Granularity::PerTensor,
             36.3,
