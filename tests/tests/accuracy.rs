@@ -76,6 +76,13 @@ fn digits_in_int8() {
         difference.abs() <= 0.3,
         "{difference} dB between simulation and engine"
     );
+    // Alone, an operator differs from its simulation in ties only.
+    for layer in &report.layers {
+        assert!(
+            layer.largest_step_alone <= 1 && layer.differing_alone < 0.01,
+            "{layer:?}"
+        );
+    }
 }
 
 #[test]
