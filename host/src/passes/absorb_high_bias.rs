@@ -58,28 +58,31 @@ fn amounts(graph: &Graph, id: NodeId) -> Option<(NodeId, Vec<f32>)> {
         Op::FullyConnected(_) => true,
         _ => false,
     };
-    let cut_at_zero = match &node.activation {
-        Some(activation) => (0..norm.channels()).all(|channel| {
-            activation
-                .clamp_bounds(channel)
-                .is_some_and(|(min, _)| min == 0.0)
-        }),
-        None => false,
-    };
-    if !unpadded || !cut_at_zero {
-        return None;
-    }
-    let amounts: Vec<f32> = (0..norm.channels())
-        .map(|channel| (norm.beta[channel] - DEVIATIONS * norm.gamma[channel].abs()).max(0.0))
+    let activation = node.activation.as_ref()?;
+    let limits: Option<Vec<f32>> = (0..norm.channels())
+        .map(|channel| match activation.clamp_bounds(channel) {
+            Some((0.0, max)) => Some(max),
+            _ => None,
+        })
         .collect();
-    let after = upper_end(norm, |channel| amounts[channel]);
-    (after < WORTH * upper_end(norm, |_| 0.0)).then_some((consumer, amounts))
+    let limits = limits.filter(|_| unpadded)?;
+    // A channel that a clip holds at its limit is a constant: more than all of it cannot go.
+    let amounts: Vec<f32> = (0..norm.channels())
+        .map(|channel| norm.beta[channel] - DEVIATIONS * norm.gamma[channel].abs())
+        .zip(&limits)
+        .map(|(amount, &limit)| amount.max(0.0).min(limit))
+        .collect();
+    let after = upper_end(norm, &limits, |channel| amounts[channel]);
+    (after < WORTH * upper_end(norm, &limits, |_| 0.0)).then_some((consumer, amounts))
 }
 
-/// Where the range of a tensor ends by its statistics, with something taken off each channel.
-fn upper_end(norm: &BatchNorm, less: impl Fn(usize) -> f32) -> f32 {
+/// Where the range of a tensor ends by its statistics and its clip, with something taken off each channel.
+fn upper_end(norm: &BatchNorm, limits: &[f32], less: impl Fn(usize) -> f32) -> f32 {
     (0..norm.channels())
-        .map(|channel| norm.beta[channel] + DEVIATIONS * norm.gamma[channel].abs() - less(channel))
+        .map(|channel| {
+            let end = norm.beta[channel] + DEVIATIONS * norm.gamma[channel].abs();
+            end.min(limits[channel]) - less(channel)
+        })
         .fold(0.0, f32::max)
 }
 
@@ -237,6 +240,26 @@ mod tests {
             assert_close(&found, &expected, 1e-4);
             assert!(wide > 10.0 && narrow < 6.0, "{wide} {narrow}");
         }
+    }
+
+    #[test]
+    fn a_channel_beyond_its_clip_gives_no_more_than_the_clip() {
+        // Mean 20, deviation 1, clipped at 6: the channel is the constant 6.
+        let clip = Activation::Clip { min: 0.0, max: 6.0 };
+        let before = chain(clip, 0, [20.0, 0.0]);
+        let mut after = before.clone();
+        assert_eq!(
+            AbsorbHighBias.run(&mut after).expect("runs").changed,
+            1,
+            "the other channel's range is what is left"
+        );
+        after.validate().expect("still sound");
+        let activation = after.nodes[0].activation.as_ref().expect("clipped");
+        for channel in 0..2 {
+            let (min, max) = activation.clamp_bounds(channel).expect("clipped");
+            assert!(min <= max, "{min} > {max}");
+        }
+        assert_close(&run(&after).0, &run(&before).0, 1e-4);
     }
 
     #[test]
