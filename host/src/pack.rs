@@ -33,13 +33,20 @@ pub fn pack(
     for (tensor, &offset) in tensors.iter_mut().zip(&plan.offsets) {
         tensor.offset = u32::try_from(offset).map_err(|_| PackError::Arena(plan.arena_bytes))?;
     }
-    let ops: Vec<_> = lowered.ops.into_iter().map(|op| op.op).collect();
+    let mut ops: Vec<_> = lowered.ops.into_iter().map(|op| op.op).collect();
+    for (op, &offset) in ops.iter_mut().zip(&plan.scratch) {
+        if let Some(scratch) = op.scratch_mut() {
+            scratch.offset =
+                u32::try_from(offset).map_err(|_| PackError::Arena(plan.arena_bytes))?;
+        }
+    }
     let program = ProgramParts {
         arena_bytes: fewbit_runtime::format::write::arena_bytes(&tensors, &ops),
         inputs: lowered.inputs.iter().map(port).collect(),
         outputs: lowered.outputs.iter().map(port).collect(),
         tensors,
         ops,
+        packing: recipe.target.packing(),
     };
     let bytes = lowered.sections.finish(&program, &metadata)?;
     let blob = AlignedBlob::new(&bytes);

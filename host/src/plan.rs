@@ -20,6 +20,8 @@ const EXCHANGES: usize = 4000;
 pub struct Plan {
     /// Offset of each tensor in the arena.
     pub offsets: Vec<usize>,
+    /// Offset of each operator's scratch; 0 for those that have none.
+    pub scratch: Vec<usize>,
     /// Size of the arena in bytes.
     pub arena_bytes: usize,
     /// No plan of these buffers can be smaller.
@@ -43,7 +45,19 @@ impl Buffer {
 
 /// Plans the arena of a lowered network.
 pub fn plan(lowered: &Lowered) -> Plan {
-    let (buffers, buffer_of) = buffers(lowered);
+    let (mut buffers, buffer_of) = buffers(lowered);
+    let mut scratch_of = Vec::new();
+    for (index, op) in lowered.ops.iter().enumerate() {
+        let bytes = op.op.scratch().bytes as usize;
+        scratch_of.push((bytes > 0).then_some(buffers.len()));
+        if bytes > 0 {
+            buffers.push(Buffer {
+                bytes: bytes.next_multiple_of(ALIGN),
+                birth: index + 1,
+                death: index + 1,
+            });
+        }
+    }
     let lower_bound = (0..=lowered.ops.len() + 1)
         .map(|step| {
             let live = buffers
@@ -56,6 +70,10 @@ pub fn plan(lowered: &Lowered) -> Plan {
     let places = search(&buffers, lower_bound);
     Plan {
         offsets: buffer_of.iter().map(|&buffer| places[buffer]).collect(),
+        scratch: scratch_of
+            .iter()
+            .map(|buffer| buffer.map_or(0, |buffer| places[buffer]))
+            .collect(),
         arena_bytes: end(&buffers, &places),
         lower_bound,
     }

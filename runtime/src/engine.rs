@@ -1,5 +1,6 @@
 //! The engine: a checked model, an arena, and a loop over the operators.
 
+use crate::format::packing::Packing;
 use crate::format::program::TensorIndex;
 use crate::format::read::Model;
 use crate::kernels::{Memory, execute};
@@ -42,7 +43,10 @@ pub struct Engine<'m, 'a, const TENSORS: usize, const OPS: usize> {
 }
 
 impl<'m, 'a, const TENSORS: usize, const OPS: usize> Engine<'m, 'a, TENSORS, OPS> {
-    /// Joins a model and an arena of at least [`Model::arena_bytes`] bytes, of any alignment and contents.
+    /// Joins a model and an arena of at least [`Model::arena_bytes`] bytes, of any contents.
+    ///
+    /// A build of the DSP family uses it from its first multiple of 4 on: let it start at one (see
+    /// [`Aligned`](crate::Aligned)), or be 3 bytes longer.
     ///
     /// # Errors
     /// [`ArenaTooSmall`].
@@ -50,8 +54,15 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize> Engine<'m, 'a, TENSORS, OPS
         model: &'m Model<'a, TENSORS, OPS>,
         arena: &'m mut [i8],
     ) -> Result<Self, ArenaTooSmall> {
-        let (expected, found) = (model.arena_bytes(), arena.len());
-        match arena.get_mut(..expected) {
+        let found = arena.len();
+        // Loops in assembly load words two at a time: the plan's multiples of 4 have to be such in memory.
+        let skip = if cfg!(fewbit_family = "dsp") {
+            arena.as_ptr().addr().wrapping_neg() % 4
+        } else {
+            0
+        };
+        let expected = skip.saturating_add(model.arena_bytes());
+        match arena.get_mut(skip..expected) {
             Some(arena) => Ok(Engine { model, arena }),
             None => Err(ArenaTooSmall { expected, found }),
         }
@@ -103,6 +114,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize> Engine<'m, 'a, TENSORS, OPS
                 weights: self.model.weights(),
                 params: self.model.params(),
                 arena: Cell::from_mut(&mut *self.arena).as_slice_of_cells(),
+                family: Packing::of_build(self.model.packing()),
             };
             execute(op, &memory);
         }

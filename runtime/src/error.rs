@@ -77,7 +77,26 @@ load_errors! {
     Packing {
         /// The header's `packing`.
         found: u8,
-    } => "weights are packed in order {found}, this build runs order 0; pack the model for this target again";
+    } => "weights are packed in order {found}, which this version does not know; pack the model with this version's tool";
+    /// The weights are packed for a kernel family that this build lacks.
+    OtherFamily {
+        /// Its name.
+        packing: &'static str,
+    } => "weights are packed for the kernel family `{packing}`, which this build lacks; quantize with `--target` for this board, or without for any";
+    /// The weights of an operator lie in an order that it, or the blob's family, does not have.
+    WeightOrder {
+        /// The operator.
+        op: u16,
+    } => "operator {op}: its weights are in pairs, which only plain convolutions and fully connected layers of a blob for `dsp` have";
+    /// The scratch area of an operator is smaller than its kernel needs, or does not start at a multiple of 4.
+    ScratchSize {
+        /// The operator.
+        op: u16,
+        /// Bytes that the kernel needs.
+        expected: u64,
+        /// Bytes of the area.
+        found: u32,
+    } => "operator {op}: {found} bytes of scratch, its kernel needs {expected} from a multiple of 4 on";
     /// The model needs an arithmetic that this build lacks.
     Arithmetic {
         /// The header's `arithmetic`.

@@ -6,7 +6,7 @@
 //!
 //! # Contract
 //!
-//! - No heap, no floats, no global state, no unsafe code. The caller owns the one buffer that activations live in: the arena.
+//! - No heap, no floats, no global state, no unsafe code but the calls of assembly loops. The caller owns the one buffer that activations live in: the arena.
 //! - [`Model::from_bytes`] treats the blob as untrusted: whatever the bytes, it returns a model or a [`LoadError`].
 //! - After that nothing fails: [`Engine::run`] has no panic path, no recursion, and a running time that depends on the model
 //!   alone. What it may take is limited: [`format::MAX_WORK`], [`format::MAX_ARENA_BYTES`].
@@ -61,8 +61,8 @@
 //!   Off by default; it changes nothing that runs.
 //! - `defmt`: `defmt::Format` for [`LoadError`], [`ArenaTooSmall`], [`PortInfo`] and [`Summary`].
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
-// Relaxed to `deny` when the first kernel family in assembly arrives; the scalar family and the loader stay free of it.
-#![forbid(unsafe_code)]
+// Calls of assembly loops are the one exception, each with its reason; builds without them have none.
+#![deny(unsafe_code)]
 #![deny(
     clippy::float_arithmetic,
     clippy::unwrap_used,

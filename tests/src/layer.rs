@@ -4,10 +4,11 @@
 //! the writer and the kernels. The gaps of the sections hold rubbish, and so does the arena before the first operator:
 //! what reads there does not get away with zeros.
 
+use fewbit_runtime::format::packing::{self, Packing};
 use fewbit_runtime::format::program::DType;
 use fewbit_runtime::format::program::{Op, Port, Scratch, Tensor, TensorIndex, WeightType};
 use fewbit_runtime::format::write::{arena_bytes, assemble};
-use fewbit_runtime::{AlignedBlob, Engine, Metadata, Model, ProgramParts};
+use fewbit_runtime::{AlignedBlob, BlobWriter, Engine, Metadata, Model, ProgramParts};
 
 use crate::oracle::{Sections, Trace, output_of, run};
 
@@ -101,6 +102,7 @@ impl Layer {
                 }
                 self.bytes(&packed)
             }
+            WeightType::PairedInt8 | WeightType::PairedInt4 => panic!("layers are made in rows"),
         }
     }
 
@@ -151,6 +153,36 @@ impl Layer {
             },
             &self.inputs,
         )
+    }
+
+    /// The same layer packed for a kernel family, with its scratch behind everything else.
+    #[must_use]
+    pub fn packed_for(&self, packing: Packing) -> Layer {
+        let mut layer = self.clone();
+        let Layer {
+            program,
+            weights,
+            params,
+            ..
+        } = &mut layer;
+        let sections = BlobWriter::with_sections(std::mem::take(weights), params.clone());
+        let packed = packing::pack(packing, &mut program.ops, &program.tensors, &sections);
+        *weights = packed.weights().to_vec();
+        program.packing = packing;
+        let mut end = arena_bytes(&program.tensors, &[]);
+        for op in &mut program.ops {
+            let bytes = packing::scratch_bytes(op, &program.tensors, packing);
+            if let Some(scratch) = scratch_mut(op) {
+                *scratch = Scratch::default();
+                if bytes > 0 {
+                    scratch.offset = end.next_multiple_of(4);
+                    scratch.bytes = u32::try_from(bytes).expect("a small layer");
+                    end = scratch.offset + scratch.bytes;
+                }
+            }
+        }
+        program.arena_bytes = arena_bytes(&program.tensors, &program.ops);
+        layer
     }
 
     /// Writes the blob.
@@ -230,12 +262,17 @@ impl Layer {
     }
 }
 
+/// The first byte of the arena behind everything.
+pub(crate) fn end(layer: &Layer) -> u32 {
+    arena_bytes(&layer.program.tensors, &layer.program.ops)
+}
+
 /// Largest magnitude of a weight.
 #[must_use]
 pub fn largest_weight(weight_type: WeightType) -> u8 {
     match weight_type {
-        WeightType::Int8 => 127,
-        WeightType::Int4 => 7,
+        WeightType::Int8 | WeightType::PairedInt8 => 127,
+        WeightType::Int4 | WeightType::PairedInt4 => 7,
     }
 }
 

@@ -5,6 +5,7 @@
 //! `FEWBIT_RANDOM_FIRST=<seed> FEWBIT_RANDOM_LAYERS=1 cargo test -p fewbit-tests --test kernels`.
 //! That every corner was met is asserted from 20000 layers on.
 
+use fewbit_runtime::format::packing::Packing;
 use fewbit_tests::oracle::Trace;
 use fewbit_tests::random_layer::{RandomLayer, SHARES, random_layer};
 use rayon::prelude::*;
@@ -160,12 +161,26 @@ fn number_from_environment(name: &str, default: u64) -> u64 {
 fn compare(random: &RandomLayer) -> Result<(Trace, usize), String> {
     let (expected, trace) = random.layer.expected();
     // A panic of a kernel is a finding like any other and must name its seed.
-    let found = catch_unwind(AssertUnwindSafe(|| random.layer.run())).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Err(format!("panic: {}", text.unwrap_or_default()))
-    })?;
-    for (expected, found) in expected.iter().zip(&found) {
+    for packing in Packing::ALL {
+        let found = catch_unwind(AssertUnwindSafe(|| match packing {
+            Packing::Scalar => random.layer.run(),
+            _ => random.layer.packed_for(packing).run(),
+        }));
+        let found = found.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(format!("panic: {}", text.unwrap_or_default()))
+        });
+        found
+            .and_then(|found| same(&expected, &found))
+            .map_err(|what| format!("family {}: {what}", packing.name()))?;
+    }
+    Ok((trace, expected.iter().map(Vec::len).sum()))
+}
+
+/// Says where outputs differ.
+fn same(expected: &[Vec<i8>], found: &[Vec<i8>]) -> Result<(), String> {
+    for (expected, found) in expected.iter().zip(found) {
         if let Some(at) =
             (0..expected.len().max(found.len())).find(|&at| expected.get(at) != found.get(at))
         {
@@ -189,7 +204,7 @@ fn compare(random: &RandomLayer) -> Result<(Trace, usize), String> {
             found.len()
         ));
     }
-    Ok((trace, expected.iter().map(Vec::len).sum()))
+    Ok(())
 }
 
 fn run_seed(seed: u64) -> Tally {

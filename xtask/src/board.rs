@@ -6,6 +6,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use fewbit_runtime::format::packing::Packing;
 use serde::Deserialize;
 
 use crate::{repository, toolchain::TARGETS};
@@ -29,6 +30,14 @@ impl Isa {
             Self::Scalar => "scalar",
             Self::Dsp => "dsp",
             Self::Mve => "mve",
+        }
+    }
+
+    /// The order of weights that the family's kernels are fastest with.
+    pub fn packing(self) -> Packing {
+        match self {
+            Self::Dsp => Packing::Dsp,
+            Self::Scalar | Self::Mve => Packing::Scalar,
         }
     }
 }

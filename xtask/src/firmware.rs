@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use fewbit_runtime::Summary;
+use fewbit_runtime::{Summary, format::packing::Packing};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -56,8 +56,18 @@ pub fn build(board: &Board, blob_path: &Path) -> Result<Firmware> {
 /// As [`build`].
 pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
     // Here and not only in the firmware's build script: its message would be in the middle of cargo's.
-    if let Err(error) = Summary::from_bytes(blob) {
-        bail!("this is not a blob that the runtime can run: {error}");
+    let summary = match Summary::from_bytes(blob) {
+        Ok(summary) => summary,
+        Err(error) => bail!("this is not a blob that the runtime can run: {error}"),
+    };
+    if ![Packing::Scalar, board.isa.packing()].contains(&summary.packing) {
+        bail!(
+            "the blob is packed for the kernel family `{}`, {} runs `{}`; quantize with --target {}, or without for any board",
+            summary.packing.name(),
+            board.name,
+            board.isa.name(),
+            board.name
+        );
     }
     let toolchain = setup::ensure()?;
     let kept = device_dir().join("firmware");

@@ -6,6 +6,7 @@ use anyhow::Result;
 use fewbit::cli::{QuantizeArgs, quantize};
 use fewbit::default_model;
 
+use crate::board::Board;
 use crate::repository;
 
 /// Where blobs go that no one gave a place.
@@ -29,6 +30,14 @@ pub fn task(args: &QuantizeArgs) -> Result<()> {
     let mut args = args.clone();
     args.out
         .get_or_insert_with(|| blob_path(args.model.as_deref()));
+    // A board's name stands for its processor.
+    if let Some(board) = args
+        .target
+        .as_deref()
+        .and_then(|name| Board::load(name).ok())
+    {
+        args.target = Some(board.isa.packing().name().to_owned());
+    }
     let outcome = quantize(&args)?;
     let shown = outcome
         .blob

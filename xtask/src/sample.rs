@@ -5,6 +5,7 @@
 use anyhow::{Context as _, Result};
 use fewbit_runtime::{
     BlobWriter, Metadata, ProgramParts,
+    format::packing::Packing,
     format::program::{Lut, Op, Port, Tensor},
 };
 
@@ -40,6 +41,7 @@ pub fn two_tables(size: u16) -> Result<Vec<u8>> {
         outputs: vec![port(2)],
         tensors: vec![tensor, tensor, tensor],
         ops: vec![lut(0, 1, negate), lut(1, 2, add)],
+        packing: Packing::Scalar,
     };
     writer
         .finish(&parts, &Metadata::default())

@@ -55,6 +55,9 @@ pub struct QuantizeArgs {
     /// How the mean error of rounding is taken out of the biases
     #[arg(long, value_enum)]
     pub bias_correction: Option<BiasCorrection>,
+    /// Pack the weights for a processor, such as `cortex-m4`, or a kernel family; without, the blob runs on all of them
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
     /// A recipe with all choices; flags override it
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
@@ -175,6 +178,9 @@ impl QuantizeArgs {
         }
         if let Some(correction) = self.bias_correction {
             recipe.passes.bias_correction = correction;
+        }
+        if let Some(target) = &self.target {
+            recipe.target = target.parse().context("--target")?;
         }
         match self.input_range.as_deref() {
             None => {}

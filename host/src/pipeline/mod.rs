@@ -86,8 +86,9 @@ pub fn quantize(
 
     let encodings = choose_encodings(&graph, calibration, recipe, progress)?;
     let weights = choose_weights(&graph, &encodings, calibration, recipe, progress)?;
-    let lowered =
+    let mut lowered =
         lower::lower(&graph, &encodings, &weights).map_err(|e| Error::new(Stage::Lower, e))?;
+    lowered.pack_for(recipe.target.packing());
     let plan = plan::plan(&lowered);
     let blob = pack::pack(&graph, lowered.clone(), &plan, recipe)
         .map_err(|e| Error::new(Stage::Pack, e))?;

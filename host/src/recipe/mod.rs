@@ -4,8 +4,10 @@
 //! bit for bit.
 
 mod layers;
+mod target;
 
 pub use layers::{LayerOptions, LayerOverride};
+pub use target::Target;
 
 use crate::calibrate::{DEFAULT_DEVIATIONS, RangeMethod, RangeOptions};
 use crate::dataset::InputTransform;
@@ -28,6 +30,9 @@ pub struct Recipe {
     pub passes: PassOptions,
     /// How weights are rounded where there are samples.
     pub rounding: AdaRoundOptions,
+    /// What the blob is packed for.
+    #[serde(skip_serializing_if = "Target::is_any")]
+    pub target: Target,
     /// Seed of everything random.
     pub seed: u64,
     /// Other choices for some layers.

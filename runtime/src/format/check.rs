@@ -7,6 +7,7 @@
 
 use super::ALIGNMENT;
 use super::header::saturate;
+use super::packing::{self, CONV_MULTIPLE, FULLY_CONNECTED_MULTIPLE, Packing};
 use super::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
     Requant, Softmax, Tensor, TensorIndex, Transpose, Unary, WeightType, Window,
@@ -28,11 +29,14 @@ pub(super) struct Checker<'p> {
     tensors: &'p [Tensor],
     weights: &'p [i8],
     params: &'p [i32],
+    packing: Packing,
 }
 
 /// Weights of a convolution or a fully connected layer.
 struct Layer<'p> {
     weight_type: WeightType,
+    /// What rows of weights in pairs are filled up to; `None` where there are no pairs.
+    multiple: Option<u64>,
     /// First byte in the section.
     offset: u32,
     /// Number of rows that start on a byte, and weights in a row.
@@ -52,16 +56,23 @@ impl<'p> Checker<'p> {
         tensors: &'p [Tensor],
         weights: &'p [i8],
         params: &'p [i32],
+        packing: Packing,
     ) -> Self {
         Checker {
             op,
             tensors,
             weights,
             params,
+            packing,
         }
     }
 
     pub(super) fn check(&self, op: &Op) -> Result<(), LoadError> {
+        self.operator(op)?;
+        self.scratch(op)
+    }
+
+    fn operator(&self, op: &Op) -> Result<(), LoadError> {
         match op {
             Op::Conv2d(op) => self.conv2d(op),
             Op::DepthwiseConv2d(op) => self.depthwise_conv2d(op),
@@ -97,6 +108,7 @@ impl<'p> Checker<'p> {
         let products = taps(&op.window) * u64::from(channels);
         self.layer(&Layer {
             weight_type: op.weight_type,
+            multiple: (op.groups == 1).then_some(CONV_MULTIPLE),
             offset: op.weights,
             rows: output.c.into(),
             row: products,
@@ -118,6 +130,7 @@ impl<'p> Checker<'p> {
         }
         self.layer(&Layer {
             weight_type: op.weight_type,
+            multiple: None,
             offset: op.weights,
             rows: taps(&op.window),
             row: output.c.into(),
@@ -134,6 +147,7 @@ impl<'p> Checker<'p> {
         self.axis(1, 1, output)?;
         self.layer(&Layer {
             weight_type: op.weight_type,
+            multiple: Some(FULLY_CONNECTED_MULTIPLE),
             offset: op.weights,
             rows: output.c.into(),
             row: input.len(),
@@ -286,11 +300,21 @@ impl<'p> Checker<'p> {
 
     /// Weights, biases and multipliers of a layer, and equation (5) for each of its channels.
     fn layer(&self, layer: &Layer<'_>) -> Result<(), LoadError> {
-        let (row_bytes, w_max) = match layer.weight_type {
-            WeightType::Int8 => (layer.row, 127),
-            WeightType::Int4 => (layer.row.div_ceil(2), 7),
+        let (w_max, limit) = match layer.weight_type {
+            WeightType::Int8 | WeightType::PairedInt8 => (127, 0),
+            WeightType::Int4 => (7, 0),
+            // The second channel's sum is kept times 16.
+            WeightType::PairedInt4 => (7, 4),
         };
-        let weights = self.bytes(layer.offset, layer.rows.saturating_mul(row_bytes))?;
+        let bytes = match (layer.weight_type, layer.multiple) {
+            (WeightType::Int8, _) => layer.rows.saturating_mul(layer.row),
+            (WeightType::Int4, _) => layer.rows.saturating_mul(layer.row.div_ceil(2)),
+            (paired, Some(multiple)) if self.packing == Packing::Dsp => {
+                packing::paired_bytes(paired, layer.rows, layer.row, multiple)
+            }
+            _ => return Err(LoadError::WeightOrder { op: self.op }),
+        };
+        let weights = self.bytes(layer.offset, bytes)?;
         self.weight_values(layer, weights)?;
         let channels = u64::from(layer.output.c);
         let bias = self.values(layer.bias, channels)?;
@@ -298,7 +322,28 @@ impl<'p> Checker<'p> {
         // Products are below 2^48: the weights are in the blob. The sum stays below 2^63.
         for (&bias, channel) in bias.iter().zip(0..) {
             let magnitude = layer.products * w_max * 128 + u64::from(bias.unsigned_abs());
-            self.accumulator(channel, magnitude, layer.requant.pre_shift)?;
+            self.accumulator(channel, magnitude, layer.requant.pre_shift.max(limit))?;
+        }
+        Ok(())
+    }
+
+    /// Kernels with weights in pairs have no way around their scratch; the others run on the scalar kernel without.
+    fn scratch(&self, op: &Op) -> Result<(), LoadError> {
+        let paired = match op {
+            Op::Conv2d(op) => op.weight_type.is_paired(),
+            Op::FullyConnected(op) => op.weight_type.is_paired(),
+            _ => false,
+        };
+        let (expected, found) = (
+            packing::scratch_bytes(op, self.tensors, self.packing),
+            op.scratch(),
+        );
+        if paired && (expected > u64::from(found.bytes) || !found.offset.is_multiple_of(4)) {
+            return Err(LoadError::ScratchSize {
+                op: self.op,
+                expected,
+                found: found.bytes,
+            });
         }
         Ok(())
     }
@@ -310,16 +355,31 @@ impl<'p> Checker<'p> {
             at,
             found: *byte,
         };
+        let mut bytes = weights.iter().zip(0_u32..);
         let found = match layer.weight_type {
-            WeightType::Int8 => weights.iter().zip(0..).find(|(byte, _)| **byte == i8::MIN),
+            WeightType::Int8 => bytes.find(|(byte, _)| **byte == i8::MIN),
             WeightType::Int4 => {
                 let row_bytes = usize::try_from(layer.row.div_ceil(2)).unwrap_or(usize::MAX);
                 let spare =
                     |at: u32| layer.row % 2 == 1 && (at as usize + 1).is_multiple_of(row_bytes);
-                weights.iter().zip(0..).find(|&(&byte, at)| {
+                bytes.find(|&(&byte, at)| {
                     let high = byte >> 4;
                     byte & 0x0F == 8 || high == -8 || (spare(at) && high != 0)
                 })
+            }
+            // Halfwords 256 * w1 + w0: where w0 is negative, w1 is one more than the high byte.
+            WeightType::PairedInt8 => {
+                let mut low = 0;
+                bytes.find(|&(&byte, at)| {
+                    let even = at % 2 == 0;
+                    let wrong = byte == i8::MIN && (even || low >= 0)
+                        || (!even && byte == i8::MAX && low < 0);
+                    low = byte;
+                    wrong
+                })
+            }
+            WeightType::PairedInt4 => {
+                bytes.find(|(byte, _)| **byte & 0x0F == 0 || **byte & -16 == 0)
             }
         };
         found.map_or(Ok(()), |found| Err(wrong(found)))

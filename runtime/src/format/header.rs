@@ -3,6 +3,7 @@
 //! 64 bytes, little-endian, before anything that needs a decoder: a tool can size an arena and a firmware can refuse a
 //! foreign file from these alone. Byte table: `docs/model-format.md`.
 
+use super::packing::Packing;
 use super::{ALIGNMENT, VERSION};
 use crate::error::{LoadError, Section};
 
@@ -41,7 +42,7 @@ impl SectionRange {
 pub struct Header {
     /// Format version.
     pub version: u16,
-    /// Order of the weights; 0 = default.
+    /// Order of the weights: a [`Packing`]; 0 = default.
     pub packing: u8,
     /// Arithmetic of the model; 0 = native.
     pub arithmetic: u8,
@@ -162,6 +163,11 @@ impl Header {
         bytes
     }
 
+    /// The kernel family of a checked header.
+    pub(super) fn packing(&self) -> Packing {
+        Packing::from_code(self.packing).unwrap_or_default()
+    }
+
     /// The sections in their order in the blob.
     #[must_use]
     pub fn sections(&self) -> [(Section, SectionRange); 4] {
@@ -185,10 +191,18 @@ impl Header {
                 found: header.version,
             });
         }
-        if header.packing != 0 {
-            return Err(LoadError::Packing {
-                found: header.packing,
-            });
+        match Packing::from_code(header.packing) {
+            Some(packing) if packing.is_available() => {}
+            Some(packing) => {
+                return Err(LoadError::OtherFamily {
+                    packing: packing.name(),
+                });
+            }
+            None => {
+                return Err(LoadError::Packing {
+                    found: header.packing,
+                });
+            }
         }
         if header.arithmetic != 0 {
             return Err(LoadError::Arithmetic {
@@ -307,6 +321,8 @@ pub struct Summary {
     pub metadata_bytes: u32,
     /// The blob's checksum: a name for its contents.
     pub crc: u32,
+    /// The kernel family that it is packed for.
+    pub packing: Packing,
 }
 
 impl Summary {
@@ -326,6 +342,7 @@ impl Summary {
             program_bytes: header.program.length,
             metadata_bytes: header.metadata.length,
             crc: header.crc,
+            packing: header.packing(),
         })
     }
 }

@@ -17,6 +17,7 @@ pub mod header;
 mod lifetimes;
 #[cfg(feature = "std")]
 pub mod metadata;
+pub mod packing;
 pub mod program;
 pub mod read;
 #[cfg(all(test, feature = "std"))]

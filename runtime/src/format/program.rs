@@ -103,6 +103,18 @@ pub enum WeightType {
     Int8,
     /// Two weights a byte, -7..=7, low nibble first, rows padded to a byte.
     Int4,
+    /// As [`Int8`](Self::Int8), two output channels side by side, for the DSP family.
+    PairedInt8,
+    /// As [`Int4`](Self::Int4), two output channels side by side, for the DSP family.
+    PairedInt4,
+}
+
+impl WeightType {
+    /// Whether two output channels lie side by side.
+    #[must_use]
+    pub fn is_paired(self) -> bool {
+        matches!(self, WeightType::PairedInt8 | WeightType::PairedInt4)
+    }
 }
 
 /// An operator of the program.
@@ -207,6 +219,18 @@ impl Op {
             Op::Conv2d(op) | Op::DepthwiseConv2d(op) => op.scratch,
             Op::FullyConnected(op) => op.scratch,
             _ => Scratch::default(),
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl Op {
+    /// The operator's intermediate bytes, for those operators that may have some.
+    pub fn scratch_mut(&mut self) -> Option<&mut Scratch> {
+        match self {
+            Op::Conv2d(op) | Op::DepthwiseConv2d(op) => Some(&mut op.scratch),
+            Op::FullyConnected(op) => Some(&mut op.scratch),
+            _ => None,
         }
     }
 }

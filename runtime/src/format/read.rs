@@ -2,6 +2,7 @@
 
 use super::check::Checker;
 use super::header::{Header, saturate};
+use super::packing::Packing;
 use super::program::{Port, Program, Tensor};
 use super::{ALIGNMENT, MAX_ARENA_BYTES, MAX_WORK, lifetimes};
 use crate::error::{LoadError, Section};
@@ -17,6 +18,7 @@ pub struct Model<'a, const TENSORS: usize, const OPS: usize> {
     weights: &'a [i8],
     params: &'a [i32],
     metadata: &'a [u8],
+    packing: Packing,
 }
 
 /// A model input or output, for whoever fills or reads it.
@@ -91,6 +93,7 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS> {
             weights: bytemuck::cast_slice(header.weights.of(blob)),
             params,
             metadata: header.metadata.of(blob),
+            packing: header.packing(),
         };
         model.check(&header)?;
         Ok(model)
@@ -154,7 +157,13 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS> {
         }
         let mut work = 0_u64;
         for (op, index) in program.ops.iter().zip(0..) {
-            let checker = Checker::new(index, &program.tensors, self.weights, self.params);
+            let checker = Checker::new(
+                index,
+                &program.tensors,
+                self.weights,
+                self.params,
+                self.packing,
+            );
             checker.check(op)?;
             work = work.saturating_add(super::work::work(op, &program.tensors));
         }
@@ -256,6 +265,12 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS> {
     #[must_use]
     pub fn metadata(&self) -> &'a [u8] {
         self.metadata
+    }
+
+    /// The kernel family that the weights are packed for.
+    #[must_use]
+    pub fn packing(&self) -> Packing {
+        self.packing
     }
 
     /// The weights section.

@@ -5,6 +5,7 @@
 
 use super::header::{Header, SectionRange, checksum};
 use super::metadata::Metadata;
+use super::packing::Packing;
 use super::program::{MAX_PORTS, Op, Port, Scratch, Tensor};
 use super::{ALIGNMENT, VERSION};
 use core::fmt;
@@ -24,6 +25,9 @@ pub struct ProgramParts {
     pub tensors: Vec<Tensor>,
     /// The operators in execution order.
     pub ops: Vec<Op>,
+    /// The kernel family that the weights are packed for; in the header, not in the program.
+    #[serde(skip)]
+    pub packing: Packing,
 }
 
 /// The largest end of a tensor or of a scratch area: the one value that a program's `arena_bytes` may have.
@@ -105,6 +109,24 @@ pub struct BlobWriter {
 }
 
 impl BlobWriter {
+    /// A writer that goes on behind these sections.
+    #[must_use]
+    pub fn with_sections(weights: Vec<i8>, params: Vec<i32>) -> Self {
+        BlobWriter { weights, params }
+    }
+
+    /// The weights section so far.
+    #[must_use]
+    pub fn weights(&self) -> &[i8] {
+        &self.weights
+    }
+
+    /// The parameters section so far.
+    #[must_use]
+    pub fn params(&self) -> &[i32] {
+        &self.params
+    }
+
     /// A writer with empty sections.
     #[must_use]
     pub fn new() -> Self {
@@ -168,6 +190,7 @@ pub fn assemble(
     let ops = program.ops.len();
     let mut header = Header {
         version: VERSION,
+        packing: program.packing as u8,
         tensors: u16::try_from(tensors).map_err(|_| WriteError::Tensors { found: tensors })?,
         ops: u16::try_from(ops).map_err(|_| WriteError::Ops { found: ops })?,
         arena_bytes: program.arena_bytes,

@@ -22,16 +22,29 @@
     )
 )]
 
+#[cfg(any(feature = "std", fewbit_family = "dsp"))]
+pub(crate) mod dsp;
 mod params;
 mod scalar;
 
+use crate::format::packing::Packing;
 use crate::format::program::{Conv2d, Op, Requant, Scratch, Tensor, TensorIndex};
 use core::cell::Cell;
 use params::{
     AddParams, AveragePoolParams, Conv2dParams, CopyParams, FullyConnectedParams, MaxPoolParams,
     MulParams, PadParams, Shape, Stage, TransposeParams,
 };
-use scalar as family;
+
+/// Calls the kernel of the family that runs.
+macro_rules! kernel {
+    ($memory:ident, $name:ident($($argument:expr),+)) => {
+        match $memory.family {
+            #[cfg(any(feature = "std", fewbit_family = "dsp"))]
+            Packing::Dsp => dsp::$name($($argument),+),
+            _ => scalar::$name($($argument),+),
+        }
+    };
+}
 
 /// What an operator refers to by index and offset.
 pub(crate) struct Memory<'r> {
@@ -39,10 +52,9 @@ pub(crate) struct Memory<'r> {
     pub(crate) weights: &'r [i8],
     pub(crate) params: &'r [i32],
     pub(crate) arena: &'r [Cell<i8>],
+    /// The kernel family that runs: what this firmware was built for, or what the blob was packed for on the desk.
+    pub(crate) family: Packing,
 }
-
-/// Signature of both convolutions: parameters, input, output.
-type Convolution = fn(&Conv2dParams<'_>, &[Cell<i8>], &[Cell<i8>]);
 
 /// A tensor's shape, encoding and bytes.
 struct View<'r> {
@@ -82,7 +94,11 @@ impl<'r> Memory<'r> {
         run(self.arena, scratch.offset, scratch.bytes as usize)
     }
 
-    fn convolution(&self, op: &Conv2d, kernel: Convolution) {
+    fn convolution(
+        &self,
+        op: &Conv2d,
+        kernel: impl FnOnce(&Conv2dParams<'_>, &[Cell<i8>], &[Cell<i8>]),
+    ) {
         let (x, y) = (self.view(op.input), self.view(op.output));
         let params = Conv2dParams {
             input: x.shape,
@@ -111,8 +127,10 @@ fn run<T>(section: &[T], start: u32, length: usize) -> &[T] {
 /// Runs one operator of a checked model.
 pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
     match op {
-        Op::Conv2d(op) => memory.convolution(op, family::conv2d),
-        Op::DepthwiseConv2d(op) => memory.convolution(op, family::depthwise_conv2d),
+        Op::Conv2d(op) => memory.convolution(op, |p, x, y| kernel!(memory, conv2d(p, x, y))),
+        Op::DepthwiseConv2d(op) => {
+            memory.convolution(op, |p, x, y| kernel!(memory, depthwise_conv2d(p, x, y)))
+        }
         Op::FullyConnected(op) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let params = FullyConnectedParams {
@@ -125,7 +143,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 stage: memory.stage(&y, &op.requant, y.shape.c),
                 scratch: memory.scratch(op.scratch),
             };
-            family::fully_connected(&params, x.data, y.data);
+            kernel!(memory, fully_connected(&params, x.data, y.data));
         }
         Op::MaxPool(op) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
@@ -136,7 +154,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 min: op.min,
                 max: op.max,
             };
-            family::max_pool(&params, x.data, y.data);
+            scalar::max_pool(&params, x.data, y.data);
         }
         Op::AveragePool(op) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
@@ -153,7 +171,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                     if op.multiplier_per_count { taps } else { 1 },
                 ),
             };
-            family::average_pool(&params, x.data, y.data);
+            scalar::average_pool(&params, x.data, y.data);
         }
         Op::Add(op) => {
             let (a, b, y) = (memory.view(op.a), memory.view(op.b), memory.view(op.output));
@@ -168,7 +186,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 min: op.min,
                 max: op.max,
             };
-            family::add(&params, a.data, b.data, y.data);
+            kernel!(memory, add(&params, a.data, b.data, y.data));
         }
         Op::Mul(op) => {
             let (a, b, y) = (memory.view(op.a), memory.view(op.b), memory.view(op.output));
@@ -178,11 +196,11 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 b_zero_point: b.zero_point,
                 stage: memory.stage(&y, &op.requant, 1),
             };
-            family::mul(&params, a.data, b.data, y.data);
+            scalar::mul(&params, a.data, b.data, y.data);
         }
         Op::Lut(op) => {
             if let Some(table) = run(memory.weights, op.table, 256).first_chunk() {
-                family::lut(
+                scalar::lut(
                     table,
                     memory.view(op.input).data,
                     memory.view(op.output).data,
@@ -192,7 +210,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
         Op::Softmax(op) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             if let Some(table) = run(memory.params, op.table, 256).first_chunk() {
-                family::softmax(table, x.shape.c, x.data, y.data);
+                scalar::softmax(table, x.shape.c, x.data, y.data);
             }
         }
         // The same bytes in the same place.
@@ -202,7 +220,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 dims: op.dims.map(usize::from),
                 perm: op.perm.map(usize::from),
             };
-            family::transpose(
+            scalar::transpose(
                 &params,
                 memory.view(op.input).data,
                 memory.view(op.output).data,
@@ -219,7 +237,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                     1 => (x.shape.w * x.shape.c, y.shape.w * y.shape.c),
                     _ => (x.shape.c, y.shape.c),
                 };
-                family::copy_runs(&CopyParams { run, start, row }, x.data, y.data);
+                scalar::copy_runs(&CopyParams { run, start, row }, x.data, y.data);
                 start += run;
             }
         }
@@ -231,11 +249,11 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 before: op.before.map(usize::from),
                 value: op.value,
             };
-            family::pad(&params, x.data, y.data);
+            scalar::pad(&params, x.data, y.data);
         }
         Op::Constant(op) => {
             let y = memory.view(op.output);
-            family::constant(run(memory.weights, op.data, y.data.len()), y.data);
+            scalar::constant(run(memory.weights, op.data, y.data.len()), y.data);
         }
     }
 }

@@ -236,6 +236,16 @@ pub(crate) struct AddParams {
     pub(crate) max: i8,
 }
 
+impl AddParams {
+    /// What is added to the products: the zero points' share, and half a step for the rounding.
+    pub(crate) fn offset(&self) -> i32 {
+        let shift = u32::from(self.shift);
+        i32::from(self.zero_point).wrapping_shl(shift) + (1_i32.wrapping_shl(shift) >> 1)
+            - i32::from(self.a_zero_point) * i32::from(self.a_multiplier)
+            - i32::from(self.b_zero_point) * i32::from(self.b_multiplier)
+    }
+}
+
 /// Of a product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MulParams<'a> {

@@ -103,6 +103,7 @@ impl Sections<'_> {
     ) -> i128 {
         match weight_type {
             WeightType::Int8 => i128::from(self.byte(first, row * row_len + column)),
+            WeightType::PairedInt8 | WeightType::PairedInt4 => panic!("the oracle reads rows"),
             WeightType::Int4 => {
                 let row_bytes = row_len / 2 + row_len % 2;
                 let byte = i128::from(self.byte(first, row * row_bytes + column / 2) as u8);

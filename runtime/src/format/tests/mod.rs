@@ -312,6 +312,7 @@ fn what_is_written_is_what_is_read() {
         outputs: program.outputs.to_vec(),
         tensors: program.tensors.to_vec(),
         ops: program.ops.to_vec(),
+        packing: model.packing(),
     };
     assert_eq!(
         assemble(&again, model.weights(), model.params(), &parts.metadata).unwrap(),

@@ -9,10 +9,7 @@ use core::cell::Cell;
 /// An operand that has the output's place may be overwritten.
 pub(in super::super) fn add(p: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], output: &[Cell<i8>]) {
     let (a_multiplier, b_multiplier) = (i32::from(p.a_multiplier), i32::from(p.b_multiplier));
-    let offset = i32::from(p.zero_point).wrapping_shl(p.shift.into())
-        + (1_i32.wrapping_shl(p.shift.into()) >> 1)
-        - i32::from(p.a_zero_point) * a_multiplier
-        - i32::from(p.b_zero_point) * b_multiplier;
+    let offset = p.offset();
     let sum = |a: &Cell<i8>, b: &Cell<i8>| {
         let v = i32::from(a.get()) * a_multiplier + i32::from(b.get()) * b_multiplier + offset;
         shift_and_clamp(v, p.shift, p.min, p.max)

@@ -10,6 +10,8 @@ pub(in super::super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output:
     match p.weight_type {
         WeightType::Int8 => convolve::<Int8<'_>>(p, input, output),
         WeightType::Int4 => convolve::<Int4<'_>>(p, input, output),
+        // Of another family, to which the loader gives them.
+        WeightType::PairedInt8 | WeightType::PairedInt4 => {}
     }
 }
 

@@ -20,6 +20,36 @@ pub(in super::super) fn depthwise_conv2d(
     match p.weight_type {
         WeightType::Int8 => convolve::<Int8<'_>>(p, input, output),
         WeightType::Int4 => convolve::<Int4<'_>>(p, input, output),
+        // The loader refuses paired weights here.
+        WeightType::PairedInt8 | WeightType::PairedInt4 => {}
+    }
+}
+
+/// The weights of a layer, by tap and channel, of either type.
+#[derive(Clone, Copy)]
+pub(in super::super) struct TapWeights<'a> {
+    weights: &'a [i8],
+    weight_type: WeightType,
+    channels: usize,
+}
+
+impl<'a> TapWeights<'a> {
+    pub(in super::super) fn new(p: &Conv2dParams<'a>) -> Self {
+        TapWeights {
+            weights: p.weights,
+            weight_type: p.weight_type,
+            channels: p.output.c,
+        }
+    }
+
+    /// The weight of a channel at a tap; 0 out of range.
+    pub(in super::super) fn get(&self, tap: usize, channel: usize) -> i32 {
+        if self.weight_type == WeightType::Int4 {
+            Int4::of(self.weights, tap, self.channels).at(channel)
+        } else {
+            let at = tap * self.channels + channel;
+            self.weights.get(at).copied().unwrap_or(0).into()
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub(in super::super) fn fully_connected(
     match p.weight_type {
         WeightType::Int8 => multiply::<Int8<'_>>(p, input, output),
         WeightType::Int4 => multiply::<Int4<'_>>(p, input, output),
+        // Of another family, to which the loader gives them.
+        WeightType::PairedInt8 | WeightType::PairedInt4 => {}
     }
 }
 

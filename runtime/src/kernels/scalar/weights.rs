@@ -85,6 +85,12 @@ fn high(byte: i8) -> i8 {
 impl Int4<'_> {
     /// The weight number `at`; 0 behind the end.
     #[inline]
+    pub(super) fn at(self, at: usize) -> i32 {
+        self.get(at).into()
+    }
+
+    /// The weight number `at`; 0 behind the end.
+    #[inline]
     fn get(self, at: usize) -> i8 {
         let byte = self.0.get(at / 2).copied().unwrap_or(0);
         if at.is_multiple_of(2) {

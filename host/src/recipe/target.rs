@@ -1,0 +1,98 @@
+//! What a blob is packed for.
+
+use fewbit_runtime::format::packing::Packing;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A processor, by the kernel family that it runs.
+///
+/// Written as a family or as a processor: `scalar` (every processor runs it), `dsp`, `cortex-m4`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Target(Packing);
+
+/// Processors and their families; the DSP extension of Cortex-M33 is optional, and there in all chips that are sold for it.
+const PROCESSORS: [(&str, Packing); 10] = [
+    ("cortex-m0", Packing::Scalar),
+    ("cortex-m0plus", Packing::Scalar),
+    ("cortex-m3", Packing::Scalar),
+    ("cortex-m4", Packing::Dsp),
+    ("cortex-m7", Packing::Dsp),
+    ("cortex-m33", Packing::Dsp),
+    ("cortex-m55", Packing::Scalar),
+    ("riscv32", Packing::Scalar),
+    ("scalar", Packing::Scalar),
+    ("dsp", Packing::Dsp),
+];
+
+impl Target {
+    /// The order of weights.
+    pub fn packing(self) -> Packing {
+        self.0
+    }
+
+    /// Whether every board runs it.
+    pub fn is_any(&self) -> bool {
+        self.0 == Packing::Scalar
+    }
+}
+
+impl From<Packing> for Target {
+    fn from(packing: Packing) -> Self {
+        Target(packing)
+    }
+}
+
+/// The name is no processor's and no family's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no processor or kernel family that fewbit knows; it knows {names}", names = PROCESSORS.map(|(name, _)| name).join(", "))]
+pub struct UnknownTarget(String);
+
+impl FromStr for Target {
+    type Err = UnknownTarget;
+
+    fn from_str(name: &str) -> Result<Self, UnknownTarget> {
+        let known = PROCESSORS.into_iter().find(|(known, _)| *known == name);
+        known
+            .map(|(_, packing)| Target(packing))
+            .ok_or_else(|| UnknownTarget(name.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = UnknownTarget;
+
+    fn try_from(name: String) -> Result<Self, UnknownTarget> {
+        name.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> String {
+        target.to_string()
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_and_families_are_targets() {
+        for (name, packing) in PROCESSORS {
+            assert_eq!(name.parse::<Target>().map(Target::packing), Ok(packing));
+        }
+        let error = "avr".parse::<Target>().expect_err("not known").to_string();
+        assert!(
+            error.contains("avr") && error.contains("cortex-m4"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,34 @@
+//! Chooses the kernel family.
+//!
+//! `FEWBIT_ISA` names it: `scalar`, `dsp` or `mve`. The target's triple cannot tell: Cortex-M33 and M55 share one. Without
+//! the variable, a build for Cortex-M4 or M7 takes `dsp` and every other one `scalar`, which runs everywhere.
+
+use std::env;
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=FEWBIT_ISA");
+    println!("cargo::rustc-check-cfg=cfg(fewbit_family, values(\"scalar\", \"dsp\", \"mve\"))");
+    let target = env::var("TARGET").unwrap_or_default();
+    let has_dsp = target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main");
+    if !target.starts_with("thumb") && !target.starts_with("riscv32") {
+        // The desk, where all families are there.
+        println!("cargo::rustc-cfg=fewbit_family=\"scalar\"");
+        return;
+    }
+    let family = match env::var("FEWBIT_ISA").as_deref() {
+        Ok("scalar") => "scalar",
+        Ok("dsp") if has_dsp => "dsp",
+        Ok("mve") if target.starts_with("thumbv8m.main") => "mve",
+        Ok(name @ ("dsp" | "mve")) => {
+            println!("cargo::error=FEWBIT_ISA={name}, but {target} has no such instructions");
+            return;
+        }
+        Ok(other) => {
+            println!("cargo::error=FEWBIT_ISA={other:?} is none of scalar, dsp, mve");
+            return;
+        }
+        Err(_) if target.starts_with("thumbv7em") => "dsp",
+        Err(_) => "scalar",
+    };
+    println!("cargo::rustc-cfg=fewbit_family=\"{family}\"");
+}

@@ -1,0 +1,272 @@
+//! Convolution without groups, equation (7), four pixels at a time.
+
+use super::super::params::Conv2dParams;
+use super::super::scalar;
+use super::QUAD;
+use super::expand::{expand4, sums};
+use super::fully_connected::OddChannel;
+use super::multiply::{Multiply, STEP_BYTES, SUMS_BYTES, multiply};
+use crate::format::program::WeightType;
+use core::cell::Cell;
+
+/// Computes `output` from `input`; see [`Conv2dParams`].
+///
+/// A row of outputs is written after the rows of inputs that it reads; outputs may take the place of rows above those.
+pub(in super::super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    if !p.weight_type.is_paired() {
+        return scalar::conv2d(p, input, output);
+    }
+    let kernel_w = usize::from(p.window.kernel_w);
+    let quads = (usize::from(p.window.kernel_h) * kernel_w * p.input.c).div_ceil(QUAD);
+    let Some((activations, rest)) = p.scratch.split_at_checked(SUMS_BYTES + quads * STEP_BYTES)
+    else {
+        return;
+    };
+    let Some((sums_area, expanded)) = activations.split_at_checked(SUMS_BYTES) else {
+        return;
+    };
+    let gather = Gather {
+        p,
+        input,
+        expanded,
+        rest,
+        quads,
+    };
+    gather.prepare();
+    let pixels = p.output.h * p.output.w;
+    let mut at = Pixel::default();
+    let mut done = 0;
+    while done < pixels {
+        // Pixels behind the last are the last once more.
+        let mut lanes = [Lane::default(); 4];
+        let mut offsets = [0; 4];
+        for (index, (lane, offset)) in lanes.iter_mut().zip(&mut offsets).enumerate() {
+            *lane = gather.lane(at);
+            *offset = (at.y * p.output.w + at.x) * p.output.c;
+            if done + index + 1 < pixels {
+                at.x += 1;
+                if at.x == p.output.w {
+                    at = Pixel { y: at.y + 1, x: 0 };
+                }
+            }
+        }
+        gather.expand(&lanes);
+        if p.weight_type == WeightType::PairedInt4 {
+            sums(sums_area, expanded);
+        }
+        block(p, activations, quads, output, offsets);
+        done += 4;
+    }
+}
+
+/// All channels of four pixels.
+fn block(
+    p: &Conv2dParams<'_>,
+    activations: &[Cell<i8>],
+    quads: usize,
+    output: &[Cell<i8>],
+    offsets: [usize; 4],
+) {
+    let even = p.output.c / 2 * 2;
+    let whole = Multiply {
+        activations,
+        weights: p.weights,
+        weight_type: p.weight_type,
+        bias: p.bias,
+        multipliers: p.stage.multipliers,
+        quads,
+        pairs: even / 2,
+        stage: &p.stage,
+        first_channel: 0,
+        output,
+        offsets,
+    };
+    if even > 0 {
+        multiply(&whole);
+    }
+    if even < p.output.c {
+        let word_bytes = if p.weight_type == WeightType::PairedInt4 {
+            4
+        } else {
+            8
+        };
+        let odd = OddChannel::of(&p.stage, p.bias, even);
+        let outputs = [const { Cell::new(0) }; 8];
+        multiply(&Multiply {
+            weights: p
+                .weights
+                .get(even / 2 * quads * word_bytes..)
+                .unwrap_or_default(),
+            bias: &odd.bias,
+            multipliers: &odd.multipliers,
+            pairs: 1,
+            stage: &odd.stage,
+            output: &outputs,
+            offsets: [0, 2, 4, 6],
+            ..whole
+        });
+        for (offset, from) in offsets.into_iter().zip(outputs.iter().step_by(2)) {
+            if let Some(y) = output.get(offset + even) {
+                y.set(from.get());
+            }
+        }
+    }
+}
+
+/// An output pixel.
+#[derive(Clone, Copy, Default)]
+struct Pixel {
+    y: usize,
+    x: usize,
+}
+
+/// Where an output pixel's window starts in the input; negative in the padding.
+#[derive(Clone, Copy, Default)]
+struct Lane {
+    y: isize,
+    x: isize,
+}
+
+/// From windows of the input to expanded activations.
+struct Gather<'g> {
+    p: &'g Conv2dParams<'g>,
+    input: &'g [Cell<i8>],
+    expanded: &'g [Cell<i8>],
+    /// A pixel of zero points where pixels are whole words, else the bytes of four windows.
+    rest: &'g [Cell<i8>],
+    quads: usize,
+}
+
+impl Gather<'_> {
+    /// Whether pixels are whole words, so that windows need not be copied before they are expanded.
+    fn is_direct(&self) -> bool {
+        self.p.input.c % QUAD == 0
+    }
+
+    fn prepare(&self) {
+        let value = if self.is_direct() {
+            self.p.input_zero_point
+        } else {
+            0
+        };
+        self.rest.iter().for_each(|cell| cell.set(value));
+    }
+
+    #[inline]
+    fn lane(&self, at: Pixel) -> Lane {
+        let window = &self.p.window;
+        let start = |at: usize, stride: u8, pad: u8| {
+            (at * usize::from(stride))
+                .wrapping_sub(pad.into())
+                .cast_signed()
+        };
+        Lane {
+            y: start(at.y, window.stride_h, window.pad_top),
+            x: start(at.x, window.stride_w, window.pad_left),
+        }
+    }
+
+    fn expand(&self, lanes: &[Lane; 4]) {
+        if self.is_direct() {
+            self.expand_words(lanes);
+        } else {
+            self.expand_bytes(lanes);
+        }
+    }
+
+    /// Up to `length` elements of line `y` from column `x` on; `None` outside.
+    #[inline]
+    fn run(&self, y: isize, x: isize, length: usize) -> Option<&[Cell<i8>]> {
+        let (y, x) = (usize::try_from(y).ok()?, usize::try_from(x).ok()?);
+        if y >= self.p.input.h || x >= self.p.input.w {
+            return None;
+        }
+        let start = (y * self.p.input.w + x) * self.p.input.c;
+        self.input.get(start..start + length)
+    }
+
+    fn expand_words(&self, lanes: &[Lane; 4]) {
+        let (p, channels) = (self.p, self.p.input.c);
+        let kernel_w = usize::from(p.window.kernel_w);
+        let step = usize::from(p.window.dilation_w);
+        // A line of a window is one run of memory when it lies inside as a whole.
+        let last = p.input.w.wrapping_sub(kernel_w).cast_signed();
+        let contiguous =
+            (step == 1 || kernel_w == 1) && lanes.iter().all(|lane| lane.x >= 0 && lane.x <= last);
+        let mut to = self.expanded;
+        let mut put = |from: [&[Cell<i8>]; 4], length: usize| {
+            expand4(to, from, length / QUAD);
+            to = to.get(8 * length..).unwrap_or_default();
+        };
+        for ky in 0..usize::from(p.window.kernel_h) {
+            let down = (ky * usize::from(p.window.dilation_h)).cast_signed();
+            if contiguous {
+                let length = kernel_w * channels;
+                let [a, b, c, d] = lanes.map(|lane| self.run(lane.y + down, lane.x, length));
+                if let (Some(a), Some(b), Some(c), Some(d)) = (a, b, c, d) {
+                    put([a, b, c, d], length);
+                    continue;
+                }
+            }
+            for kx in 0..kernel_w {
+                let right = (kx * step).cast_signed();
+                let from = lanes.map(|lane| {
+                    self.run(lane.y + down, lane.x + right, channels)
+                        .unwrap_or(self.rest)
+                });
+                put(from, channels);
+            }
+        }
+    }
+
+    fn expand_bytes(&self, lanes: &[Lane; 4]) {
+        let (p, channels) = (self.p, self.p.input.c);
+        let kernel_w = usize::from(p.window.kernel_w);
+        let row = self.quads * QUAD;
+        let mut rest = self.rest;
+        let mut rows = [&[][..]; 4];
+        for (lane, bytes) in lanes.iter().zip(&mut rows) {
+            let Some((window, behind)) = rest.split_at_checked(row) else {
+                return;
+            };
+            (*bytes, rest) = (window, behind);
+            let mut to = window;
+            for ky in 0..usize::from(p.window.kernel_h) {
+                let y = lane.y + (ky * usize::from(p.window.dilation_h)).cast_signed();
+                // As many taps as lie inside beside each other.
+                let whole = self.whole_line(lane.x);
+                let (taps, length) = if whole {
+                    (1, kernel_w * channels)
+                } else {
+                    (kernel_w, channels)
+                };
+                for kx in 0..taps {
+                    let Some((place, next)) = to.split_at_checked(length) else {
+                        return;
+                    };
+                    let x = lane.x + (kx * usize::from(p.window.dilation_w)).cast_signed();
+                    match self.run(y, x, length) {
+                        Some(from) => copy(place, from),
+                        None => place.iter().for_each(|cell| cell.set(p.input_zero_point)),
+                    }
+                    to = next;
+                }
+            }
+        }
+        expand4(self.expanded, rows, self.quads);
+    }
+
+    /// Whether a line of a window that starts at column `x` is one run of memory.
+    fn whole_line(&self, x: isize) -> bool {
+        let kernel_w = usize::from(self.p.window.kernel_w);
+        let last = self.p.input.w.wrapping_sub(kernel_w).cast_signed();
+        (self.p.window.dilation_w == 1 || kernel_w == 1) && x >= 0 && x <= last
+    }
+}
+
+/// Copies a few bytes, in words where there are some.
+fn copy(to: &[Cell<i8>], from: &[Cell<i8>]) {
+    for (to, from) in to.iter().zip(from) {
+        to.set(from.get());
+    }
+}

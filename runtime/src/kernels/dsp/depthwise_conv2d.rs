@@ -1,0 +1,344 @@
+//! Depthwise convolution with a depth multiplier, equation (8), over planar lines.
+//!
+//! Four input channels at a time. Their lines are expanded to int16, a plane a channel, in a ring that holds the lines of one
+//! window; a line of outputs is computed from it. Where images are narrow, lines run down the columns instead of along the rows.
+
+use super::super::params::{Conv2dParams, Limits};
+use super::super::scalar;
+use super::lines::{Channel, Lines, lines, planes};
+use super::{int16, set_int16};
+use crate::format::program::Window;
+use core::cell::Cell;
+
+/// Channels of a block.
+const BLOCK: usize = 4;
+
+/// Largest number of taps of a window; layers with more run on the scalar kernel.
+const MAX_TAPS: usize = 64;
+
+/// One direction of the image and its window.
+#[derive(Clone, Copy, Debug)]
+struct Direction {
+    input: usize,
+    output: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    pad: usize,
+    /// Pixels from one to the next in input and output.
+    input_step: usize,
+    output_step: usize,
+    /// Taps from one to the next.
+    tap_step: usize,
+}
+
+/// How the lines lie.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    along: Direction,
+    across: Direction,
+}
+
+impl Layout {
+    fn new(window: &Window, input: [usize; 2], output: [usize; 2], columns: bool) -> Self {
+        let [input_h, input_w] = input;
+        let [output_h, output_w] = output;
+        let vertical = Direction {
+            input: input_h,
+            output: output_h,
+            kernel: window.kernel_h.into(),
+            stride: window.stride_h.into(),
+            dilation: window.dilation_h.into(),
+            pad: window.pad_top.into(),
+            input_step: input_w,
+            output_step: output_w,
+            tap_step: window.kernel_w.into(),
+        };
+        let horizontal = Direction {
+            input: input_w,
+            output: output_w,
+            kernel: window.kernel_w.into(),
+            stride: window.stride_w.into(),
+            dilation: window.dilation_w.into(),
+            pad: window.pad_left.into(),
+            input_step: 1,
+            output_step: 1,
+            tap_step: 1,
+        };
+        if columns {
+            Layout {
+                along: vertical,
+                across: horizontal,
+            }
+        } else {
+            Layout {
+                along: horizontal,
+                across: vertical,
+            }
+        }
+    }
+
+    /// int16 of a line: all that windows reach, and what the loops load ahead; even.
+    fn pitch(&self) -> usize {
+        let d = &self.along;
+        ((d.output - 1) * d.stride + (d.kernel - 1) * d.dilation + 1)
+            .next_multiple_of(2)
+            .max(d.pad + 2)
+    }
+
+    /// Lines of a window.
+    fn depth(&self) -> usize {
+        (self.across.kernel - 1) * self.across.dilation + 1
+    }
+
+    fn scratch_bytes(&self) -> u64 {
+        (BLOCK as u64 * self.depth() as u64 + 1) * self.pitch() as u64 * 2
+    }
+}
+
+/// Bytes of scratch for a layer; 0 for one that runs on the scalar kernel.
+pub(crate) fn scratch_bytes(window: &Window, input: [usize; 2], output: [usize; 2]) -> u64 {
+    if usize::from(window.kernel_h) * usize::from(window.kernel_w) > MAX_TAPS {
+        return 0;
+    }
+    Layout::new(window, input, output, wants_columns(output)).scratch_bytes()
+}
+
+/// Short rows cost more around the loops than in them.
+fn wants_columns([h, w]: [usize; 2]) -> bool {
+    w < 8 && h > 2 * w
+}
+
+/// Computes `output` from `input`; see [`Conv2dParams`].
+///
+/// With a depth multiplier of 1 the two may overlap as far as the loader allows: whole pixels apart, a line of outputs in the place of rows
+/// above those it reads.
+pub(in super::super) fn depthwise_conv2d(
+    p: &Conv2dParams<'_>,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
+    let (input_size, output_size) = ([p.input.h, p.input.w], [p.output.h, p.output.w]);
+    let columns = wants_columns(output_size);
+    let needed = scratch_bytes(&p.window, input_size, output_size);
+    if needed == 0 || (p.scratch.len() as u64) < needed || (columns && overlap(input, output)) {
+        return scalar::depthwise_conv2d(p, input, output);
+    }
+    let layout = Layout::new(&p.window, input_size, output_size, columns);
+    let length = usize::try_from(needed).unwrap_or(usize::MAX);
+    let Some(scratch) = p.scratch.get(..length) else {
+        return;
+    };
+    let (pitch, depth) = (2 * layout.pitch(), layout.depth());
+    for place in 0..scratch.len() / 2 {
+        set_int16(scratch, place, p.input_zero_point.into());
+    }
+    let Some((padding, ring)) = scratch.split_at_checked(pitch) else {
+        return;
+    };
+    let planes = Planes {
+        p,
+        layout,
+        ring,
+        pitch,
+        depth,
+        input,
+    };
+    for first in (0..p.input.c).step_by(BLOCK) {
+        let count = BLOCK.min(p.input.c - first);
+        block(&planes, padding, first, count, output);
+    }
+}
+
+/// Whether two parts of the arena share bytes.
+fn overlap(a: &[Cell<i8>], b: &[Cell<i8>]) -> bool {
+    let range = |cells: &[Cell<i8>]| (cells.as_ptr().addr(), cells.as_ptr().addr() + cells.len());
+    let ((a, a_end), (b, b_end)) = (range(a), range(b));
+    a < b_end && b < a_end
+}
+
+/// All outputs of the input channels `first..first + count`.
+fn block(
+    planes: &Planes<'_>,
+    padding: &[Cell<i8>],
+    first: usize,
+    count: usize,
+    output: &[Cell<i8>],
+) {
+    let (p, Layout { along, across }) = (planes.p, planes.layout);
+    let multiplier = p.output.c.checked_div(p.input.c).unwrap_or(1);
+    let weights = Taps::new(p);
+    let loops = along.kernel == 3
+        && across.kernel == 3
+        && along.stride <= 2
+        && along.dilation == 1
+        && multiplier == 1
+        && p.stage.pre_shift == 0
+        && matches!(p.stage.limits, Limits::PerTensor(i8::MIN, i8::MAX));
+    let mut channels = [Channel::default(); BLOCK];
+    if loops {
+        for (channel, o) in channels.iter_mut().take(count).zip(first..) {
+            let mut taps = [0; 9];
+            weights.read(o, &planes.layout, &mut taps);
+            let bias = p.bias.get(o).copied().unwrap_or(0);
+            *channel = Channel::new(
+                &taps,
+                bias,
+                p.stage.multipliers.get(o).copied().unwrap_or(0),
+            );
+        }
+    }
+    let mut gathered = 0;
+    for at in 0..across.output {
+        let top = (at * across.stride).wrapping_sub(across.pad).cast_signed();
+        let end = top + planes.depth.cast_signed();
+        while gathered < across.input && gathered.cast_signed() < end {
+            planes.gather(gathered, first, count);
+            gathered += 1;
+        }
+        // Line `tap` of the window, and how far the next plane's is.
+        let line = |tap: usize| {
+            let line = top + (tap * across.dilation).cast_signed();
+            match usize::try_from(line)
+                .ok()
+                .filter(|line| *line < across.input)
+            {
+                Some(line) => (planes.line(0, line), planes.depth * planes.pitch),
+                None => (padding, 0),
+            }
+        };
+        let start = at * across.output_step * p.output.c + first * multiplier;
+        let output = output.get(start..).unwrap_or_default();
+        let output_step = along.output_step * p.output.c;
+        if loops {
+            let [a, b, c] = [0, 1, 2].map(line);
+            lines(&Lines {
+                lines: [a.0, b.0, c.0],
+                steps: [a.1, b.1, c.1],
+                channels: channels.get(..count).unwrap_or_default(),
+                stride: along.stride,
+                zero_point: p.stage.zero_point,
+                output,
+                count: along.output,
+                output_step,
+            });
+            continue;
+        }
+        for plane in 0..count {
+            for repeat in 0..multiplier {
+                let o = (first + plane) * multiplier + repeat;
+                let mut taps = [0; MAX_TAPS];
+                weights.read(o, &planes.layout, &mut taps);
+                let requantizer = p.stage.requantizer(o, o);
+                let bias = p.bias.get(o).copied().unwrap_or(0);
+                for place in 0..along.output {
+                    let mut sum = bias;
+                    let mut row = &taps[..];
+                    for tap in 0..across.kernel {
+                        let (line, step) = line(tap);
+                        let line = line
+                            .get(plane * step + 2 * place * along.stride..)
+                            .unwrap_or_default();
+                        let (taps, next) = row.split_at_checked(along.kernel).unwrap_or((row, &[]));
+                        for (kx, w) in taps.iter().enumerate() {
+                            sum += w * i32::from(int16(line, kx * along.dilation));
+                        }
+                        row = next;
+                    }
+                    if let Some(y) = output.get(plane * multiplier + repeat + place * output_step) {
+                        y.set(requantizer.requantize(sum));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The weights, tap by tap, of either type.
+struct Taps<'w> {
+    weights: scalar::TapWeights<'w>,
+}
+
+impl<'w> Taps<'w> {
+    fn new(p: &Conv2dParams<'w>) -> Self {
+        Taps {
+            weights: scalar::TapWeights::new(p),
+        }
+    }
+
+    /// A channel's weights, line by line as `layout` has them.
+    fn read(&self, channel: usize, layout: &Layout, taps: &mut [i32]) {
+        let (along, across) = (layout.along, layout.across);
+        let mut place = taps.iter_mut();
+        for line in 0..across.kernel {
+            for tap in 0..along.kernel {
+                if let Some(w) = place.next() {
+                    *w = self
+                        .weights
+                        .get(line * across.tap_step + tap * along.tap_step, channel);
+                }
+            }
+        }
+    }
+}
+
+/// The ring of expanded lines.
+struct Planes<'g> {
+    p: &'g Conv2dParams<'g>,
+    layout: Layout,
+    ring: &'g [Cell<i8>],
+    /// Bytes of a line.
+    pitch: usize,
+    /// Lines of a plane.
+    depth: usize,
+    input: &'g [Cell<i8>],
+}
+
+impl Planes<'_> {
+    /// The place of line `line` of a plane, up to the end of the ring.
+    fn line(&self, plane: usize, line: usize) -> &[Cell<i8>] {
+        let slot = if line < self.depth {
+            line
+        } else {
+            line % self.depth
+        };
+        let start = (plane * self.depth + slot) * self.pitch;
+        self.ring.get(start..).unwrap_or_default()
+    }
+
+    /// Expands line `line` of `count` channels from `first` on.
+    fn gather(&self, line: usize, first: usize, count: usize) {
+        let (along, channels) = (self.layout.along, self.p.input.c);
+        let start = line * self.layout.across.input_step * channels + first;
+        let stride = along.input_step * channels;
+        let length = along.input.min((self.pitch / 2).saturating_sub(along.pad));
+        let to = [0, 1, 2, 3].map(|plane| {
+            self.line(plane, line)
+                .get(2 * along.pad..)
+                .unwrap_or_default()
+        });
+        let single = |pixel: usize| {
+            let values = self.input.get(start + pixel * stride..).unwrap_or_default();
+            for (line, x) in to.iter().zip(values).take(count) {
+                set_int16(line, pixel, x.get().into());
+            }
+        };
+        if count < BLOCK {
+            return (0..length).for_each(single);
+        }
+        // Words of two int16 start at even places of a line.
+        let odd = along.pad % 2;
+        if odd == 1 && length > 0 {
+            single(0);
+        }
+        let pairs = length.saturating_sub(odd) / 2;
+        let from = self.input.get(start + odd * stride..).unwrap_or_default();
+        planes(
+            to.map(|line| line.get(2 * odd..).unwrap_or_default()),
+            from,
+            stride,
+            pairs,
+        );
+        (odd + 2 * pairs..length).for_each(single);
+    }
+}

@@ -1,0 +1,92 @@
+//! Matrix times vector, equation (9).
+
+use super::super::params::{FullyConnectedParams, Limits, Stage};
+use super::super::scalar;
+use super::expand::expand;
+use super::set_int16;
+use super::vector::{STEP_BYTES, Vector, vector};
+use crate::format::program::WeightType;
+use core::cell::Cell;
+
+/// Computes `output` from `input`; see [`FullyConnectedParams`]. The two may overlap: the input is expanded before.
+pub(in super::super) fn fully_connected(
+    p: &FullyConnectedParams<'_>,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
+    if !p.weight_type.is_paired() {
+        return scalar::fully_connected(p, input, output);
+    }
+    let steps = input.len().div_ceil(8);
+    let Some(expanded) = p.scratch.get(..steps * STEP_BYTES) else {
+        return;
+    };
+    let words = input.len() / 4;
+    let mut sum = expand(expanded, input, words);
+    for place in 4 * words..8 * steps {
+        let x = input.get(place).map_or(0, Cell::get);
+        sum += 8 * i32::from(x);
+        set_int16(
+            expanded,
+            place / 4 * 4 + place % 2 * 2 + place % 4 / 2,
+            x.into(),
+        );
+    }
+    let pair_bytes = match p.weight_type {
+        WeightType::PairedInt4 => 8 * steps,
+        _ => 16 * steps,
+    };
+    let run = |first: usize,
+               channels: usize,
+               stage: &Stage<'_>,
+               bias: &[i32],
+               multipliers: &[i32],
+               output: &[Cell<i8>]| {
+        vector(&Vector {
+            activations: expanded,
+            sum,
+            weights: p.weights.get(first / 2 * pair_bytes..).unwrap_or_default(),
+            weight_type: p.weight_type,
+            bias,
+            multipliers,
+            steps,
+            pairs: channels / 2,
+            stage,
+            first_channel: first,
+            output,
+        });
+    };
+    let even = output.len() / 2 * 2;
+    if even > 0 {
+        run(0, even, &p.stage, p.bias, p.stage.multipliers, output);
+    }
+    if let Some(last) = output.get(even) {
+        let odd = OddChannel::of(&p.stage, p.bias, even);
+        let outputs = [const { Cell::new(0) }; 2];
+        run(even, 2, &odd.stage, &odd.bias, &odd.multipliers, &outputs);
+        last.set(outputs[0].get());
+    }
+}
+
+/// The last of an odd number of channels, as one of a pair whose other half no one sees.
+pub(super) struct OddChannel {
+    pub(super) stage: Stage<'static>,
+    pub(super) bias: [i32; 2],
+    pub(super) multipliers: [i32; 2],
+}
+
+impl OddChannel {
+    pub(super) fn of(stage: &Stage<'_>, bias: &[i32], channel: usize) -> Self {
+        let requantizer = stage.requantizer(channel, channel);
+        OddChannel {
+            stage: Stage {
+                zero_point: stage.zero_point,
+                pre_shift: stage.pre_shift,
+                multipliers: &[],
+                limits: Limits::PerTensor(requantizer.activation_min, requantizer.activation_max),
+            },
+            bias: [bias.get(channel).copied().unwrap_or(0), 0],
+            multipliers: [requantizer.multiplier, 0],
+        }
+    }
+}

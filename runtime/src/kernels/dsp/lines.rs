@@ -1,0 +1,217 @@
+//! A line of outputs of a 3x3 depthwise convolution, over planar lines: the loop of depthwise convolutions.
+
+use core::cell::Cell;
+
+/// One line of outputs of up to four channels.
+pub(super) struct Lines<'a> {
+    /// Three planar lines of int16 of the first channel, from the first tap on.
+    pub(super) lines: [&'a [Cell<i8>]; 3],
+    /// Bytes from a line to the same line of the next channel; 0 for a line of padding.
+    pub(super) steps: [usize; 3],
+    /// Parameters of each channel.
+    pub(super) channels: &'a [Channel],
+    /// Stride along the line, 1 or 2.
+    pub(super) stride: usize,
+    pub(super) zero_point: i8,
+    /// From the first output of the first channel on.
+    pub(super) output: &'a [Cell<i8>],
+    /// Outputs a channel.
+    pub(super) count: usize,
+    /// Bytes from an output to the next.
+    pub(super) output_step: usize,
+}
+
+/// Parameters of a channel; the limits are those of int8, and there is no pre-shift.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct Channel {
+    /// Pairs (w0, w1) and (w1, w2) of each line, the first in the low half.
+    weights: [u32; 6],
+    bias: i32,
+    multiplier: i32,
+}
+
+impl Channel {
+    /// From nine weights, line by line.
+    pub(super) fn new(weights: &[i32; 9], bias: i32, multiplier: i32) -> Self {
+        let pair =
+            |low: i32, high: i32| (low.cast_unsigned() & 0xFFFF) | (high.cast_unsigned() << 16);
+        let [a, b, c, d, e, f, g, h, i] = *weights;
+        Channel {
+            weights: [
+                pair(a, b),
+                pair(b, c),
+                pair(d, e),
+                pair(e, f),
+                pair(g, h),
+                pair(h, i),
+            ],
+            bias,
+            multiplier,
+        }
+    }
+}
+
+/// Computes a line.
+pub(super) fn lines(line: &Lines<'_>) {
+    #[cfg(fewbit_family = "dsp")]
+    line.call();
+    #[cfg(not(fewbit_family = "dsp"))]
+    line.model();
+}
+
+/// What the tests and the host run in place of the assembly.
+#[cfg(not(fewbit_family = "dsp"))]
+impl Lines<'_> {
+    fn model(&self) {
+        use crate::arith::Requantizer;
+        for (index, channel) in self.channels.iter().enumerate() {
+            let requantizer = Requantizer {
+                multiplier: channel.multiplier,
+                pre_shift: 0,
+                zero_point: self.zero_point,
+                activation_min: i8::MIN,
+                activation_max: i8::MAX,
+            };
+            for place in 0..self.count {
+                let mut sum = channel.bias;
+                let pairs = channel.weights.chunks_exact(2);
+                for ((line, step), pairs) in self.lines.iter().zip(self.steps).zip(pairs) {
+                    let line = line.get(index * step..).unwrap_or_default();
+                    let [first, second] =
+                        [0, 1].map(|at| pairs.get(at).copied().unwrap_or(0).cast_signed());
+                    let weights = [(first << 16) >> 16, first >> 16, second >> 16];
+                    for (tap, w) in weights.into_iter().enumerate() {
+                        sum = sum.wrapping_add(
+                            w * i32::from(super::int16(line, place * self.stride + tap)),
+                        );
+                    }
+                }
+                if let Some(y) = self.output.get(index + place * self.output_step) {
+                    y.set(requantizer.requantize(sum));
+                }
+            }
+        }
+    }
+}
+
+/// Two pixels of four channels a turn, from `from` on in steps of `stride` bytes, as int16 into the four planes' lines.
+///
+/// `to` are lines whose next place is at a multiple of 4 bytes.
+pub(super) fn planes(to: [&[Cell<i8>]; 4], from: &[Cell<i8>], stride: usize, pairs: usize) {
+    let needed = (2 * pairs).saturating_sub(1) * stride + 4;
+    if pairs == 0 || from.len() < needed || to.iter().any(|line| line.len() < 4 * pairs) {
+        return;
+    }
+    #[cfg(fewbit_family = "dsp")]
+    arm::planes(to, from, stride, pairs);
+    #[cfg(not(fewbit_family = "dsp"))]
+    for pixel in 0..2 * pairs {
+        let values = from.get(pixel * stride..).unwrap_or_default();
+        for (line, x) in to.iter().zip(values) {
+            super::set_int16(line, pixel, x.get().into());
+        }
+    }
+}
+
+#[cfg(fewbit_family = "dsp")]
+#[allow(
+    unsafe_code,
+    reason = "calls of loops in assembly, each with what makes it sound"
+)]
+mod arm {
+    use super::{Channel, Lines};
+    use core::cell::Cell;
+
+    /// What the loops read: the words named `L_` in depthwise.s.
+    #[repr(C)]
+    struct Job {
+        lines: [*const i8; 3],
+        output: *mut i8,
+        steps: [usize; 3],
+        turn_bytes: usize,
+        multiplier: i32,
+        zero_point: i32,
+        output_step: usize,
+        odd: u32,
+        channels: usize,
+        parameters: *const Channel,
+        bias: i32,
+        end: usize,
+    }
+
+    const _: () = assert!(size_of::<Job>() == 64 && size_of::<Channel>() == 32);
+
+    unsafe extern "C" {
+        fn fewbit_dsp_depthwise3_stride1(job: *const Job);
+        fn fewbit_dsp_depthwise3_stride2(job: *const Job);
+        fn fewbit_dsp_planes(to: *const [*mut i8; 4], from: *const i8, stride: usize, pairs: usize);
+    }
+
+    impl Lines<'_> {
+        /// Hands the line to the assembly.
+        pub(super) fn call(&self) {
+            let one = self.stride == 1;
+            // Words read of a line: both loops load one word ahead.
+            let words = if one {
+                self.count.div_ceil(2) + 1
+            } else {
+                self.count + 1
+            };
+            let others = self.channels.len().wrapping_sub(1);
+            let reach = |line: &[Cell<i8>], step: usize| {
+                super::super::is_aligned(line)
+                    && step % 4 == 0
+                    && line.len() >= others * step + 4 * words
+            };
+            let fits = !self.channels.is_empty()
+                && self.count > 0
+                && self
+                    .lines
+                    .iter()
+                    .zip(self.steps)
+                    .all(|(line, step)| reach(line, step))
+                && self.output.len() > others + (self.count - 1) * self.output_step;
+            if !fits {
+                return;
+            }
+            let job = Job {
+                lines: self.lines.map(|line| line.as_ptr().cast()),
+                output: self.output.as_ptr().cast_mut().cast(),
+                steps: self.steps,
+                turn_bytes: if one {
+                    self.count / 2 * 4
+                } else {
+                    self.count * 4
+                },
+                multiplier: 0,
+                zero_point: self.zero_point.into(),
+                output_step: self.output_step,
+                odd: (one && self.count % 2 == 1).into(),
+                channels: self.channels.len(),
+                parameters: self.channels.as_ptr(),
+                bias: 0,
+                end: 0,
+            };
+            // SAFETY: for each channel the loops read `words` words of each line and one `Channel`, and write `count` bytes
+            // `output_step` apart: all of that lies inside the slices by the checks above, and lines start at multiples of
+            // 4. Outputs are cells.
+            unsafe {
+                if one {
+                    fewbit_dsp_depthwise3_stride1(&raw const job);
+                } else {
+                    fewbit_dsp_depthwise3_stride2(&raw const job);
+                }
+            }
+        }
+    }
+
+    pub(super) fn planes(to: [&[Cell<i8>]; 4], from: &[Cell<i8>], stride: usize, pairs: usize) {
+        let to: [*mut i8; 4] = to.map(|line| line.as_ptr().cast_mut().cast());
+        // SAFETY: the caller has checked that `from` holds four bytes at each of `2 * pairs` pixels and each line of `to` holds
+        // `pairs` words; single words may start anywhere. All are cells.
+        unsafe {
+            fewbit_dsp_planes(&raw const to, from.as_ptr().cast(), stride, pairs);
+        }
+    }
+}
