@@ -16,6 +16,11 @@ impl Random {
             .collect()
     }
 
+    /// The next value, evenly spread over `0..limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 pub mod accuracy;
 mod cases;
+pub mod device;
 pub mod host;
 mod usage;
 
@@ -12,6 +13,8 @@ mod usage;
 pub enum Bench {
     /// What quantization costs in accuracy, and how long it takes, network by network.
     Accuracy(accuracy::Args),
+    /// Instructions, memory and flash on the emulated boards, layer by layer and model by model.
+    Device(device::Args),
     /// How fast the float executor is; build with --release for figures to compare.
     Host(host::Args),
 }
@@ -24,6 +27,7 @@ pub enum Bench {
 pub fn task(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Accuracy(args) => accuracy::task(args),
+        Bench::Device(args) => device::task(args),
         Bench::Host(args) => host::task(args),
     }
 }

@@ -1,0 +1,128 @@
+//! What the benchmark writes and compares.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use fewbit::report::table;
+use serde::{Deserialize, Serialize};
+
+/// Growth that counts as a regression.
+const TOLERANCE: f64 = 0.01;
+
+/// Figures of one board.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// The board.
+    pub(super) board: String,
+    /// Its processor.
+    pub(super) cpu: String,
+    /// The compiler of the firmware; counts depend on it.
+    pub(super) compiler: String,
+    /// Layers by themselves.
+    pub(super) layers: Vec<LayerRecord>,
+    /// Whole models.
+    pub(super) models: Vec<ModelRecord>,
+}
+
+/// A layer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct LayerRecord {
+    /// Its letter.
+    pub(super) name: String,
+    /// Products of an activation and a weight; 0 where there are none.
+    pub(super) macs: u64,
+    /// Instructions, to within 40.
+    pub(super) instructions: u64,
+}
+
+/// A whole model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct ModelRecord {
+    /// The network and its weights.
+    pub(super) name: String,
+    /// Instructions of one inference, to within 40.
+    pub(super) instructions: u64,
+    /// Bytes of the arena: input, activations, scratch.
+    pub(super) arena_bytes: u64,
+    /// Bytes of the blob.
+    pub(super) blob_bytes: u64,
+    /// Bytes of flash without the blob: runtime, application and log.
+    pub(super) runtime_flash_bytes: u64,
+}
+
+/// A figure that grew.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Regression(pub(super) String);
+
+/// Compares with an older run; returns a table of what changed, and what grew by more than 1 %.
+pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression>) {
+    let mut rows = table(&["board", "name", "figure", "before", "now", "change"]);
+    let mut changed = false;
+    let mut regressions = Vec::new();
+    let mut judge = |board: &str, name: &str, figure: &str, old: u64, new: u64| {
+        if old == new {
+            return;
+        }
+        let change = new as f64 / old.max(1) as f64 - 1.0;
+        let row = [board.to_owned(), name.to_owned(), figure.to_owned(), old.to_string(), new.to_string(), format!("{:+.1} %", 100.0 * change)];
+        if change > TOLERANCE {
+            regressions.push(Regression(format!("{board} {name}: {figure} {old} -> {new}")));
+        }
+        rows.add_row(row);
+        changed = true;
+    };
+    for new in new {
+        let Some(old) = old.iter().find(|old| old.board == new.board) else { continue };
+        for layer in &new.layers {
+            if let Some(old) = old.layers.iter().find(|old| old.name == layer.name) {
+                judge(&new.board, &layer.name, "instructions", old.instructions, layer.instructions);
+            }
+        }
+        for model in &new.models {
+            if let Some(old) = old.models.iter().find(|old| old.name == model.name) {
+                judge(&new.board, &model.name, "instructions", old.instructions, model.instructions);
+                judge(&new.board, &model.name, "arena", old.arena_bytes, model.arena_bytes);
+                judge(&new.board, &model.name, "blob", old.blob_bytes, model.blob_bytes);
+                judge(&new.board, &model.name, "flash", old.runtime_flash_bytes, model.runtime_flash_bytes);
+            }
+        }
+    }
+    let text = if changed { rows.to_string() } else { "nothing changed".to_owned() };
+    (text, regressions)
+}
+
+/// Reads the records of an older run.
+///
+/// # Errors
+///
+/// If the file cannot be read or is none that the benchmark wrote.
+pub(super) fn read(path: &Path) -> Result<Vec<Record>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} holds no figures of `bench device`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(instructions: u64, arena_bytes: u64) -> Record {
+        Record {
+            board: "m4".to_owned(),
+            layers: vec![LayerRecord { name: "a".to_owned(), macs: 1, instructions }],
+            models: vec![ModelRecord { name: "kws".to_owned(), arena_bytes, ..ModelRecord::default() }],
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn growth_beyond_one_percent_is_a_regression() {
+        let old = [record(1000, 500)];
+        assert_eq!(compare(&old, &old), ("nothing changed".to_owned(), Vec::new()));
+        assert!(compare(&old, &[record(1010, 490)]).1.is_empty());
+        let (text, regressions) = compare(&old, &[record(1011, 506)]);
+        assert_eq!(regressions.len(), 2, "{text}");
+        assert!(text.contains("+1.1 %") && text.contains("+1.2 %"), "{text}");
+        // What is new has nothing to be compared with.
+        assert!(compare(&[], &old).1.is_empty());
+    }
+}
