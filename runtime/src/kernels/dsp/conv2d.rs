@@ -3,7 +3,7 @@
 use super::super::params::Conv2dParams;
 use super::super::scalar;
 use super::QUAD;
-use super::expand::{expand4, sums};
+use super::expand::{copy_lines, expand4, sums};
 use super::fully_connected::OddChannel;
 use super::multiply::{Multiply, STEP_BYTES, SUMS_BYTES, multiply};
 use crate::format::program::WeightType;
@@ -220,53 +220,47 @@ impl Gather<'_> {
     }
 
     fn expand_bytes(&self, lanes: &[Lane; 4]) {
-        let (p, channels) = (self.p, self.p.input.c);
-        let kernel_w = usize::from(p.window.kernel_w);
         let row = self.quads * QUAD;
-        let mut rest = self.rest;
         let mut rows = [&[][..]; 4];
+        let mut rest = self.rest;
         for (lane, bytes) in lanes.iter().zip(&mut rows) {
             let Some((window, behind)) = rest.split_at_checked(row) else {
                 return;
             };
             (*bytes, rest) = (window, behind);
-            let mut to = window;
-            for ky in 0..usize::from(p.window.kernel_h) {
-                let y = lane.y + (ky * usize::from(p.window.dilation_h)).cast_signed();
-                // As many taps as lie inside beside each other.
-                let whole = self.whole_line(lane.x);
-                let (taps, length) = if whole {
-                    (1, kernel_w * channels)
-                } else {
-                    (kernel_w, channels)
-                };
-                for kx in 0..taps {
-                    let Some((place, next)) = to.split_at_checked(length) else {
-                        return;
-                    };
-                    let x = lane.x + (kx * usize::from(p.window.dilation_w)).cast_signed();
-                    match self.run(y, x, length) {
-                        Some(from) => copy(place, from),
-                        None => place.iter().for_each(|cell| cell.set(p.input_zero_point)),
-                    }
-                    to = next;
-                }
-            }
+            self.copy_window(*lane, window);
         }
         expand4(self.expanded, rows, self.quads);
     }
 
-    /// Whether a line of a window that starts at column `x` is one run of memory.
-    fn whole_line(&self, x: isize) -> bool {
-        let kernel_w = usize::from(self.p.window.kernel_w);
-        let last = self.p.input.w.wrapping_sub(kernel_w).cast_signed();
-        (self.p.window.dilation_w == 1 || kernel_w == 1) && x >= 0 && x <= last
-    }
-}
-
-/// Copies a few bytes, in words where there are some.
-fn copy(to: &[Cell<i8>], from: &[Cell<i8>]) {
-    for (to, from) in to.iter().zip(from) {
-        to.set(from.get());
+    /// Copies a window, line by line as its weights are.
+    fn copy_window(&self, lane: Lane, to: &[Cell<i8>]) {
+        let (p, channels) = (self.p, self.p.input.c);
+        let (kernel_h, kernel_w) = (usize::from(p.window.kernel_h), usize::from(p.window.kernel_w));
+        let (down, right) = (usize::from(p.window.dilation_h), usize::from(p.window.dilation_w));
+        let contiguous = right == 1 || kernel_w == 1;
+        let inside = |start: isize, reach: usize, size: usize| {
+            usize::try_from(start).ok().filter(|start| start + reach < size)
+        };
+        let y = inside(lane.y, (kernel_h - 1) * down, p.input.h);
+        let x = inside(lane.x, (kernel_w - 1) * right, p.input.w);
+        if let (Some(y), Some(x), true) = (y, x, contiguous) {
+            let from = self.input.get((y * p.input.w + x) * channels..).unwrap_or_default();
+            return copy_lines(to, from, kernel_h, kernel_w * channels, down * p.input.w * channels);
+        }
+        let mut to = to;
+        for ky in 0..kernel_h {
+            let y = lane.y + (ky * down).cast_signed();
+            for kx in 0..kernel_w {
+                let Some((place, next)) = to.split_at_checked(channels) else {
+                    return;
+                };
+                match self.run(y, lane.x + (kx * right).cast_signed(), channels) {
+                    Some(from) => place.iter().zip(from).for_each(|(to, from)| to.set(from.get())),
+                    None => place.iter().for_each(|cell| cell.set(p.input_zero_point)),
+                }
+                to = next;
+            }
+        }
     }
 }

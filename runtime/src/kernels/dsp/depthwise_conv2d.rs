@@ -172,20 +172,16 @@ fn block(
         && across.kernel == 3
         && along.stride <= 2
         && along.dilation == 1
-        && multiplier == 1
-        && p.stage.pre_shift == 0
-        && matches!(p.stage.limits, Limits::PerTensor(i8::MIN, i8::MAX));
+        && multiplier == 1;
+    let general = p.stage.pre_shift != 0
+        || !matches!(p.stage.limits, Limits::PerTensor(i8::MIN, i8::MAX));
     let mut channels = [Channel::default(); BLOCK];
     if loops {
         for (channel, o) in channels.iter_mut().take(count).zip(first..) {
             let mut taps = [0; 9];
             weights.read(o, &planes.layout, &mut taps);
             let bias = p.bias.get(o).copied().unwrap_or(0);
-            *channel = Channel::new(
-                &taps,
-                bias,
-                p.stage.multipliers.get(o).copied().unwrap_or(0),
-            );
+            *channel = Channel::new(&taps, bias, &p.stage.requantizer(o, o));
         }
     }
     let mut gathered = 0;
@@ -218,6 +214,8 @@ fn block(
                 channels: channels.get(..count).unwrap_or_default(),
                 stride: along.stride,
                 zero_point: p.stage.zero_point,
+                pre_shift: p.stage.pre_shift,
+                general,
                 output,
                 count: along.output,
                 output_step,
@@ -312,33 +310,18 @@ impl Planes<'_> {
         let start = line * self.layout.across.input_step * channels + first;
         let stride = along.input_step * channels;
         let length = along.input.min((self.pitch / 2).saturating_sub(along.pad));
-        let to = [0, 1, 2, 3].map(|plane| {
-            self.line(plane, line)
-                .get(2 * along.pad..)
-                .unwrap_or_default()
-        });
-        let single = |pixel: usize| {
-            let values = self.input.get(start + pixel * stride..).unwrap_or_default();
-            for (line, x) in to.iter().zip(values).take(count) {
-                set_int16(line, pixel, x.get().into());
+        let plane = self.depth * self.pitch;
+        let to = self.line(0, line).get(2 * along.pad..).unwrap_or_default();
+        let from = self.input.get(start..).unwrap_or_default();
+        if count == BLOCK {
+            // Words of two int16 start at even places of a line.
+            return planes(to, plane, from, stride, length, along.pad % 2 == 1);
+        }
+        for pixel in 0..length {
+            let values = from.get(pixel * stride..).unwrap_or_default();
+            for (index, x) in values.iter().enumerate().take(count) {
+                set_int16(to.get(index * plane..).unwrap_or_default(), pixel, x.get().into());
             }
-        };
-        if count < BLOCK {
-            return (0..length).for_each(single);
         }
-        // Words of two int16 start at even places of a line.
-        let odd = along.pad % 2;
-        if odd == 1 && length > 0 {
-            single(0);
-        }
-        let pairs = length.saturating_sub(odd) / 2;
-        let from = self.input.get(start + odd * stride..).unwrap_or_default();
-        planes(
-            to.map(|line| line.get(2 * odd..).unwrap_or_default()),
-            from,
-            stride,
-            pairs,
-        );
-        (odd + 2 * pairs..length).for_each(single);
     }
 }

@@ -80,3 +80,33 @@ fewbit_dsp_expand:
     mov r0, r6
     pop {{r4, r5, r6, pc}}
     .size fewbit_dsp_expand, . - fewbit_dsp_expand
+
+@ void fewbit_dsp_copy_lines(i8 *to, const i8 *from, usize lines, usize length, usize stride)
+@ Words, then single bytes: 4 instructions a word.
+@ Registers: r0 to, r1 from, r2 lines left, r3 length, r4 gap between lines, r5 bytes left, r6 value.
+    .section .text.fewbit_dsp_copy_lines,"ax",%progbits
+    .p2align 2
+    .global fewbit_dsp_copy_lines
+    .type fewbit_dsp_copy_lines,%function
+    .thumb_func
+fewbit_dsp_copy_lines:
+    push {{r4, r5, r6, lr}}
+    ldr r4, [sp, #16]
+    sub r4, r4, r3
+1:  subs r5, r3, #4
+    blt 3f
+2:  ldr r6, [r1], #4
+    str r6, [r0], #4
+    subs r5, r5, #4
+    bge 2b
+3:  adds r5, r5, #4
+    beq 5f
+4:  ldrb r6, [r1], #1
+    strb r6, [r0], #1
+    subs r5, r5, #1
+    bne 4b
+5:  add r1, r1, r4
+    subs r2, r2, #1
+    bne 1b
+    pop {{r4, r5, r6, pc}}
+    .size fewbit_dsp_copy_lines, . - fewbit_dsp_copy_lines

@@ -1,5 +1,6 @@
 //! A line of outputs of a 3x3 depthwise convolution, over planar lines: the loop of depthwise convolutions.
 
+use crate::arith::Requantizer;
 use core::cell::Cell;
 
 /// One line of outputs of up to four channels.
@@ -13,6 +14,9 @@ pub(super) struct Lines<'a> {
     /// Stride along the line, 1 or 2.
     pub(super) stride: usize,
     pub(super) zero_point: i8,
+    pub(super) pre_shift: u8,
+    /// Whether there is a pre-shift, or a limit other than int8's.
+    pub(super) general: bool,
     /// From the first output of the first channel on.
     pub(super) output: &'a [Cell<i8>],
     /// Outputs a channel.
@@ -21,7 +25,7 @@ pub(super) struct Lines<'a> {
     pub(super) output_step: usize,
 }
 
-/// Parameters of a channel; the limits are those of int8, and there is no pre-shift.
+/// Parameters of a channel.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub(super) struct Channel {
@@ -29,11 +33,12 @@ pub(super) struct Channel {
     weights: [u32; 6],
     bias: i32,
     multiplier: i32,
+    limits: [i32; 2],
 }
 
 impl Channel {
     /// From nine weights, line by line.
-    pub(super) fn new(weights: &[i32; 9], bias: i32, multiplier: i32) -> Self {
+    pub(super) fn new(weights: &[i32; 9], bias: i32, requantizer: &Requantizer) -> Self {
         let pair =
             |low: i32, high: i32| (low.cast_unsigned() & 0xFFFF) | (high.cast_unsigned() << 16);
         let [a, b, c, d, e, f, g, h, i] = *weights;
@@ -47,7 +52,8 @@ impl Channel {
                 pair(h, i),
             ],
             bias,
-            multiplier,
+            multiplier: requantizer.multiplier,
+            limits: [requantizer.activation_min.into(), requantizer.activation_max.into()],
         }
     }
 }
@@ -64,14 +70,18 @@ pub(super) fn lines(line: &Lines<'_>) {
 #[cfg(not(fewbit_family = "dsp"))]
 impl Lines<'_> {
     fn model(&self) {
-        use crate::arith::Requantizer;
         for (index, channel) in self.channels.iter().enumerate() {
+            let [activation_min, activation_max] = if self.general {
+                channel.limits.map(|limit| i8::try_from(limit).unwrap_or(0))
+            } else {
+                [i8::MIN, i8::MAX]
+            };
             let requantizer = Requantizer {
                 multiplier: channel.multiplier,
-                pre_shift: 0,
+                pre_shift: if self.general { self.pre_shift } else { 0 },
                 zero_point: self.zero_point,
-                activation_min: i8::MIN,
-                activation_max: i8::MAX,
+                activation_min,
+                activation_max,
             };
             for place in 0..self.count {
                 let mut sum = channel.bias;
@@ -95,21 +105,22 @@ impl Lines<'_> {
     }
 }
 
-/// Two pixels of four channels a turn, from `from` on in steps of `stride` bytes, as int16 into the four planes' lines.
+/// `pixels` pixels of four channels, from `from` on in steps of `stride` bytes, as int16 into the lines of four planes.
 ///
-/// `to` are lines whose next place is at a multiple of 4 bytes.
-pub(super) fn planes(to: [&[Cell<i8>]; 4], from: &[Cell<i8>], stride: usize, pairs: usize) {
-    let needed = (2 * pairs).saturating_sub(1) * stride + 4;
-    if pairs == 0 || from.len() < needed || to.iter().any(|line| line.len() < 4 * pairs) {
+/// `to` is the place in the first plane, the other planes' are `plane` bytes on; `odd` says that it is in the middle of a word.
+pub(super) fn planes(to: &[Cell<i8>], plane: usize, from: &[Cell<i8>], stride: usize, pixels: usize, odd: bool) {
+    let needed = pixels.saturating_sub(1) * stride + 4;
+    if pixels == 0 || from.len() < needed || to.len() < 3 * plane + 2 * pixels {
         return;
     }
     #[cfg(fewbit_family = "dsp")]
-    arm::planes(to, from, stride, pairs);
+    arm::planes(to, plane, from, stride, pixels, odd);
     #[cfg(not(fewbit_family = "dsp"))]
-    for pixel in 0..2 * pairs {
+    for pixel in 0..pixels {
+        let _ = odd;
         let values = from.get(pixel * stride..).unwrap_or_default();
-        for (line, x) in to.iter().zip(values) {
-            super::set_int16(line, pixel, x.get().into());
+        for (index, x) in values.iter().enumerate().take(4) {
+            super::set_int16(to.get(index * plane..).unwrap_or_default(), pixel, x.get().into());
         }
     }
 }
@@ -138,14 +149,19 @@ mod arm {
         parameters: *const Channel,
         bias: i32,
         end: usize,
+        pre_shift: u32,
+        limits: [i32; 2],
+        unused: u32,
     }
 
-    const _: () = assert!(size_of::<Job>() == 64 && size_of::<Channel>() == 32);
+    const _: () = assert!(size_of::<Job>() == 80 && size_of::<Channel>() == 40);
 
     unsafe extern "C" {
-        fn fewbit_dsp_depthwise3_stride1(job: *const Job);
-        fn fewbit_dsp_depthwise3_stride2(job: *const Job);
-        fn fewbit_dsp_planes(to: *const [*mut i8; 4], from: *const i8, stride: usize, pairs: usize);
+        fn fewbit_dsp_depthwise3_stride1_int8(job: *const Job);
+        fn fewbit_dsp_depthwise3_stride1_general(job: *const Job);
+        fn fewbit_dsp_depthwise3_stride2_int8(job: *const Job);
+        fn fewbit_dsp_depthwise3_stride2_general(job: *const Job);
+        fn fewbit_dsp_planes(to: *mut i8, plane: usize, from: *const i8, stride: usize, pixels: usize, odd: u32);
     }
 
     impl Lines<'_> {
@@ -192,26 +208,30 @@ mod arm {
                 parameters: self.channels.as_ptr(),
                 bias: 0,
                 end: 0,
+                pre_shift: self.pre_shift.into(),
+                limits: [0; 2],
+                unused: 0,
             };
             // SAFETY: for each channel the loops read `words` words of each line and one `Channel`, and write `count` bytes
             // `output_step` apart: all of that lies inside the slices by the checks above, and lines start at multiples of
             // 4. Outputs are cells.
             unsafe {
-                if one {
-                    fewbit_dsp_depthwise3_stride1(&raw const job);
-                } else {
-                    fewbit_dsp_depthwise3_stride2(&raw const job);
+                match (one, self.general) {
+                    (true, false) => fewbit_dsp_depthwise3_stride1_int8(&raw const job),
+                    (true, true) => fewbit_dsp_depthwise3_stride1_general(&raw const job),
+                    (false, false) => fewbit_dsp_depthwise3_stride2_int8(&raw const job),
+                    (false, true) => fewbit_dsp_depthwise3_stride2_general(&raw const job),
                 }
             }
         }
     }
 
-    pub(super) fn planes(to: [&[Cell<i8>]; 4], from: &[Cell<i8>], stride: usize, pairs: usize) {
-        let to: [*mut i8; 4] = to.map(|line| line.as_ptr().cast_mut().cast());
-        // SAFETY: the caller has checked that `from` holds four bytes at each of `2 * pairs` pixels and each line of `to` holds
-        // `pairs` words; single words may start anywhere. All are cells.
+    pub(super) fn planes(to: &[Cell<i8>], plane: usize, from: &[Cell<i8>], stride: usize, pixels: usize, odd: bool) {
+        let to = to.as_ptr().cast_mut().cast::<i8>();
+        // SAFETY: the caller has checked that `from` holds four bytes at each of `pixels` pixels and that `pixels` int16 fit each
+        // of four lines `plane` bytes apart in `to`; single words may start anywhere. All are cells.
         unsafe {
-            fewbit_dsp_planes(&raw const to, from.as_ptr().cast(), stride, pairs);
+            fewbit_dsp_planes(to, plane, from.as_ptr().cast(), stride, pixels, odd.into());
         }
     }
 }
