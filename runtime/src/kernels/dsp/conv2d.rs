@@ -5,7 +5,7 @@ use super::super::scalar;
 use super::QUAD;
 use super::expand::{copy_lines, expand4, sums};
 use super::fully_connected::OddChannel;
-use super::multiply::{Multiply, STEP_BYTES, SUMS_BYTES, multiply};
+use super::multiply::{Multiply, STEP_BYTES, SUMS_BYTES};
 use crate::format::program::WeightType;
 use core::cell::Cell;
 
@@ -33,40 +33,12 @@ pub(in super::super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output:
         quads,
     };
     gather.prepare();
-    let pixels = p.output.h * p.output.w;
-    let mut at = Pixel::default();
-    let mut done = 0;
-    while done < pixels {
-        // Pixels behind the last are the last once more.
-        let mut lanes = [Lane::default(); 4];
-        let mut offsets = [0; 4];
-        for (index, (lane, offset)) in lanes.iter_mut().zip(&mut offsets).enumerate() {
-            *lane = gather.lane(at);
-            *offset = (at.y * p.output.w + at.x) * p.output.c;
-            if done + index + 1 < pixels {
-                at.x += 1;
-                if at.x == p.output.w {
-                    at = Pixel { y: at.y + 1, x: 0 };
-                }
-            }
-        }
-        gather.expand(&lanes);
+    let expand = |group: &Group| {
+        gather.expand(group);
         if p.weight_type == WeightType::PairedInt4 {
             sums(sums_area, expanded);
         }
-        block(p, activations, quads, output, offsets);
-        done += 4;
-    }
-}
-
-/// All channels of four pixels.
-fn block(
-    p: &Conv2dParams<'_>,
-    activations: &[Cell<i8>],
-    quads: usize,
-    output: &[Cell<i8>],
-    offsets: [usize; 4],
-) {
+    };
     let even = p.output.c / 2 * 2;
     let whole = Multiply {
         activations,
@@ -79,37 +51,78 @@ fn block(
         stage: &p.stage,
         first_channel: 0,
         output,
-        offsets,
     };
-    if even > 0 {
-        multiply(&whole);
-    }
-    if even < p.output.c {
-        let word_bytes = if p.weight_type == WeightType::PairedInt4 {
-            4
-        } else {
-            8
-        };
-        let odd = OddChannel::of(&p.stage, p.bias, even);
-        let outputs = [const { Cell::new(0) }; 8];
-        multiply(&Multiply {
-            weights: p
-                .weights
-                .get(even / 2 * quads * word_bytes..)
-                .unwrap_or_default(),
-            bias: &odd.bias,
-            multipliers: &odd.multipliers,
-            pairs: 1,
-            stage: &odd.stage,
-            output: &outputs,
-            offsets: [0, 2, 4, 6],
-            ..whole
+    if even == p.output.c {
+        return whole.blocks(|block| {
+            groups(p, |group| {
+                expand(&group);
+                block(group.offsets);
+            });
         });
-        for (offset, from) in offsets.into_iter().zip(outputs.iter().step_by(2)) {
+    }
+    // The last of an odd number of channels, into a place of its own.
+    let word_bytes = if p.weight_type == WeightType::PairedInt4 {
+        4
+    } else {
+        8
+    };
+    let odd = OddChannel::of(&p.stage, p.bias, even);
+    let outputs = [const { Cell::new(0) }; 8];
+    let last = Multiply {
+        weights: p
+            .weights
+            .get(even / 2 * quads * word_bytes..)
+            .unwrap_or_default(),
+        bias: &odd.bias,
+        multipliers: &odd.multipliers,
+        pairs: 1,
+        stage: &odd.stage,
+        output: &outputs,
+        ..whole
+    };
+    groups(p, |group| {
+        expand(&group);
+        if even > 0 {
+            whole.blocks(|block| block(group.offsets));
+        }
+        last.blocks(|block| block([0, 2, 4, 6]));
+        for (offset, from) in group.offsets.into_iter().zip(outputs.iter().step_by(2)) {
             if let Some(y) = output.get(offset + even) {
                 y.set(from.get());
             }
         }
+    });
+}
+
+/// Four output pixels in a row, and where they are in the output; behind the last one, that one again.
+struct Group {
+    pixels: [Pixel; 4],
+    offsets: [usize; 4],
+}
+
+/// Takes all output pixels by four.
+fn groups(p: &Conv2dParams<'_>, mut each: impl FnMut(Group)) {
+    let (width, channels) = (p.output.w, p.output.c);
+    let end = p.output.h * width;
+    let mut at = Pixel::default();
+    let (mut index, mut offset) = (0, 0);
+    while index < end {
+        let mut group = Group {
+            pixels: [at; 4],
+            offsets: [offset; 4],
+        };
+        for (pixel, place) in group.pixels.iter_mut().zip(&mut group.offsets) {
+            (*pixel, *place) = (at, offset);
+            index += 1;
+            if index < end {
+                offset += channels;
+                at.x += 1;
+                if at.x == width {
+                    at = Pixel { y: at.y + 1, x: 0 };
+                }
+            }
+        }
+        each(group);
     }
 }
 
@@ -166,12 +179,34 @@ impl Gather<'_> {
         }
     }
 
-    fn expand(&self, lanes: &[Lane; 4]) {
-        if self.is_direct() {
-            self.expand_words(lanes);
-        } else {
-            self.expand_bytes(lanes);
+    fn expand(&self, group: &Group) {
+        let channels = self.p.input.c;
+        if self.is_pointwise() {
+            let window = &self.p.window;
+            let (down, right) = (
+                usize::from(window.stride_h) * self.p.input.w,
+                usize::from(window.stride_w),
+            );
+            let from = group.pixels.map(|at| {
+                let start = (at.y * down + at.x * right) * channels;
+                self.input.get(start..start + channels).unwrap_or_default()
+            });
+            return expand4(self.expanded, from, self.quads);
         }
+        let lanes = group.pixels.map(|at| self.lane(at));
+        if self.is_direct() {
+            self.expand_words(&lanes);
+        } else {
+            self.expand_bytes(&lanes);
+        }
+    }
+
+    /// Whether a window is one pixel, and never one of padding.
+    fn is_pointwise(&self) -> bool {
+        let window = &self.p.window;
+        let single = window.kernel_h == 1 && window.kernel_w == 1;
+        let pads = window.pad_top | window.pad_left | window.pad_bottom | window.pad_right;
+        single && pads == 0 && self.is_direct()
     }
 
     /// Up to `length` elements of line `y` from column `x` on; `None` outside.
@@ -236,17 +271,34 @@ impl Gather<'_> {
     /// Copies a window, line by line as its weights are.
     fn copy_window(&self, lane: Lane, to: &[Cell<i8>]) {
         let (p, channels) = (self.p, self.p.input.c);
-        let (kernel_h, kernel_w) = (usize::from(p.window.kernel_h), usize::from(p.window.kernel_w));
-        let (down, right) = (usize::from(p.window.dilation_h), usize::from(p.window.dilation_w));
+        let (kernel_h, kernel_w) = (
+            usize::from(p.window.kernel_h),
+            usize::from(p.window.kernel_w),
+        );
+        let (down, right) = (
+            usize::from(p.window.dilation_h),
+            usize::from(p.window.dilation_w),
+        );
         let contiguous = right == 1 || kernel_w == 1;
         let inside = |start: isize, reach: usize, size: usize| {
-            usize::try_from(start).ok().filter(|start| start + reach < size)
+            usize::try_from(start)
+                .ok()
+                .filter(|start| start + reach < size)
         };
         let y = inside(lane.y, (kernel_h - 1) * down, p.input.h);
         let x = inside(lane.x, (kernel_w - 1) * right, p.input.w);
         if let (Some(y), Some(x), true) = (y, x, contiguous) {
-            let from = self.input.get((y * p.input.w + x) * channels..).unwrap_or_default();
-            return copy_lines(to, from, kernel_h, kernel_w * channels, down * p.input.w * channels);
+            let from = self
+                .input
+                .get((y * p.input.w + x) * channels..)
+                .unwrap_or_default();
+            return copy_lines(
+                to,
+                from,
+                kernel_h,
+                kernel_w * channels,
+                down * p.input.w * channels,
+            );
         }
         let mut to = to;
         for ky in 0..kernel_h {
@@ -256,7 +308,10 @@ impl Gather<'_> {
                     return;
                 };
                 match self.run(y, lane.x + (kx * right).cast_signed(), channels) {
-                    Some(from) => place.iter().zip(from).for_each(|(to, from)| to.set(from.get())),
+                    Some(from) => place
+                        .iter()
+                        .zip(from)
+                        .for_each(|(to, from)| to.set(from.get())),
                     None => place.iter().for_each(|cell| cell.set(p.input_zero_point)),
                 }
                 to = next;

@@ -173,8 +173,8 @@ fn block(
         && along.stride <= 2
         && along.dilation == 1
         && multiplier == 1;
-    let general = p.stage.pre_shift != 0
-        || !matches!(p.stage.limits, Limits::PerTensor(i8::MIN, i8::MAX));
+    let general =
+        p.stage.pre_shift != 0 || !matches!(p.stage.limits, Limits::PerTensor(i8::MIN, i8::MAX));
     let mut channels = [Channel::default(); BLOCK];
     if loops {
         for (channel, o) in channels.iter_mut().take(count).zip(first..) {
@@ -320,7 +320,11 @@ impl Planes<'_> {
         for pixel in 0..length {
             let values = from.get(pixel * stride..).unwrap_or_default();
             for (index, x) in values.iter().enumerate().take(count) {
-                set_int16(to.get(index * plane..).unwrap_or_default(), pixel, x.get().into());
+                set_int16(
+                    to.get(index * plane..).unwrap_or_default(),
+                    pixel,
+                    x.get().into(),
+                );
             }
         }
     }

@@ -22,8 +22,18 @@ pub(super) fn expand4(to: &[Cell<i8>], from: [&[Cell<i8>]; 4], words: usize) {
 }
 
 /// Copies `lines` lines of `length` bytes, `stride` bytes apart, behind each other.
-pub(super) fn copy_lines(to: &[Cell<i8>], from: &[Cell<i8>], lines: usize, length: usize, stride: usize) {
-    if lines == 0 || length == 0 || to.len() < lines * length || from.len() < (lines - 1) * stride + length {
+pub(super) fn copy_lines(
+    to: &[Cell<i8>],
+    from: &[Cell<i8>],
+    lines: usize,
+    length: usize,
+    stride: usize,
+) {
+    if lines == 0
+        || length == 0
+        || to.len() < lines * length
+        || from.len() < (lines - 1) * stride + length
+    {
         return;
     }
     #[cfg(fewbit_family = "dsp")]
@@ -31,8 +41,12 @@ pub(super) fn copy_lines(to: &[Cell<i8>], from: &[Cell<i8>], lines: usize, lengt
     #[cfg(not(fewbit_family = "dsp"))]
     for line in 0..lines {
         let from = from.get(line * stride..).unwrap_or_default();
-        let to = to.get(line * length..line * length + length).unwrap_or_default();
-        to.iter().zip(from).for_each(|(to, from)| to.set(from.get()));
+        let to = to
+            .get(line * length..line * length + length)
+            .unwrap_or_default();
+        to.iter()
+            .zip(from)
+            .for_each(|(to, from)| to.set(from.get()));
     }
 }
 
@@ -87,7 +101,13 @@ mod arm {
     unsafe extern "C" {
         fn fewbit_dsp_expand4(to: *mut i8, from: *const [*const i8; 4], words: usize);
         fn fewbit_dsp_sums(from: *const i8, end: *const i8, sums: *mut i8);
-        fn fewbit_dsp_copy_lines(to: *mut i8, from: *const i8, lines: usize, length: usize, stride: usize);
+        fn fewbit_dsp_copy_lines(
+            to: *mut i8,
+            from: *const i8,
+            lines: usize,
+            length: usize,
+            stride: usize,
+        );
         fn fewbit_dsp_expand(to: *mut i8, from: *const i8, words: usize) -> i32;
     }
 
@@ -107,7 +127,13 @@ mod arm {
         }
     }
 
-    pub(super) fn copy_lines(to: &[Cell<i8>], from: &[Cell<i8>], lines: usize, length: usize, stride: usize) {
+    pub(super) fn copy_lines(
+        to: &[Cell<i8>],
+        from: &[Cell<i8>],
+        lines: usize,
+        length: usize,
+        stride: usize,
+    ) {
         // SAFETY: the caller has checked that `to` holds `lines * length` bytes and `from` `length` bytes at each of `lines` places
         // `stride` bytes apart, neither number being 0. All are cells.
         unsafe {

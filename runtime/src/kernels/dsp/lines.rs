@@ -53,7 +53,10 @@ impl Channel {
             ],
             bias,
             multiplier: requantizer.multiplier,
-            limits: [requantizer.activation_min.into(), requantizer.activation_max.into()],
+            limits: [
+                requantizer.activation_min.into(),
+                requantizer.activation_max.into(),
+            ],
         }
     }
 }
@@ -108,7 +111,14 @@ impl Lines<'_> {
 /// `pixels` pixels of four channels, from `from` on in steps of `stride` bytes, as int16 into the lines of four planes.
 ///
 /// `to` is the place in the first plane, the other planes' are `plane` bytes on; `odd` says that it is in the middle of a word.
-pub(super) fn planes(to: &[Cell<i8>], plane: usize, from: &[Cell<i8>], stride: usize, pixels: usize, odd: bool) {
+pub(super) fn planes(
+    to: &[Cell<i8>],
+    plane: usize,
+    from: &[Cell<i8>],
+    stride: usize,
+    pixels: usize,
+    odd: bool,
+) {
     let needed = pixels.saturating_sub(1) * stride + 4;
     if pixels == 0 || from.len() < needed || to.len() < 3 * plane + 2 * pixels {
         return;
@@ -120,7 +130,11 @@ pub(super) fn planes(to: &[Cell<i8>], plane: usize, from: &[Cell<i8>], stride: u
         let _ = odd;
         let values = from.get(pixel * stride..).unwrap_or_default();
         for (index, x) in values.iter().enumerate().take(4) {
-            super::set_int16(to.get(index * plane..).unwrap_or_default(), pixel, x.get().into());
+            super::set_int16(
+                to.get(index * plane..).unwrap_or_default(),
+                pixel,
+                x.get().into(),
+            );
         }
     }
 }
@@ -161,7 +175,14 @@ mod arm {
         fn fewbit_dsp_depthwise3_stride1_general(job: *const Job);
         fn fewbit_dsp_depthwise3_stride2_int8(job: *const Job);
         fn fewbit_dsp_depthwise3_stride2_general(job: *const Job);
-        fn fewbit_dsp_planes(to: *mut i8, plane: usize, from: *const i8, stride: usize, pixels: usize, odd: u32);
+        fn fewbit_dsp_planes(
+            to: *mut i8,
+            plane: usize,
+            from: *const i8,
+            stride: usize,
+            pixels: usize,
+            odd: u32,
+        );
     }
 
     impl Lines<'_> {
@@ -226,7 +247,14 @@ mod arm {
         }
     }
 
-    pub(super) fn planes(to: &[Cell<i8>], plane: usize, from: &[Cell<i8>], stride: usize, pixels: usize, odd: bool) {
+    pub(super) fn planes(
+        to: &[Cell<i8>],
+        plane: usize,
+        from: &[Cell<i8>],
+        stride: usize,
+        pixels: usize,
+        odd: bool,
+    ) {
         let to = to.as_ptr().cast_mut().cast::<i8>();
         // SAFETY: the caller has checked that `from` holds four bytes at each of `pixels` pixels and that `pixels` int16 fit each
         // of four lines `plane` bytes apart in `to`; single words may start anywhere. All are cells.

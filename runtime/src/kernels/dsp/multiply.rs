@@ -14,7 +14,8 @@ pub(super) const SUMS_BYTES: usize = 16;
 /// Products that are summed before the second channel's sum is taken out of the joint one: 512 * 127 * 128 < 2^23.
 pub(super) const CHUNK: usize = 512;
 
-/// A block of outputs: four pixels, an even number of channels.
+/// Blocks of outputs: four pixels, an even number of channels.
+#[derive(Clone, Copy)]
 pub(super) struct Multiply<'a> {
     /// [`SUMS_BYTES`] for 8 times each pixel's sum (int4 only), then `quads` steps of expanded activations.
     pub(super) activations: &'a [Cell<i8>],
@@ -32,16 +33,17 @@ pub(super) struct Multiply<'a> {
     pub(super) first_channel: usize,
     /// From the first pixel's first channel on.
     pub(super) output: &'a [Cell<i8>],
-    /// Where the pixels start in `output`, ascending. Pixels that do not exist repeat the last place: they are written before it.
-    pub(super) offsets: [usize; 4],
 }
 
-/// Computes a block.
-pub(super) fn multiply(block: &Multiply<'_>) {
-    #[cfg(fewbit_family = "dsp")]
-    block.call();
-    #[cfg(not(fewbit_family = "dsp"))]
-    block.model();
+impl Multiply<'_> {
+    /// Calls `each` with a function that computes a block. It takes the places where the pixels start in `output`, ascending; pixels
+    /// that do not exist repeat the last place, which is written before them.
+    pub(super) fn blocks(&self, each: impl FnOnce(&mut dyn FnMut([usize; 4]))) {
+        #[cfg(fewbit_family = "dsp")]
+        self.call(each);
+        #[cfg(not(fewbit_family = "dsp"))]
+        each(&mut |offsets| self.model(offsets));
+    }
 }
 
 #[cfg(fewbit_family = "dsp")]
@@ -63,7 +65,7 @@ impl Multiply<'_> {
 /// What the tests and the host run in place of the assembly.
 #[cfg(any(test, not(fewbit_family = "dsp")))]
 impl Multiply<'_> {
-    fn model(&self) {
+    fn model(&self, offsets: [usize; 4]) {
         let expanded = self.activations.get(SUMS_BYTES..).unwrap_or_default();
         for pair in 0..self.pairs {
             let mut sums = [[0_i32; 4]; 2];
@@ -80,7 +82,7 @@ impl Multiply<'_> {
                 let mut requantizer = self.stage.requantizer(self.first_channel + channel, 0);
                 requantizer.multiplier = self.multipliers.get(channel).copied().unwrap_or(0);
                 // The last pixel first, as the assembly does.
-                for (sum, offset) in sums.iter().zip(self.offsets).rev() {
+                for (sum, offset) in sums.iter().zip(offsets).rev() {
                     if let Some(y) = self.output.get(offset + channel) {
                         y.set(requantizer.requantize(*sum));
                     }
@@ -210,8 +212,8 @@ mod arm {
     }
 
     impl Multiply<'_> {
-        /// Hands the block to the assembly.
-        pub(super) fn call(&self) {
+        /// Has blocks computed by the assembly.
+        pub(super) fn call(&self, each: impl FnOnce(&mut dyn FnMut([usize; 4]))) {
             let int8 = self.weight_type == WeightType::PairedInt8;
             let whole = match self.stage.limits {
                 Limits::PerTensor(min, max) => [min, max],
@@ -220,7 +222,6 @@ mod arm {
             let (limits, limits_step) = Self::limits(self.stage, self.first_channel, &whole);
             let channels = 2 * self.pairs;
             let word_bytes = if int8 { 8 } else { 4 };
-            let [first, s1, s2, s3] = self.offsets;
             let fits = self.pairs > 0
                 && self.quads > 0
                 && super::super::is_aligned(self.activations)
@@ -230,13 +231,11 @@ mod arm {
                 && self.bias.len() >= channels
                 && self.multipliers.len() >= channels
                 && limits.len() >= 2 + limits_step * (channels - 1)
-                && first <= s1
-                && s1 <= s2
-                && s2 <= s3
-                && self.output.len() >= s3 + channels;
-            let Some(output) = self.output.get(first..).filter(|_| fits) else {
+                && self.output.len() >= channels;
+            if !fits {
                 return;
-            };
+            }
+            let last_start = self.output.len() - channels;
             let chunk = if int8 { CHUNK / QUAD } else { self.quads };
             let first_chunk = match self.quads % chunk {
                 0 => chunk,
@@ -249,8 +248,8 @@ mod arm {
                 .cast::<i8>()
                 .wrapping_add(SUMS_BYTES);
             let at = |quads: usize| expanded.wrapping_add(quads * STEP_BYTES);
-            let output = output.as_ptr().cast_mut().cast::<i8>();
-            let job = Job {
+            let output = self.output.as_ptr().cast_mut().cast::<i8>();
+            let mut job = Job {
                 activations: if int8 {
                     expanded
                 } else {
@@ -260,12 +259,12 @@ mod arm {
                 bias: self.bias.as_ptr(),
                 multipliers: self.multipliers.as_ptr(),
                 output,
-                offsets: [s1 - first, s2 - first, s3 - first],
+                offsets: [0; 3],
                 zero_point: self.stage.zero_point.into(),
                 skip: (unroll - self.quads % unroll) % unroll,
                 chunk_end: at(first_chunk),
                 end: at(self.quads),
-                output_end: output.wrapping_add(channels),
+                output_end: output,
                 general: (general(self.stage) || first_chunk < self.quads).into(),
                 pre_shift: self.stage.pre_shift.into(),
                 limits: limits.as_ptr(),
@@ -274,18 +273,26 @@ mod arm {
                 first_chunk_end: at(first_chunk),
                 unused: [0; 2],
             };
-            // SAFETY: the loops read `quads` steps of activations, `pairs * quads` steps of weights, `2 * pairs` biases and
-            // multipliers and one pair of limits a channel, and write `2 * pairs` bytes at each of the four offsets: all of
-            // that lies inside the slices by the checks above. Activations and weights start at multiples of 4. Outputs
-            // are cells, which may be written through a shared reference; scratch and output do not overlap
-            // weights. The functions follow the procedure call standard and keep nothing.
-            unsafe {
-                if int8 {
-                    fewbit_dsp_multiply_int8(&raw const job);
-                } else {
-                    fewbit_dsp_multiply_int4(&raw const job);
+            each(&mut |[first, s1, s2, s3]| {
+                if first > s1 || s1 > s2 || s2 > s3 || s3 > last_start {
+                    return;
                 }
-            }
+                job.output = output.wrapping_add(first);
+                job.offsets = [s1 - first, s2 - first, s3 - first];
+                job.output_end = job.output.wrapping_add(channels);
+                // SAFETY: the loops read `quads` steps of activations, `pairs * quads` steps of weights, `2 * pairs` biases and
+                // multipliers and one pair of limits a channel, and write `2 * pairs` bytes at each of the four offsets: all
+                // of that lies inside the slices by the checks above. Activations and weights start at multiples of 4.
+                // Outputs are cells, which may be written through a shared reference. The functions follow the procedure
+                // call standard, keep nothing, and only read the job.
+                unsafe {
+                    if int8 {
+                        fewbit_dsp_multiply_int8(&raw const job);
+                    } else {
+                        fewbit_dsp_multiply_int4(&raw const job);
+                    }
+                }
+            });
         }
     }
 }

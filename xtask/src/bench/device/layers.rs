@@ -6,8 +6,8 @@
 use anyhow::{Context as _, Result};
 use fewbit_runtime::format::packing::{self, Packing};
 use fewbit_runtime::format::program::{
-    Add, AveragePool, Clamp, Constant, Conv2d, FullyConnected, Lut, MaxPool, Op, Port, Requant, Scratch, Softmax, Tensor,
-    WeightType, Window,
+    Add, AveragePool, Clamp, Constant, Conv2d, FullyConnected, Lut, MaxPool, Op, Port, Requant,
+    Scratch, Softmax, Tensor, WeightType, Window,
 };
 use fewbit_runtime::format::write::{arena_bytes, pack_int4_rows};
 use fewbit_runtime::{BlobWriter, Metadata, ProgramParts};
@@ -42,36 +42,128 @@ pub(super) struct Layer {
 }
 
 const fn layer(name: &'static str, what: &'static str, input: [u16; 3], kind: Kind) -> Layer {
-    Layer { name, what, input, kind, weight_type: WeightType::Int8 }
+    Layer {
+        name,
+        what,
+        input,
+        kind,
+        weight_type: WeightType::Int8,
+    }
 }
 
 const fn int4(name: &'static str, what: &'static str, input: [u16; 3], kind: Kind) -> Layer {
-    Layer { name, what, input, kind, weight_type: WeightType::Int4 }
+    Layer {
+        name,
+        what,
+        input,
+        kind,
+        weight_type: WeightType::Int4,
+    }
 }
 
 /// All layers.
 pub(super) const LAYERS: [Layer; 21] = [
-    layer("a", "conv 3x3 16->16, 32x32", [32, 32, 16], Kind::Conv([3, 3], 1, [1, 1], 16)),
-    layer("b", "conv 1x1 64->64, 25x5", [25, 5, 64], Kind::Conv([1, 1], 1, [0, 0], 64)),
+    layer(
+        "a",
+        "conv 3x3 16->16, 32x32",
+        [32, 32, 16],
+        Kind::Conv([3, 3], 1, [1, 1], 16),
+    ),
+    layer(
+        "b",
+        "conv 1x1 64->64, 25x5",
+        [25, 5, 64],
+        Kind::Conv([1, 1], 1, [0, 0], 64),
+    ),
     layer("c", "depthwise 3x3 64, 25x5", [25, 5, 64], Kind::Depthwise),
-    layer("d1", "conv 1x1 128->128, 12x12", [12, 12, 128], Kind::Conv([1, 1], 1, [0, 0], 128)),
-    layer("d2", "depthwise 3x3 128, 12x12", [12, 12, 128], Kind::Depthwise),
-    layer("e1c", "fully connected 640->128", [1, 1, 640], Kind::FullyConnected(128)),
-    layer("e2c", "fully connected 128->128", [1, 1, 128], Kind::FullyConnected(128)),
-    layer("f", "conv 3x3 3->16, 32x32", [32, 32, 3], Kind::Conv([3, 3], 1, [1, 1], 16)),
-    layer("f2", "conv 3x3 3->8, 96x96, stride 2", [96, 96, 3], Kind::Conv([3, 3], 2, [0, 1], 8)),
-    layer("x1", "conv 3x3 32->64, 16x16, stride 2", [16, 16, 32], Kind::Conv([3, 3], 2, [0, 1], 64)),
-    layer("x2", "conv 3x3 64->64, 8x8", [8, 8, 64], Kind::Conv([3, 3], 1, [1, 1], 64)),
+    layer(
+        "d1",
+        "conv 1x1 128->128, 12x12",
+        [12, 12, 128],
+        Kind::Conv([1, 1], 1, [0, 0], 128),
+    ),
+    layer(
+        "d2",
+        "depthwise 3x3 128, 12x12",
+        [12, 12, 128],
+        Kind::Depthwise,
+    ),
+    layer(
+        "e1c",
+        "fully connected 640->128",
+        [1, 1, 640],
+        Kind::FullyConnected(128),
+    ),
+    layer(
+        "e2c",
+        "fully connected 128->128",
+        [1, 1, 128],
+        Kind::FullyConnected(128),
+    ),
+    layer(
+        "f",
+        "conv 3x3 3->16, 32x32",
+        [32, 32, 3],
+        Kind::Conv([3, 3], 1, [1, 1], 16),
+    ),
+    layer(
+        "f2",
+        "conv 3x3 3->8, 96x96, stride 2",
+        [96, 96, 3],
+        Kind::Conv([3, 3], 2, [0, 1], 8),
+    ),
+    layer(
+        "x1",
+        "conv 3x3 32->64, 16x16, stride 2",
+        [16, 16, 32],
+        Kind::Conv([3, 3], 2, [0, 1], 64),
+    ),
+    layer(
+        "x2",
+        "conv 3x3 64->64, 8x8",
+        [8, 8, 64],
+        Kind::Conv([3, 3], 1, [1, 1], 64),
+    ),
     layer("g1", "average pool 8x8, 64", [8, 8, 64], Kind::AveragePool),
     layer("g2", "softmax 10", [1, 1, 10], Kind::Softmax),
     layer("g3", "add 32x32x16", [32, 32, 16], Kind::Add),
     layer("g4", "max pool 2x2, 32x32x16", [32, 32, 16], Kind::MaxPool),
-    int4("h1", "conv 1x1 64->64, 25x5, int4", [25, 5, 64], Kind::Conv([1, 1], 1, [0, 0], 64)),
-    int4("h1b", "conv 1x1 128->128, 12x12, int4", [12, 12, 128], Kind::Conv([1, 1], 1, [0, 0], 128)),
-    int4("h1c", "conv 3x3 16->16, 32x32, int4", [32, 32, 16], Kind::Conv([3, 3], 1, [1, 1], 16)),
-    int4("h1d", "depthwise 3x3 64, 25x5, int4", [25, 5, 64], Kind::Depthwise),
-    int4("h2", "fully connected 640->128, int4", [1, 1, 640], Kind::FullyConnected(128)),
-    int4("h2b", "fully connected 128->128, int4", [1, 1, 128], Kind::FullyConnected(128)),
+    int4(
+        "h1",
+        "conv 1x1 64->64, 25x5, int4",
+        [25, 5, 64],
+        Kind::Conv([1, 1], 1, [0, 0], 64),
+    ),
+    int4(
+        "h1b",
+        "conv 1x1 128->128, 12x12, int4",
+        [12, 12, 128],
+        Kind::Conv([1, 1], 1, [0, 0], 128),
+    ),
+    int4(
+        "h1c",
+        "conv 3x3 16->16, 32x32, int4",
+        [32, 32, 16],
+        Kind::Conv([3, 3], 1, [1, 1], 16),
+    ),
+    int4(
+        "h1d",
+        "depthwise 3x3 64, 25x5, int4",
+        [25, 5, 64],
+        Kind::Depthwise,
+    ),
+    int4(
+        "h2",
+        "fully connected 640->128, int4",
+        [1, 1, 640],
+        Kind::FullyConnected(128),
+    ),
+    int4(
+        "h2b",
+        "fully connected 128->128, int4",
+        [1, 1, 128],
+        Kind::FullyConnected(128),
+    ),
 ];
 
 /// A program of layers.
@@ -97,11 +189,23 @@ pub(super) fn program(layers: &[Layer], packing: Packing) -> Result<Program> {
     let own: Vec<usize> = layers.iter().map(|layer| builder.layer(layer)).collect();
     let (input, output) = (builder.tensor([1, 1, 1], 0), builder.tensor([1, 1, 1], 0));
     let table = builder.writer.append_weights(&[0; 256]);
-    builder.ops.push(Op::Lut(Lut { input, output, table }));
-    let Builder { writer, mut tensors, mut ops, .. } = builder;
+    builder.ops.push(Op::Lut(Lut {
+        input,
+        output,
+        table,
+    }));
+    let Builder {
+        writer,
+        mut tensors,
+        mut ops,
+        ..
+    } = builder;
     let mut writer = packing::pack(packing, &mut ops, &tensors, &writer);
     place(&mut tensors, &mut ops, packing);
-    let port = |tensor| Port { tensor, scale_bits: 1.0_f32.to_bits() };
+    let port = |tensor| Port {
+        tensor,
+        scale_bits: 1.0_f32.to_bits(),
+    };
     let parts = ProgramParts {
         arena_bytes: arena_bytes(&tensors, &ops),
         inputs: vec![port(input)],
@@ -111,7 +215,9 @@ pub(super) fn program(layers: &[Layer], packing: Packing) -> Result<Program> {
         packing,
     };
     let writer = std::mem::take(&mut writer);
-    let blob = writer.finish(&parts, &Metadata::default()).context("the benchmark's program is not valid")?;
+    let blob = writer
+        .finish(&parts, &Metadata::default())
+        .context("the benchmark's program is not valid")?;
     Ok(Program { blob, ops: own })
 }
 
@@ -125,7 +231,11 @@ fn place(tensors: &mut [Tensor], ops: &mut [Op], packing: Packing) {
         let mut put = |index: u16| {
             let tensor = &mut tensors[usize::from(index)];
             tensor.offset = next;
-            let bytes = tensor.shape().iter().map(|&dim| u32::from(dim)).product::<u32>();
+            let bytes = tensor
+                .shape()
+                .iter()
+                .map(|&dim| u32::from(dim))
+                .product::<u32>();
             next += bytes.next_multiple_of(16);
         };
         if let Op::Constant(constant) = op {
@@ -137,7 +247,10 @@ fn place(tensors: &mut [Tensor], ops: &mut [Op], packing: Packing) {
         if let Some(scratch) = op.scratch_mut()
             && bytes > 0
         {
-            *scratch = Scratch { offset: next, bytes };
+            *scratch = Scratch {
+                offset: next,
+                bytes,
+            };
             next += bytes;
         }
         largest = largest.max(next);
@@ -164,7 +277,11 @@ impl Builder {
     fn values(&mut self, count: usize, limit: i8) -> Vec<i8> {
         let span = 2 * u64::from(limit.unsigned_abs()) + 1;
         (0..count)
-            .map(|_| i8::try_from(self.random.below(span)).unwrap_or(0).wrapping_sub(limit))
+            .map(|_| {
+                i8::try_from(self.random.below(span))
+                    .unwrap_or(0)
+                    .wrapping_sub(limit)
+            })
             .collect()
     }
 
@@ -174,16 +291,24 @@ impl Builder {
         let count = shape.iter().map(|&dim| usize::from(dim)).product();
         let values = self.values(count, 127);
         let data = self.writer.append_weights(&values);
-        self.ops.push(Op::Constant(Constant { output: tensor, data }));
+        self.ops.push(Op::Constant(Constant {
+            output: tensor,
+            data,
+        }));
         tensor
     }
 
     fn requant(&mut self, channels: u16, multiplier: i32) -> Requant {
-        let multipliers: Vec<i32> = (0..i32::from(channels)).map(|c| multiplier + 1000 * c).collect();
+        let multipliers: Vec<i32> = (0..i32::from(channels))
+            .map(|c| multiplier + 1000 * c)
+            .collect();
         Requant {
             multipliers: self.writer.append_params(&multipliers),
             pre_shift: 0,
-            clamp: Clamp::PerTensor { min: -128, max: 127 },
+            clamp: Clamp::PerTensor {
+                min: -128,
+                max: 127,
+            },
         }
     }
 
@@ -219,10 +344,16 @@ impl Builder {
             pad_right: pads[1],
         };
         // About 2^-9, and 16 times that for the smaller int4 weights.
-        let multiplier = if layer.weight_type == WeightType::Int4 { 1 << 27 } else { 1 << 23 };
+        let multiplier = if layer.weight_type == WeightType::Int4 {
+            1 << 27
+        } else {
+            1 << 23
+        };
         let op = match layer.kind {
             Kind::Conv(kernel, stride, pads, out_c) => {
-                let size = |n: u16, kernel: u16| (n + u16::from(pads[0] + pads[1]) - kernel) / u16::from(stride) + 1;
+                let size = |n: u16, kernel: u16| {
+                    (n + u16::from(pads[0] + pads[1]) - kernel) / u16::from(stride) + 1
+                };
                 let row = usize::from(kernel[0]) * usize::from(kernel[1]) * usize::from(c);
                 Op::Conv2d(Conv2d {
                     input,
@@ -317,8 +448,15 @@ mod tests {
                 all.push(engine.op_output(op).to_vec());
             }
             for (layer, &op) in LAYERS.iter().zip(&program.ops) {
-                let different = all[op].iter().collect::<std::collections::BTreeSet<_>>().len();
-                assert!(different > all[op].len().min(20) / 4, "{} saturates: {different}", layer.name);
+                let different = all[op]
+                    .iter()
+                    .collect::<std::collections::BTreeSet<_>>()
+                    .len();
+                assert!(
+                    different > all[op].len().min(20) / 4,
+                    "{} saturates: {different}",
+                    layer.name
+                );
             }
             outputs.push(all);
         }

@@ -71,7 +71,10 @@ pub fn task(args: &Args) -> Result<()> {
     let mut boards = if args.board.is_empty() {
         board::all()?
     } else {
-        args.board.iter().map(|name| Board::load(name)).collect::<Result<_>>()?
+        args.board
+            .iter()
+            .map(|name| Board::load(name))
+            .collect::<Result<_>>()?
     };
     boards.retain(|board| board.qemu.is_some());
     let mut records = Vec::new();
@@ -107,7 +110,10 @@ pub fn task(args: &Args) -> Result<()> {
 }
 
 fn ratio(peer: Option<u64>, own: u64) -> String {
-    peer.map_or_else(|| "-".to_owned(), |peer| format!("{:.2}", peer as f64 / own.max(1) as f64))
+    peer.map_or_else(
+        || "-".to_owned(),
+        |peer| format!("{:.2}", peer as f64 / own.max(1) as f64),
+    )
 }
 
 fn shown(value: Option<u64>) -> String {
@@ -123,23 +129,47 @@ fn layers_on(board: &Board, peers: &Peers, record: &mut Record) -> Result<()> {
     let blob = AlignedBlob::new(&program.blob);
     let model = Box::new(Model::<128, 128>::from_bytes(blob.as_bytes())?);
     let firmware = firmware::build_bytes(board, &program.blob)?;
-    let options = Options { operators: true, ..Options::default() };
+    let options = Options {
+        operators: true,
+        ..Options::default()
+    };
     let report = device::run_firmware(board, &firmware, &[vec![0]], &options)?;
     record.compiler.clone_from(&report.compiler);
     let mut arena = vec![0; model.arena_bytes()];
     let mut engine = Engine::new(&model, &mut arena)?;
     let crc32 = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
-    let head = ["layer", "", "MACs", "instructions", "a MAC", "cycles (estimate)", "CMSIS-NN", "ratio"];
+    let head = [
+        "layer",
+        "",
+        "MACs",
+        "instructions",
+        "a MAC",
+        "cycles (estimate)",
+        "CMSIS-NN",
+        "ratio",
+    ];
     let mut rows = table(&head);
     let Some(found) = report.operators.first() else {
         bail!("{} reported no operators", board.name);
     };
     for (op, found) in found.iter().enumerate() {
         engine.step(op);
-        let bytes: Vec<u8> = engine.op_output(op).iter().map(|value| value.cast_unsigned()).collect();
-        let layer = program.ops.iter().position(|own| *own == op).map(|index| &LAYERS[index]);
+        let bytes: Vec<u8> = engine
+            .op_output(op)
+            .iter()
+            .map(|value| value.cast_unsigned())
+            .collect();
+        let layer = program
+            .ops
+            .iter()
+            .position(|own| *own == op)
+            .map(|index| &LAYERS[index]);
         if crc32.checksum(&bytes) != found.crc {
-            bail!("{} computes other bytes than the desk: operator {op}, layer {}", board.name, layer.map_or("-", |layer| layer.name));
+            bail!(
+                "{} computes other bytes than the desk: operator {op}, layer {}",
+                board.name,
+                layer.map_or("-", |layer| layer.name)
+            );
         }
         let Some(layer) = layer else { continue };
         let macs = model.macs(op);
@@ -149,7 +179,11 @@ fn layers_on(board: &Board, peers: &Peers, record: &mut Record) -> Result<()> {
             layer.what.to_owned(),
             macs.to_string(),
             found.instructions.to_string(),
-            if macs == 0 { "-".to_owned() } else { format!("{:.3}", found.instructions as f64 / macs as f64) },
+            if macs == 0 {
+                "-".to_owned()
+            } else {
+                format!("{:.3}", found.instructions as f64 / macs as f64)
+            },
             cycles(found.instructions),
             shown(peer),
             ratio(peer, found.instructions),
@@ -160,12 +194,30 @@ fn layers_on(board: &Board, peers: &Peers, record: &mut Record) -> Result<()> {
             instructions: found.instructions,
         });
     }
-    println!("{}, {} kernels, {}\n{}", board.name, board.isa.name(), report.compiler, rows);
+    println!(
+        "{}, {} kernels, {}\n{}",
+        board.name,
+        board.isa.name(),
+        report.compiler,
+        rows
+    );
     Ok(())
 }
 
 fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> Result<()> {
-    let head = ["model", "instructions", "cycles (estimate)", "TFLM", "ratio", "arena", "TFLM", "ratio", "blob", "flash", "stack"];
+    let head = [
+        "model",
+        "instructions",
+        "cycles (estimate)",
+        "TFLM",
+        "ratio",
+        "arena",
+        "TFLM",
+        "ratio",
+        "blob",
+        "flash",
+        "stack",
+    ];
     let mut rows = table(&head);
     for net in [Net::Resnet8, Net::Kws, Net::Vww, Net::Ad] {
         if args.only.is_some_and(|only| only != net) {
@@ -186,12 +238,26 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
             let expected = simulator.run(&input, None)?.output;
             let firmware = firmware::build_bytes(board, quantized.blob.as_bytes())?;
             if firmware.static_ram_bytes > board.ram_bytes {
-                println!("{} does not fit {}: {} bytes of variables", net.name(), board.name, firmware.static_ram_bytes);
+                println!(
+                    "{} does not fit {}: {} bytes of variables",
+                    net.name(),
+                    board.name,
+                    firmware.static_ram_bytes
+                );
                 continue;
             }
-            let report = device::run_firmware(board, &firmware, std::slice::from_ref(&input), &Options::default())?;
+            let report = device::run_firmware(
+                board,
+                &firmware,
+                std::slice::from_ref(&input),
+                &Options::default(),
+            )?;
             if report.outputs.first() != Some(&expected) {
-                bail!("{} computes other bytes of {} than the desk", board.name, net.name());
+                bail!(
+                    "{} computes other bytes of {} than the desk",
+                    board.name,
+                    net.name()
+                );
             }
             let name = match bits {
                 WeightBits::Int8 => net.name().to_owned(),
@@ -229,8 +295,16 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
     Ok(())
 }
 
-fn print_operators(board: &Board, firmware: &firmware::Firmware, input: &[i8], simulator: &Simulator<'_>) -> Result<()> {
-    let options = Options { operators: true, ..Options::default() };
+fn print_operators(
+    board: &Board,
+    firmware: &firmware::Firmware,
+    input: &[i8],
+    simulator: &Simulator<'_>,
+) -> Result<()> {
+    let options = Options {
+        operators: true,
+        ..Options::default()
+    };
     let report = device::run_firmware(board, firmware, &[input.to_vec()], &options)?;
     let head = ["operator", "", "MACs", "instructions", "a MAC"];
     let mut rows = table(&head);
@@ -242,7 +316,11 @@ fn print_operators(board: &Board, firmware: &firmware::Firmware, input: &[i8], s
             model.program().ops[op].kind().to_owned(),
             macs.to_string(),
             found.instructions.to_string(),
-            if macs == 0 { "-".to_owned() } else { format!("{:.3}", found.instructions as f64 / macs as f64) },
+            if macs == 0 {
+                "-".to_owned()
+            } else {
+                format!("{:.3}", found.instructions as f64 / macs as f64)
+            },
         ]);
     }
     println!("{}", rows);

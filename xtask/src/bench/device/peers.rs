@@ -66,12 +66,28 @@ mod tests {
     #[test]
     fn every_layer_has_a_peer_on_every_core() {
         let peers = Peers::load().expect("well formed");
-        for cpu in ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"] {
+        for cpu in [
+            "cortex-m0",
+            "cortex-m3",
+            "cortex-m4",
+            "cortex-m7",
+            "cortex-m33",
+            "cortex-m55",
+        ] {
             for layer in LAYERS {
-                assert!(peers.layer(cpu, layer.name).is_some(), "{cpu} {}", layer.name);
+                assert!(
+                    peers.layer(cpu, layer.name).is_some(),
+                    "{cpu} {}",
+                    layer.name
+                );
             }
         }
-        assert_eq!(peers.model("cortex-m4", "kws int4").map(|kws| kws.instructions), Some(7_844_301));
+        assert_eq!(
+            peers
+                .model("cortex-m4", "kws int4")
+                .map(|kws| kws.instructions),
+            Some(7_844_301)
+        );
         assert!(peers.layer("riscv32", "a").is_none());
     }
 }

@@ -64,30 +64,75 @@ pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression
             return;
         }
         let change = new as f64 / old.max(1) as f64 - 1.0;
-        let row = [board.to_owned(), name.to_owned(), figure.to_owned(), old.to_string(), new.to_string(), format!("{:+.1} %", 100.0 * change)];
+        let row = [
+            board.to_owned(),
+            name.to_owned(),
+            figure.to_owned(),
+            old.to_string(),
+            new.to_string(),
+            format!("{:+.1} %", 100.0 * change),
+        ];
         if change > TOLERANCE {
-            regressions.push(Regression(format!("{board} {name}: {figure} {old} -> {new}")));
+            regressions.push(Regression(format!(
+                "{board} {name}: {figure} {old} -> {new}"
+            )));
         }
         rows.add_row(row);
         changed = true;
     };
     for new in new {
-        let Some(old) = old.iter().find(|old| old.board == new.board) else { continue };
+        let Some(old) = old.iter().find(|old| old.board == new.board) else {
+            continue;
+        };
         for layer in &new.layers {
             if let Some(old) = old.layers.iter().find(|old| old.name == layer.name) {
-                judge(&new.board, &layer.name, "instructions", old.instructions, layer.instructions);
+                judge(
+                    &new.board,
+                    &layer.name,
+                    "instructions",
+                    old.instructions,
+                    layer.instructions,
+                );
             }
         }
         for model in &new.models {
             if let Some(old) = old.models.iter().find(|old| old.name == model.name) {
-                judge(&new.board, &model.name, "instructions", old.instructions, model.instructions);
-                judge(&new.board, &model.name, "arena", old.arena_bytes, model.arena_bytes);
-                judge(&new.board, &model.name, "blob", old.blob_bytes, model.blob_bytes);
-                judge(&new.board, &model.name, "flash", old.runtime_flash_bytes, model.runtime_flash_bytes);
+                judge(
+                    &new.board,
+                    &model.name,
+                    "instructions",
+                    old.instructions,
+                    model.instructions,
+                );
+                judge(
+                    &new.board,
+                    &model.name,
+                    "arena",
+                    old.arena_bytes,
+                    model.arena_bytes,
+                );
+                judge(
+                    &new.board,
+                    &model.name,
+                    "blob",
+                    old.blob_bytes,
+                    model.blob_bytes,
+                );
+                judge(
+                    &new.board,
+                    &model.name,
+                    "flash",
+                    old.runtime_flash_bytes,
+                    model.runtime_flash_bytes,
+                );
             }
         }
     }
-    let text = if changed { rows.to_string() } else { "nothing changed".to_owned() };
+    let text = if changed {
+        rows.to_string()
+    } else {
+        "nothing changed".to_owned()
+    };
     (text, regressions)
 }
 
@@ -97,8 +142,10 @@ pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression
 ///
 /// If the file cannot be read or is none that the benchmark wrote.
 pub(super) fn read(path: &Path) -> Result<Vec<Record>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} holds no figures of `bench device`", path.display()))
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} holds no figures of `bench device`", path.display()))
 }
 
 #[cfg(test)]
@@ -108,8 +155,16 @@ mod tests {
     fn record(instructions: u64, arena_bytes: u64) -> Record {
         Record {
             board: "m4".to_owned(),
-            layers: vec![LayerRecord { name: "a".to_owned(), macs: 1, instructions }],
-            models: vec![ModelRecord { name: "kws".to_owned(), arena_bytes, ..ModelRecord::default() }],
+            layers: vec![LayerRecord {
+                name: "a".to_owned(),
+                macs: 1,
+                instructions,
+            }],
+            models: vec![ModelRecord {
+                name: "kws".to_owned(),
+                arena_bytes,
+                ..ModelRecord::default()
+            }],
             ..Record::default()
         }
     }
@@ -117,7 +172,10 @@ mod tests {
     #[test]
     fn growth_beyond_one_percent_is_a_regression() {
         let old = [record(1000, 500)];
-        assert_eq!(compare(&old, &old), ("nothing changed".to_owned(), Vec::new()));
+        assert_eq!(
+            compare(&old, &old),
+            ("nothing changed".to_owned(), Vec::new())
+        );
         assert!(compare(&old, &[record(1010, 490)]).1.is_empty());
         let (text, regressions) = compare(&old, &[record(1011, 506)]);
         assert_eq!(regressions.len(), 2, "{text}");
