@@ -7,6 +7,7 @@
 //! (the largest sum of sizes that live at one time) or has tried enough. It is deterministic.
 
 use crate::lower::Lowered;
+use fewbit_runtime::format::overlap;
 use fewbit_runtime::format::program::{Op, TensorIndex};
 
 /// Tensors start at multiples of this, so that word-wide kernels meet aligned data.
@@ -58,16 +59,9 @@ pub fn plan(lowered: &Lowered) -> Plan {
             });
         }
     }
-    let lower_bound = (0..=lowered.ops.len() + 1)
-        .map(|step| {
-            let live = buffers
-                .iter()
-                .filter(|buffer| (buffer.birth..=buffer.death).contains(&step));
-            live.map(|buffer| buffer.bytes).sum()
-        })
-        .max()
-        .unwrap_or(0);
-    let places = search(&buffers, lower_bound);
+    let overlaps = overlaps(lowered, &buffers, &buffer_of);
+    let lower_bound = lower_bound(&buffers, &overlaps, lowered.ops.len() + 1);
+    let places = search(&buffers, &overlaps, lower_bound);
     Plan {
         offsets: buffer_of.iter().map(|&buffer| places[buffer]).collect(),
         scratch: scratch_of
@@ -154,6 +148,72 @@ fn buffers(lowered: &Lowered) -> (Vec<Buffer>, Vec<usize>) {
     (buffers, buffer_of)
 }
 
+/// An output that may be written over a dying input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Overlap {
+    input: usize,
+    output: usize,
+    /// How many bytes the output starts before the input, at least and in steps of `step`.
+    distance: usize,
+    /// 0 for any number of bytes above the distance.
+    step: usize,
+}
+
+impl Overlap {
+    /// Bytes that the two take together, at the least.
+    fn span(&self, buffers: &[Buffer]) -> usize {
+        let shifted = self.distance + buffers[self.input].bytes;
+        let apart = buffers[self.input].bytes + buffers[self.output].bytes;
+        shifted.max(buffers[self.output].bytes).min(apart)
+    }
+
+    fn allows(&self, input: usize, output: usize) -> bool {
+        input.checked_sub(output).is_some_and(|found| {
+            found >= self.distance && (self.step == 0 || (found - self.distance) % self.step == 0)
+        })
+    }
+}
+
+/// Where outputs may be written over inputs that die with their operator.
+fn overlaps(lowered: &Lowered, buffers: &[Buffer], buffer_of: &[usize]) -> Vec<Overlap> {
+    let mut overlaps = Vec::new();
+    for (index, op) in lowered.ops.iter().enumerate() {
+        let output = op.op.output();
+        for input in op.op.inputs() {
+            let tensor = |index: TensorIndex| &lowered.tensors[usize::from(index)].tensor;
+            let (from, to) = (buffer_of[usize::from(input)], buffer_of[usize::from(output)]);
+            let adjacent = from != to && buffers[from].death == index + 1 && buffers[to].birth == index + 1;
+            let distance = overlap::distance(&op.op, tensor(input), tensor(output));
+            if let Some(distance) = distance.filter(|_| adjacent) {
+                let depthwise = matches!(op.op, Op::DepthwiseConv2d(_));
+                let row = usize::from(tensor(output).w) * usize::from(tensor(output).c);
+                overlaps.push(Overlap {
+                    input: from,
+                    output: to,
+                    distance: (distance as usize).next_multiple_of(if depthwise { row } else { ALIGN }),
+                    step: if depthwise { row } else { 0 },
+                });
+            }
+        }
+    }
+    overlaps
+}
+
+/// The largest number of bytes that are needed at one step, with every overlap used.
+fn lower_bound(buffers: &[Buffer], overlaps: &[Overlap], last: usize) -> usize {
+    let at = |step: usize| {
+        let live = |buffer: &Buffer| (buffer.birth..=buffer.death).contains(&step);
+        let sum: usize = buffers.iter().filter(|buffer| live(buffer)).map(|buffer| buffer.bytes).sum();
+        let saved: usize = overlaps
+            .iter()
+            .filter(|overlap| buffers[overlap.output].birth == step)
+            .map(|overlap| buffers[overlap.input].bytes + buffers[overlap.output].bytes - overlap.span(buffers))
+            .sum();
+        sum - saved
+    };
+    (0..=last).map(at).max().unwrap_or(0)
+}
+
 fn root(parent: &[usize], mut tensor: usize) -> usize {
     while parent[tensor] != tensor {
         tensor = parent[tensor];
@@ -185,7 +245,7 @@ fn shareable(lowered: &Lowered, op: &Op) -> Vec<TensorIndex> {
     }
 }
 
-fn search(buffers: &[Buffer], lower_bound: usize) -> Vec<usize> {
+fn search(buffers: &[Buffer], overlaps: &[Overlap], lower_bound: usize) -> Vec<usize> {
     let ids = || (0..buffers.len()).collect::<Vec<_>>();
     let life = |buffer: &Buffer| buffer.death - buffer.birth + 1;
     let mut orders = [ids(), ids(), ids(), ids()];
@@ -199,7 +259,7 @@ fn search(buffers: &[Buffer], lower_bound: usize) -> Vec<usize> {
     });
     // orders[3] stays in the order of execution.
     let placed = orders.into_iter().map(|order| {
-        let places = place(buffers, &order);
+        let places = place(buffers, overlaps, &order);
         (end(buffers, &places), order, places)
     });
     let Some((mut best, mut order, mut places)) = placed.min_by_key(|(end, ..)| *end) else {
@@ -219,7 +279,7 @@ fn search(buffers: &[Buffer], lower_bound: usize) -> Vec<usize> {
         let mut tried = order.clone();
         let moved = tried.remove(below(tried.len()));
         tried.insert(below(tried.len() + 1), moved);
-        let tried_places = place(buffers, &tried);
+        let tried_places = place(buffers, overlaps, &tried);
         let tried_end = end(buffers, &tried_places);
         // Equal is taken too, to walk across plateaus.
         if tried_end <= best {
@@ -230,23 +290,39 @@ fn search(buffers: &[Buffer], lower_bound: usize) -> Vec<usize> {
 }
 
 /// Puts buffers, in `order`, at the lowest offsets that are free for their whole life.
-fn place(buffers: &[Buffer], order: &[usize]) -> Vec<usize> {
+fn place(buffers: &[Buffer], overlaps: &[Overlap], order: &[usize]) -> Vec<usize> {
     let mut places = vec![0; buffers.len()];
     for (position, &id) in order.iter().enumerate() {
-        let mut taken: Vec<(usize, usize)> = order[..position]
+        // Those that are there at the same time, with what allows them to lie over this one.
+        let others: Vec<(usize, Option<&Overlap>)> = order[..position]
             .iter()
             .filter(|&&other| buffers[other].lives_with(&buffers[id]))
-            .map(|&other| (places[other], places[other] + buffers[other].bytes))
+            .map(|&other| {
+                let joins = |overlap: &&Overlap| [(overlap.input, overlap.output), (overlap.output, overlap.input)].contains(&(id, other));
+                (other, overlaps.iter().find(joins))
+            })
             .collect();
-        taken.sort_unstable();
-        let mut offset = 0;
-        for (start, end) in taken {
-            if start >= offset + buffers[id].bytes {
-                break;
-            }
-            offset = offset.max(end);
-        }
-        places[id] = offset;
+        let fits = |offset: usize| {
+            others.iter().all(|&(other, overlap)| {
+                let (start, end) = (places[other], places[other] + buffers[other].bytes);
+                let apart = offset + buffers[id].bytes <= start || end <= offset;
+                apart
+                    || overlap.is_some_and(|overlap| {
+                        if overlap.input == id { overlap.allows(offset, start) } else { overlap.allows(start, offset) }
+                    })
+            })
+        };
+        let candidates = others.iter().flat_map(|&(other, overlap)| {
+            let (start, end) = (places[other], places[other] + buffers[other].bytes);
+            let beside = overlap.and_then(|overlap| {
+                if overlap.input == id { Some(start + overlap.distance) } else { start.checked_sub(overlap.distance) }
+            });
+            [Some(end), beside]
+        });
+        let mut candidates: Vec<usize> = candidates.flatten().chain([0]).collect();
+        candidates.sort_unstable();
+        // Behind all others it always fits.
+        places[id] = candidates.into_iter().find(|&offset| fits(offset)).unwrap_or(0);
     }
     places
 }
@@ -305,7 +381,7 @@ mod tests {
             buffer(200, 2, 3),
             buffer(8, 3, 4),
         ];
-        let places = search(&buffers, bound(&buffers));
+        let places = search(&buffers, &[], bound(&buffers));
         assert_disjoint(&buffers, &places);
         assert_eq!(end(&buffers, &places), 500);
     }
@@ -327,7 +403,7 @@ mod tests {
                 })
                 .collect();
             let bound = bound(&buffers);
-            let places = search(&buffers, bound);
+            let places = search(&buffers, &[], bound);
             assert_disjoint(&buffers, &places);
             assert!(
                 end(&buffers, &places) * 100 <= bound * 115,

@@ -5,7 +5,7 @@
 //! lifetime. Two tensors may share bytes only when one is dead before the other is written, or when an operator that
 //! reads each element before it writes that element's place works in place.
 
-use super::program::{Op, Program, Tensor, TensorIndex};
+use super::program::{Op, Program, Tensor, TensorIndex, Window};
 use crate::error::LoadError;
 
 /// The lifetime of a tensor.
@@ -192,8 +192,28 @@ impl Plan<'_> {
                         !same_bytes(input) || stays
                     })
             }
+            // Rows of outputs may take the place of rows of inputs that no later row reads.
+            Op::Conv2d(conv) => self.follows(conv.input, &conv.window, output),
+            Op::MaxPool(pool) => self.follows(pool.input, &pool.window, output),
+            Op::AveragePool(pool) => self.follows(pool.input, &pool.window, output),
+            // Kernels take some channels of all rows first: they may only meet their own.
+            Op::DepthwiseConv2d(conv) => {
+                let input = self.tensors.get(usize::from(conv.input));
+                let apart = input.map_or(1, |input| input.offset.abs_diff(output.offset));
+                input.is_some_and(|input| input.c == output.c)
+                    && apart.checked_rem(output.c.into()) == Some(0)
+                    && self.follows(conv.input, &conv.window, output)
+            }
             _ => false,
         }
+    }
+
+    /// Whether `output` lies far enough before the input that it is written over rows of.
+    fn follows(&self, input: TensorIndex, window: &Window, output: &Tensor) -> bool {
+        self.tensors.get(usize::from(input)).is_some_and(|input| {
+            let distance = row_distance(input, window, output);
+            u64::from(output.offset).saturating_add(distance) <= u64::from(input.offset)
+        })
     }
 
     /// No scratch area touches a tensor that lives while its operator runs.
@@ -216,6 +236,24 @@ impl Plan<'_> {
         }
         Ok(())
     }
+}
+
+/// How many bytes `output` must start before `input` so that no row of outputs is written over a row of inputs that it or a later one
+/// reads: the largest of `(r + 1) * output_row - (r * stride_h - pad_top) * input_row` over the rows `r`, where the input row is one of its rows.
+///
+/// Writing outputs over inputs that are done with is what Blacker et al. call diagonal memory optimisation ("Diagonal Memory
+/// Optimisation for Machine Learning on Micro-controllers", 2020), here by whole rows.
+pub(super) fn row_distance(input: &Tensor, window: &Window, output: &Tensor) -> u64 {
+    let row = |tensor: &Tensor| u64::from(tensor.w) * u64::from(tensor.c);
+    let (input_row, output_row) = (row(input), row(output));
+    let (stride, pad) = (u64::from(window.stride_h), u64::from(window.pad_top));
+    (0..u64::from(output.h))
+        .map(|at| {
+            let first = (at * stride).saturating_sub(pad).min(input.h.into());
+            ((at + 1) * output_row).saturating_sub(first * input_row)
+        })
+        .max()
+        .unwrap_or(0)
 }
 
 /// First byte and end of a tensor in the arena.

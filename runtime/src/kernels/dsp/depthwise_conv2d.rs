@@ -101,7 +101,12 @@ pub(crate) fn scratch_bytes(window: &Window, input: [usize; 2], output: [usize; 
     if usize::from(window.kernel_h) * usize::from(window.kernel_w) > MAX_TAPS {
         return 0;
     }
-    Layout::new(window, input, output, wants_columns(output)).scratch_bytes()
+    let bytes = |columns| Layout::new(window, input, output, columns).scratch_bytes();
+    if wants_columns(output) {
+        bytes(true).max(bytes(false))
+    } else {
+        bytes(false)
+    }
 }
 
 /// Short rows cost more around the loops than in them.
@@ -119,13 +124,13 @@ pub(in super::super) fn depthwise_conv2d(
     output: &[Cell<i8>],
 ) {
     let (input_size, output_size) = ([p.input.h, p.input.w], [p.output.h, p.output.w]);
-    let columns = wants_columns(output_size);
+    let columns = wants_columns(output_size) && !rows_only(p, input, output);
     let needed = scratch_bytes(&p.window, input_size, output_size);
-    if needed == 0 || (p.scratch.len() as u64) < needed || (columns && overlap(input, output)) {
+    if needed == 0 || (p.scratch.len() as u64) < needed {
         return scalar::depthwise_conv2d(p, input, output);
     }
     let layout = Layout::new(&p.window, input_size, output_size, columns);
-    let length = usize::try_from(needed).unwrap_or(usize::MAX);
+    let length = usize::try_from(layout.scratch_bytes()).unwrap_or(usize::MAX);
     let Some(scratch) = p.scratch.get(..length) else {
         return;
     };
@@ -148,6 +153,14 @@ pub(in super::super) fn depthwise_conv2d(
         let count = BLOCK.min(p.input.c - first);
         block(&planes, padding, first, count, output);
     }
+}
+
+/// Whether outputs are written over inputs in a way that leaves only the order of the rows: not whole rows apart.
+fn rows_only(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) -> bool {
+    let row = p.input.w * p.input.c;
+    let apart = input.as_ptr().addr().wrapping_sub(output.as_ptr().addr());
+    let aligned = p.input == p.output && apart.checked_rem(row) == Some(0);
+    overlap(input, output) && !aligned
 }
 
 /// Whether two parts of the arena share bytes.
