@@ -6,6 +6,7 @@
 //! reads each element before it writes that element's place works in place.
 
 use super::program::{Op, Program, Tensor, TensorIndex, Window};
+use super::packing;
 use crate::error::LoadError;
 
 /// The lifetime of a tensor.
@@ -192,28 +193,18 @@ impl Plan<'_> {
                         !same_bytes(input) || stays
                     })
             }
-            // Rows of outputs may take the place of rows of inputs that no later row reads.
-            Op::Conv2d(conv) => self.follows(conv.input, &conv.window, output),
-            Op::MaxPool(pool) => self.follows(pool.input, &pool.window, output),
-            Op::AveragePool(pool) => self.follows(pool.input, &pool.window, output),
-            // Kernels take some channels of all rows first: they may only meet their own.
-            Op::DepthwiseConv2d(conv) => {
-                let input = self.tensors.get(usize::from(conv.input));
-                let apart = input.map_or(1, |input| input.offset.abs_diff(output.offset));
-                input.is_some_and(|input| input.c == output.c)
-                    && apart.checked_rem(output.c.into()) == Some(0)
-                    && self.follows(conv.input, &conv.window, output)
-            }
-            _ => false,
+            _ => op.inputs().all(|input| {
+                !same_bytes(input)
+                    || self.tensors.get(usize::from(input)).is_some_and(|input| {
+                        let apart = u64::from(input.offset).checked_sub(output.offset.into());
+                        let far = distance(op, input, output).zip(apart).is_some_and(|(least, apart)| apart >= least);
+                        // Depthwise kernels take some channels of all rows first: they may only meet their own.
+                        let depthwise = matches!(op, Op::DepthwiseConv2d(_));
+                        let own = apart.and_then(|apart| apart.checked_rem(output.c.into())) == Some(0);
+                        far && (own || !depthwise)
+                    })
+            }),
         }
-    }
-
-    /// Whether `output` lies far enough before the input that it is written over rows of.
-    fn follows(&self, input: TensorIndex, window: &Window, output: &Tensor) -> bool {
-        self.tensors.get(usize::from(input)).is_some_and(|input| {
-            let distance = row_distance(input, window, output);
-            u64::from(output.offset).saturating_add(distance) <= u64::from(input.offset)
-        })
     }
 
     /// No scratch area touches a tensor that lives while its operator runs.
@@ -238,19 +229,51 @@ impl Plan<'_> {
     }
 }
 
-/// How many bytes `output` must start before `input` so that no row of outputs is written over a row of inputs that it or a later one
-/// reads: the largest of `(r + 1) * output_row - (r * stride_h - pad_top) * input_row` over the rows `r`, where the input row is one of its rows.
+/// How many bytes the output must start before an input that it is written over; `None` where it may not be.
 ///
 /// Writing outputs over inputs that are done with is what Blacker et al. call diagonal memory optimisation ("Diagonal Memory
-/// Optimisation for Machine Learning on Micro-controllers", 2020), here by whole rows.
-pub(super) fn row_distance(input: &Tensor, window: &Window, output: &Tensor) -> u64 {
+/// Optimisation for Machine Learning on Micro-controllers", 2020), here by rows, or by pixels where scratch holds one.
+pub(super) fn distance(op: &Op, input: &Tensor, output: &Tensor) -> Option<u64> {
+    let enough = |bytes: u64| bytes > 0 && u64::from(op.scratch().bytes) >= bytes;
+    match op {
+        Op::Conv2d(conv) => {
+            let window = &conv.window;
+            let pads = window.pad_top | window.pad_left | window.pad_bottom | window.pad_right;
+            let kernel = [window.kernel_h, window.kernel_w] == [1, 1];
+            let stride = [window.stride_h, window.stride_w] == [1, 1];
+            let pixel_by_pixel = kernel && stride && pads == 0 && conv.groups == 1 && output.c <= input.c;
+            if pixel_by_pixel && enough(input.c.into()) {
+                return Some(0);
+            }
+            Some(row_distance(input, window, output, 0))
+        }
+        Op::DepthwiseConv2d(conv) if input.c == output.c => {
+            // The kernel's ring holds the rows of a window, so that these may be overwritten.
+            let window = &conv.window;
+            let depth = (u64::from(window.kernel_h) - 1) * u64::from(window.dilation_h) + 1;
+            let ring = enough(packing::depthwise_scratch_bytes(window, input, output));
+            Some(row_distance(input, window, output, if ring { depth } else { 0 }))
+        }
+        Op::MaxPool(pool) => Some(row_distance(input, &pool.window, output, 0)),
+        Op::AveragePool(pool) => Some(row_distance(input, &pool.window, output, 0)),
+        _ => None,
+    }
+}
+
+/// The largest of `(r + 1) * output_row - (r * stride_h - pad_top + held) * input_row` over the rows `r` of the output, where the second is one
+/// of the input's rows: below that row the input may not be overwritten yet. `held` rows of a window are kept elsewhere.
+fn row_distance(input: &Tensor, window: &Window, output: &Tensor, held: u64) -> u64 {
     let row = |tensor: &Tensor| u64::from(tensor.w) * u64::from(tensor.c);
     let (input_row, output_row) = (row(input), row(output));
     let (stride, pad) = (u64::from(window.stride_h), u64::from(window.pad_top));
     (0..u64::from(output.h))
         .map(|at| {
-            let first = (at * stride).saturating_sub(pad).min(input.h.into());
-            ((at + 1) * output_row).saturating_sub(first * input_row)
+            let first = (at * stride + held).saturating_sub(pad);
+            // All rows are read: there is nothing left to overwrite.
+            if first >= u64::from(input.h) && held > 0 {
+                return 0;
+            }
+            ((at + 1) * output_row).saturating_sub(first.min(input.h.into()) * input_row)
         })
         .max()
         .unwrap_or(0)

@@ -23,31 +23,21 @@ pub mod read;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 mod work;
+#[cfg(feature = "std")]
+pub mod write;
 
 /// What may lie over what, for planners.
 #[cfg(feature = "std")]
 pub mod overlap {
     use super::program::{Op, Tensor};
 
-    /// How many bytes the output must start before the input `input` that it may be written over; `None` where it may not, or only in its
-    /// very place. The distance of a depthwise convolution is to be a multiple of a row, so that every kernel family is at its best.
+    /// How many bytes the output must start before the input `input` that it may be written over, with the scratch that the operator
+    /// has; `None` where it may not, or only in its very place. Depthwise convolutions are at their best whole rows apart.
     #[must_use]
     pub fn distance(op: &Op, input: &Tensor, output: &Tensor) -> Option<u64> {
-        match op {
-            Op::Conv2d(conv) => Some(super::lifetimes::row_distance(input, &conv.window, output)),
-            Op::DepthwiseConv2d(conv) if input.c == output.c => {
-                let row = u64::from(output.w) * u64::from(output.c);
-                let distance = super::lifetimes::row_distance(input, &conv.window, output);
-                Some(distance.next_multiple_of(row.max(1)))
-            }
-            Op::MaxPool(pool) => Some(super::lifetimes::row_distance(input, &pool.window, output)),
-            Op::AveragePool(pool) => Some(super::lifetimes::row_distance(input, &pool.window, output)),
-            _ => None,
-        }
+        super::lifetimes::distance(op, input, output)
     }
 }
-#[cfg(feature = "std")]
-pub mod write;
 
 /// The format version that this crate reads and writes.
 pub const VERSION: u16 = 1;

@@ -4,9 +4,7 @@
 //! tables. A blob's header names the family that it was packed for; operators that the family has no loop for keep
 //! their rows.
 
-use super::program::{Op, Tensor, TensorIndex, WeightType};
-#[cfg(any(feature = "std", fewbit_family = "dsp"))]
-use crate::kernels::dsp;
+use super::program::{Op, Tensor, TensorIndex, WeightType, Window};
 
 /// The kernel family that a blob is packed for: the header's `packing`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,32 +65,51 @@ impl Packing {
 }
 
 /// Bytes of scratch that the family's kernel needs for an operator with its weights as they are; 0 for most.
+///
+/// Only weights in pairs cannot do without. Depthwise convolutions are slower then, and neither they nor convolutions of single pixels
+/// can then work in place.
 #[must_use]
 pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Packing) -> u64 {
     let tensor = |index: TensorIndex| tensors.get(usize::from(index));
-    match (op, packing) {
-        #[cfg(any(feature = "std", fewbit_family = "dsp"))]
-        (Op::Conv2d(conv), Packing::Dsp) if conv.weight_type.is_paired() => tensor(conv.input)
-            .map_or(0, |input| {
-                dsp::conv2d_scratch_bytes(&conv.window, input.c.into())
-            }),
-        #[cfg(any(feature = "std", fewbit_family = "dsp"))]
-        (Op::FullyConnected(layer), Packing::Dsp) if layer.weight_type.is_paired() => {
+    match op {
+        Op::Conv2d(conv) if conv.weight_type.is_paired() && packing == Packing::Dsp => {
+            tensor(conv.input).map_or(0, |input| paired_scratch_bytes(&conv.window, input.c.into()))
+        }
+        Op::FullyConnected(layer) if layer.weight_type.is_paired() && packing == Packing::Dsp => {
             tensor(layer.input).map_or(0, |input| input.len().div_ceil(8).saturating_mul(16))
         }
-        #[cfg(any(feature = "std", fewbit_family = "dsp"))]
-        (Op::DepthwiseConv2d(conv), Packing::Dsp) => {
-            match (tensor(conv.input), tensor(conv.output)) {
-                (Some(input), Some(output)) => dsp::depthwise_scratch_bytes(
-                    &conv.window,
-                    [input.h.into(), input.w.into()],
-                    [output.h.into(), output.w.into()],
-                ),
-                _ => 0,
-            }
+        Op::Conv2d(conv) if [conv.window.kernel_h, conv.window.kernel_w] == [1, 1] => {
+            // A pixel, for the way in place.
+            tensor(conv.input).map_or(0, |input| input.c.into())
         }
+        Op::DepthwiseConv2d(conv) => match (tensor(conv.input), tensor(conv.output)) {
+            (Some(input), Some(output)) => depthwise_scratch_bytes(&conv.window, input, output),
+            _ => 0,
+        },
         _ => 0,
     }
+}
+
+/// Bytes of scratch of a depthwise convolution; 0 for a window that its kernel does not take.
+pub(super) fn depthwise_scratch_bytes(window: &Window, input: &Tensor, output: &Tensor) -> u64 {
+    crate::kernels::depthwise_scratch_bytes(
+        window,
+        [input.h.into(), input.w.into()],
+        [output.h.into(), output.w.into()],
+    )
+}
+
+/// Bytes of scratch of a convolution with weights in pairs: sums, four expanded windows, and a pixel of zero points or the
+/// windows' bytes.
+fn paired_scratch_bytes(window: &Window, in_channels: u64) -> u64 {
+    let taps = u64::from(window.kernel_h) * u64::from(window.kernel_w);
+    let quads = taps.saturating_mul(in_channels).div_ceil(CONV_MULTIPLE);
+    let rest = if in_channels % CONV_MULTIPLE == 0 {
+        in_channels
+    } else {
+        quads.saturating_mul(16)
+    };
+    quads.saturating_mul(32).saturating_add(rest).saturating_add(16)
 }
 
 /// Bytes of a layer's weights in pairs: `channels` rows of `products` weights each.

@@ -22,14 +22,18 @@
     )
 )]
 
+mod cells;
 #[cfg(any(feature = "std", fewbit_family = "dsp"))]
-pub(crate) mod dsp;
+mod dsp;
 mod params;
+mod planar;
 mod scalar;
 
 use crate::format::packing::Packing;
 use crate::format::program::{Conv2d, Op, Requant, Scratch, Tensor, TensorIndex};
 use core::cell::Cell;
+pub(crate) use planar::scratch_bytes as depthwise_scratch_bytes;
+
 use params::{
     AddParams, AveragePoolParams, Conv2dParams, CopyParams, FullyConnectedParams, MaxPoolParams,
     MulParams, PadParams, Shape, Stage, TransposeParams,
@@ -129,7 +133,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
     match op {
         Op::Conv2d(op) => memory.convolution(op, |p, x, y| kernel!(memory, conv2d(p, x, y))),
         Op::DepthwiseConv2d(op) => {
-            memory.convolution(op, |p, x, y| kernel!(memory, depthwise_conv2d(p, x, y)))
+            memory.convolution(op, planar::depthwise_conv2d)
         }
         Op::FullyConnected(op) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));

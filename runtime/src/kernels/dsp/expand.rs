@@ -1,5 +1,7 @@
 //! From int8 to pairs of int16, in the order of the loops.
 
+#[cfg(not(fewbit_family = "dsp"))]
+use super::super::cells::{int16, set_int16};
 use core::cell::Cell;
 
 /// Expands `words` words of four pixels into `to`, side by side; elements behind the end of `from` are not looked at.
@@ -16,7 +18,7 @@ pub(super) fn expand4(to: &[Cell<i8>], from: [&[Cell<i8>]; 4], words: usize) {
         for (place, x) in from.iter().take(4 * words).enumerate() {
             // Of four products: 0 and 2 in the first pair, 1 and 3 in the second.
             let at = place / 4 * 16 + place % 2 * 8 + pixel * 2 + place % 4 / 2;
-            super::set_int16(to, at, x.get().into());
+            set_int16(to, at, x.get().into());
         }
     }
 }
@@ -62,7 +64,7 @@ pub(super) fn sums(sums: &[Cell<i8>], expanded: &[Cell<i8>]) {
         let pairs = (0..expanded.len() / 16).map(|pair| pair * 8 + pixel * 2);
         let sum: i32 = pairs
             .flat_map(|at| [at, at + 1])
-            .map(|at| 8 * i32::from(super::int16(expanded, at)))
+            .map(|at| 8 * i32::from(int16(expanded, at)))
             .sum();
         for (cell, byte) in sums.iter().skip(4 * pixel).zip(sum.to_le_bytes()) {
             cell.set(byte.cast_signed());
@@ -83,7 +85,7 @@ pub(super) fn expand(to: &[Cell<i8>], from: &[Cell<i8>], words: usize) -> i32 {
         let mut sum = 0;
         for (place, x) in row.enumerate() {
             let at = place / 4 * 4 + place % 2 * 2 + place % 4 / 2;
-            super::set_int16(to, at, x.get().into());
+            set_int16(to, at, x.get().into());
             sum += 8 * i32::from(x.get());
         }
         sum
@@ -96,6 +98,7 @@ pub(super) fn expand(to: &[Cell<i8>], from: &[Cell<i8>], words: usize) -> i32 {
     reason = "calls of loops in assembly, each with what makes it sound"
 )]
 mod arm {
+    use crate::kernels::cells::is_aligned;
     use core::cell::Cell;
 
     unsafe extern "C" {
@@ -116,7 +119,7 @@ mod arm {
     }
 
     pub(super) fn expand4(to: &[Cell<i8>], from: [&[Cell<i8>]; 4], words: usize) {
-        if !super::super::is_aligned(to) {
+        if !is_aligned(to) {
             return;
         }
         let from = from.map(|from| first(from).cast_const());
@@ -142,7 +145,7 @@ mod arm {
     }
 
     pub(super) fn sums(sums: &[Cell<i8>], expanded: &[Cell<i8>]) {
-        if !super::super::is_aligned(sums) || !super::super::is_aligned(expanded) {
+        if !is_aligned(sums) || !is_aligned(expanded) {
             return;
         }
         let start = first(expanded).cast_const();
@@ -154,7 +157,7 @@ mod arm {
     }
 
     pub(super) fn expand(to: &[Cell<i8>], from: &[Cell<i8>], words: usize) -> i32 {
-        if !super::super::is_aligned(to) {
+        if !is_aligned(to) {
             return 0;
         }
         // SAFETY: the caller has checked that `to` has 8 bytes and `from` 4 bytes a word; `to` starts at a multiple of 4.

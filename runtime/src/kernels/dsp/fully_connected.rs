@@ -1,9 +1,9 @@
 //! Matrix times vector, equation (9).
 
+use super::super::cells::set_int16;
 use super::super::params::{FullyConnectedParams, Limits, Stage};
 use super::super::scalar;
 use super::expand::expand;
-use super::set_int16;
 use super::vector::{STEP_BYTES, Vector, vector};
 use crate::format::program::WeightType;
 use core::cell::Cell;

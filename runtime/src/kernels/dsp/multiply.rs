@@ -1,5 +1,7 @@
 //! Four pixels times pairs of output channels: the loop of convolutions.
 
+#[cfg(not(fewbit_family = "dsp"))]
+use super::super::cells::int16;
 use super::super::params::Stage;
 use super::QUAD;
 use crate::format::program::WeightType;
@@ -63,7 +65,7 @@ impl Multiply<'_> {
 }
 
 /// What the tests and the host run in place of the assembly.
-#[cfg(any(test, not(fewbit_family = "dsp")))]
+#[cfg(not(fewbit_family = "dsp"))]
 impl Multiply<'_> {
     fn model(&self, offsets: [usize; 4]) {
         let expanded = self.activations.get(SUMS_BYTES..).unwrap_or_default();
@@ -99,8 +101,8 @@ impl Multiply<'_> {
     fn activations(expanded: &[Cell<i8>], quad: usize, pair: usize, pixel: usize) -> [i32; 2] {
         let at = quad * 16 + pair * 8 + pixel * 2;
         [
-            super::int16(expanded, at).into(),
-            super::int16(expanded, at + 1).into(),
+            int16(expanded, at).into(),
+            int16(expanded, at + 1).into(),
         ]
     }
 
@@ -173,6 +175,7 @@ pub(super) use arm::{Job, general};
 mod arm {
     use super::{CHUNK, Multiply, QUAD, STEP_BYTES, SUMS_BYTES};
     use crate::format::program::WeightType;
+    use crate::kernels::cells::is_aligned;
     use crate::kernels::params::{Limits, Stage};
 
     /// What the loops read: the words named `J_` in multiply.s.
@@ -224,7 +227,7 @@ mod arm {
             let word_bytes = if int8 { 8 } else { 4 };
             let fits = self.pairs > 0
                 && self.quads > 0
-                && super::super::is_aligned(self.activations)
+                && is_aligned(self.activations)
                 && self.activations.len() >= SUMS_BYTES + self.quads * STEP_BYTES
                 && self.weights.as_ptr().addr() % 4 == 0
                 && self.weights.len() >= self.pairs * self.quads * word_bytes

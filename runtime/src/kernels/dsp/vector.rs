@@ -1,5 +1,7 @@
 //! One row of activations times pairs of output channels: the loop of fully connected layers.
 
+#[cfg(not(fewbit_family = "dsp"))]
+use super::super::cells::int16;
 use super::super::params::Stage;
 use crate::format::program::WeightType;
 use core::cell::Cell;
@@ -68,7 +70,7 @@ impl Vector<'_> {
                     continue;
                 };
                 let w = i16::from_le_bytes([low.cast_unsigned(), high.cast_unsigned()]);
-                let x = i32::from(super::int16(self.activations, step * 8 + place));
+                let x = i32::from(int16(self.activations, step * 8 + place));
                 joint = joint.wrapping_add(x * i32::from(w));
                 first = first.wrapping_add(x * i32::from(low));
             }
@@ -95,7 +97,7 @@ impl Vector<'_> {
                 .get(start)
                 .map_or(0, |byte| byte.cast_unsigned());
             let w = i32::from(byte & (0x0F << scale));
-            sum = sum.wrapping_add(w * i32::from(super::int16(self.activations, place)));
+            sum = sum.wrapping_add(w * i32::from(int16(self.activations, place)));
         }
         sum >> scale
     }
@@ -110,6 +112,7 @@ mod arm {
     use super::super::multiply::{CHUNK, Job, Multiply, general};
     use super::{STEP_BYTES, Vector};
     use crate::format::program::WeightType;
+    use crate::kernels::cells::is_aligned;
     use crate::kernels::params::Limits;
 
     unsafe extern "C" {
@@ -130,7 +133,7 @@ mod arm {
             let word_bytes = if int8 { 16 } else { 8 };
             let fits = self.pairs > 0
                 && self.steps > 0
-                && super::super::is_aligned(self.activations)
+                && is_aligned(self.activations)
                 && self.activations.len() >= self.steps * STEP_BYTES
                 && self.weights.as_ptr().addr() % 4 == 0
                 && self.weights.len() >= self.pairs * self.steps * word_bytes

@@ -1,5 +1,6 @@
 //! Convolution with groups, equation (7).
 
+use super::super::cells::overlap;
 use super::super::params::{Axis, Conv2dParams, Taps, split_rows};
 use super::weights::{Int4, Int8, Row};
 use crate::format::program::WeightType;
@@ -29,6 +30,9 @@ fn convolve<'a, R: Row<'a>>(p: &Conv2dParams<'a>, input: &[Cell<i8>], output: &[
     let group_inputs = p.input.c.checked_div(p.groups).unwrap_or(0);
     let group_outputs = p.output.c.checked_div(p.groups).unwrap_or(0);
     let products = vertical.kernel * horizontal.kernel * group_inputs;
+    if let Some(pixel) = pixel_in_place(p, input, output) {
+        return pixel_by_pixel::<R>(p, pixel, input, output);
+    }
     for (oy, line) in split_rows(output, p.output.w * p.output.c).enumerate() {
         let rows = vertical.taps(oy);
         for (ox, pixel) in split_rows(line, p.output.c).enumerate() {
@@ -48,6 +52,42 @@ fn convolve<'a, R: Row<'a>>(p: &Conv2dParams<'a>, input: &[Cell<i8>], output: &[
                     y.set(p.stage.requantizer(o, o).requantize(acc));
                 }
             }
+        }
+    }
+}
+
+/// Room for a pixel of the input, where outputs are written over it.
+fn pixel_in_place<'s>(
+    p: &Conv2dParams<'s>,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) -> Option<&'s [Cell<i8>]> {
+    let window = &p.window;
+    let single = [window.kernel_h, window.kernel_w] == [1, 1]
+        && [window.stride_h, window.stride_w] == [1, 1]
+        && p.groups == 1
+        && p.input.h == p.output.h
+        && p.input.w == p.output.w;
+    p.scratch
+        .get(..p.input.c)
+        .filter(|_| single && overlap(input, output))
+}
+
+/// A convolution of single pixels, each read as a whole before its outputs are written.
+fn pixel_by_pixel<'a, R: Row<'a>>(
+    p: &Conv2dParams<'a>,
+    copy: &[Cell<i8>],
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
+    let pixels = split_rows(input, p.input.c).zip(split_rows(output, p.output.c));
+    for (x, y) in pixels {
+        for (to, from) in copy.iter().zip(x) {
+            to.set(from.get());
+        }
+        for ((o, y), bias) in y.iter().enumerate().zip(p.bias) {
+            let acc = bias + R::of(p.weights, o, p.input.c).dot(0, copy);
+            y.set(p.stage.requantizer(o, o).requantize(acc));
         }
     }
 }

@@ -22,7 +22,6 @@ pub(super) use average_pool::average_pool;
 pub(super) use constant::constant;
 pub(super) use conv2d::conv2d;
 pub(super) use copy_runs::copy_runs;
-#[cfg(any(feature = "std", fewbit_family = "dsp"))]
 pub(super) use depthwise_conv2d::TapWeights;
 pub(super) use depthwise_conv2d::depthwise_conv2d;
 pub(super) use fully_connected::fully_connected;

@@ -3,10 +3,12 @@
 //! Four input channels at a time. Their lines are expanded to int16, a plane a channel, in a ring that holds the lines of one
 //! window; a line of outputs is computed from it. Where images are narrow, lines run down the columns instead of along the rows.
 
-use super::super::params::{Conv2dParams, Limits};
-use super::super::scalar;
-use super::lines::{Channel, Lines, lines, planes};
-use super::{int16, set_int16};
+mod lines;
+
+use super::cells::{int16, overlap, set_int16};
+use super::params::{Conv2dParams, Limits};
+use super::scalar;
+use lines::{Channel, Lines, lines, planes};
 use crate::format::program::Window;
 use core::cell::Cell;
 
@@ -118,7 +120,7 @@ fn wants_columns([h, w]: [usize; 2]) -> bool {
 ///
 /// With a depth multiplier of 1 the two may overlap as far as the loader allows: whole pixels apart, a line of outputs in the place of rows
 /// above those it reads.
-pub(in super::super) fn depthwise_conv2d(
+pub(super) fn depthwise_conv2d(
     p: &Conv2dParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
@@ -161,13 +163,6 @@ fn rows_only(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) -> b
     let apart = input.as_ptr().addr().wrapping_sub(output.as_ptr().addr());
     let aligned = p.input == p.output && apart.checked_rem(row) == Some(0);
     overlap(input, output) && !aligned
-}
-
-/// Whether two parts of the arena share bytes.
-fn overlap(a: &[Cell<i8>], b: &[Cell<i8>]) -> bool {
-    let range = |cells: &[Cell<i8>]| (cells.as_ptr().addr(), cells.as_ptr().addr() + cells.len());
-    let ((a, a_end), (b, b_end)) = (range(a), range(b));
-    a < b_end && b < a_end
 }
 
 /// All outputs of the input channels `first..first + count`.

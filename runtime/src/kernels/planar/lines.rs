@@ -1,5 +1,7 @@
 //! A line of outputs of a 3x3 depthwise convolution, over planar lines: the loop of depthwise convolutions.
 
+#[cfg(not(fewbit_family = "dsp"))]
+use super::super::cells::{int16, set_int16};
 use crate::arith::Requantizer;
 use core::cell::Cell;
 
@@ -96,7 +98,7 @@ impl Lines<'_> {
                     let weights = [(first << 16) >> 16, first >> 16, second >> 16];
                     for (tap, w) in weights.into_iter().enumerate() {
                         sum = sum.wrapping_add(
-                            w * i32::from(super::int16(line, place * self.stride + tap)),
+                            w * i32::from(int16(line, place * self.stride + tap)),
                         );
                     }
                 }
@@ -130,7 +132,7 @@ pub(super) fn planes(
         let _ = odd;
         let values = from.get(pixel * stride..).unwrap_or_default();
         for (index, x) in values.iter().enumerate().take(4) {
-            super::set_int16(
+            set_int16(
                 to.get(index * plane..).unwrap_or_default(),
                 pixel,
                 x.get().into(),
@@ -146,9 +148,10 @@ pub(super) fn planes(
 )]
 mod arm {
     use super::{Channel, Lines};
+    use crate::kernels::cells::is_aligned;
     use core::cell::Cell;
 
-    /// What the loops read: the words named `L_` in depthwise.s.
+    /// What the loops read: the words named `L_` in lines.s.
     #[repr(C)]
     struct Job {
         lines: [*const i8; 3],
@@ -197,7 +200,7 @@ mod arm {
             };
             let others = self.channels.len().wrapping_sub(1);
             let reach = |line: &[Cell<i8>], step: usize| {
-                super::super::is_aligned(line)
+                is_aligned(line)
                     && step % 4 == 0
                     && line.len() >= others * step + 4 * words
             };
