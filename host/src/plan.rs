@@ -181,8 +181,12 @@ fn overlaps(lowered: &Lowered, buffers: &[Buffer], buffer_of: &[usize]) -> Vec<O
         let output = op.op.output();
         for input in op.op.inputs() {
             let tensor = |index: TensorIndex| &lowered.tensors[usize::from(index)].tensor;
-            let (from, to) = (buffer_of[usize::from(input)], buffer_of[usize::from(output)]);
-            let adjacent = from != to && buffers[from].death == index + 1 && buffers[to].birth == index + 1;
+            let (from, to) = (
+                buffer_of[usize::from(input)],
+                buffer_of[usize::from(output)],
+            );
+            let adjacent =
+                from != to && buffers[from].death == index + 1 && buffers[to].birth == index + 1;
             let distance = overlap::distance(&op.op, tensor(input), tensor(output));
             if let Some(distance) = distance.filter(|_| adjacent) {
                 let depthwise = matches!(op.op, Op::DepthwiseConv2d(_));
@@ -190,7 +194,11 @@ fn overlaps(lowered: &Lowered, buffers: &[Buffer], buffer_of: &[usize]) -> Vec<O
                 overlaps.push(Overlap {
                     input: from,
                     output: to,
-                    distance: (distance as usize).next_multiple_of(if depthwise { row } else { ALIGN }),
+                    distance: (distance as usize).next_multiple_of(if depthwise {
+                        row
+                    } else {
+                        ALIGN
+                    }),
                     step: if depthwise { row } else { 0 },
                 });
             }
@@ -203,11 +211,17 @@ fn overlaps(lowered: &Lowered, buffers: &[Buffer], buffer_of: &[usize]) -> Vec<O
 fn lower_bound(buffers: &[Buffer], overlaps: &[Overlap], last: usize) -> usize {
     let at = |step: usize| {
         let live = |buffer: &Buffer| (buffer.birth..=buffer.death).contains(&step);
-        let sum: usize = buffers.iter().filter(|buffer| live(buffer)).map(|buffer| buffer.bytes).sum();
+        let sum: usize = buffers
+            .iter()
+            .filter(|buffer| live(buffer))
+            .map(|buffer| buffer.bytes)
+            .sum();
         let saved: usize = overlaps
             .iter()
             .filter(|overlap| buffers[overlap.output].birth == step)
-            .map(|overlap| buffers[overlap.input].bytes + buffers[overlap.output].bytes - overlap.span(buffers))
+            .map(|overlap| {
+                buffers[overlap.input].bytes + buffers[overlap.output].bytes - overlap.span(buffers)
+            })
             .sum();
         sum - saved
     };
@@ -298,7 +312,13 @@ fn place(buffers: &[Buffer], overlaps: &[Overlap], order: &[usize]) -> Vec<usize
             .iter()
             .filter(|&&other| buffers[other].lives_with(&buffers[id]))
             .map(|&other| {
-                let joins = |overlap: &&Overlap| [(overlap.input, overlap.output), (overlap.output, overlap.input)].contains(&(id, other));
+                let joins = |overlap: &&Overlap| {
+                    [
+                        (overlap.input, overlap.output),
+                        (overlap.output, overlap.input),
+                    ]
+                    .contains(&(id, other))
+                };
                 (other, overlaps.iter().find(joins))
             })
             .collect();
@@ -308,21 +328,32 @@ fn place(buffers: &[Buffer], overlaps: &[Overlap], order: &[usize]) -> Vec<usize
                 let apart = offset + buffers[id].bytes <= start || end <= offset;
                 apart
                     || overlap.is_some_and(|overlap| {
-                        if overlap.input == id { overlap.allows(offset, start) } else { overlap.allows(start, offset) }
+                        if overlap.input == id {
+                            overlap.allows(offset, start)
+                        } else {
+                            overlap.allows(start, offset)
+                        }
                     })
             })
         };
         let candidates = others.iter().flat_map(|&(other, overlap)| {
             let (start, end) = (places[other], places[other] + buffers[other].bytes);
             let beside = overlap.and_then(|overlap| {
-                if overlap.input == id { Some(start + overlap.distance) } else { start.checked_sub(overlap.distance) }
+                if overlap.input == id {
+                    Some(start + overlap.distance)
+                } else {
+                    start.checked_sub(overlap.distance)
+                }
             });
             [Some(end), beside]
         });
         let mut candidates: Vec<usize> = candidates.flatten().chain([0]).collect();
         candidates.sort_unstable();
         // Behind all others it always fits.
-        places[id] = candidates.into_iter().find(|&offset| fits(offset)).unwrap_or(0);
+        places[id] = candidates
+            .into_iter()
+            .find(|&offset| fits(offset))
+            .unwrap_or(0);
     }
     places
 }

@@ -4,6 +4,7 @@
 //! the writer and the kernels. The gaps of the sections hold rubbish, and so does the arena before the first operator:
 //! what reads there does not get away with zeros.
 
+use fewbit_runtime::format::overlap;
 use fewbit_runtime::format::packing::{self, Packing};
 use fewbit_runtime::format::program::DType;
 use fewbit_runtime::format::program::{Op, Port, Scratch, Tensor, TensorIndex, WeightType};
@@ -183,6 +184,62 @@ impl Layer {
         }
         program.arena_bytes = arena_bytes(&program.tensors, &program.ops);
         layer
+    }
+
+    /// The same layer with its output over its input, as close as the loader allows, and scratch behind both; `None` for an operator that
+    /// cannot, or that has more than one tensor besides its output. `more` bytes are left in addition, by pixels or rows where
+    /// the operator wants that.
+    #[must_use]
+    pub fn in_place(&self, packing: Packing, more: usize) -> Option<Layer> {
+        let mut layer = self.packed_for(packing);
+        let Layer { program, .. } = &mut layer;
+        let [op] = program.ops.as_mut_slice() else {
+            return None;
+        };
+        let inputs: Vec<TensorIndex> = op.inputs().collect();
+        let [input] = inputs[..] else { return None };
+        let output = op.output();
+        // The families need scratch for their ways in place.
+        let bytes = packing::scratch_bytes(op, &program.tensors, packing);
+        if let Some(scratch) = scratch_mut(op) {
+            scratch.bytes = u32::try_from(bytes).expect("a small layer");
+        }
+        let [x, y] = [input, output].map(|index| program.tensors[usize::from(index)]);
+        let distance = usize::try_from(overlap::distance(op, &x, &y)?).expect("a small layer");
+        let distance = match op {
+            Op::DepthwiseConv2d(_) => {
+                distance.next_multiple_of(y.c.into()) + more * usize::from(y.c)
+            }
+            _ => distance + more,
+        };
+        program.tensors[usize::from(output)].offset = 0;
+        program.tensors[usize::from(input)].offset =
+            u32::try_from(distance).expect("a small layer");
+        let end = arena_bytes(&program.tensors, &[]).next_multiple_of(4);
+        if let Some(scratch) = scratch_mut(op) {
+            scratch.offset = if scratch.bytes > 0 { end } else { 0 };
+        }
+        program.arena_bytes = arena_bytes(&program.tensors, &program.ops);
+        Some(layer)
+    }
+
+    /// What the engine gives, whatever else it writes in the arena.
+    ///
+    /// # Errors
+    /// When the blob is refused.
+    pub fn outputs(&self) -> Result<Vec<Vec<i8>>, String> {
+        let blob = self.blob()?;
+        let model = Model::<MAX_TENSORS, MAX_OPS>::from_bytes(&blob)
+            .map_err(|error| format!("refused: {error}"))?;
+        let mut arena = vec![RUBBISH; model.arena_bytes()];
+        let mut engine =
+            Engine::new(&model, &mut arena).map_err(|error| format!("no engine: {error}"))?;
+        for (index, data) in self.inputs.iter().enumerate() {
+            engine.input_mut(index).copy_from_slice(data);
+        }
+        engine.run();
+        let outputs = 0..self.program.outputs.len();
+        Ok(outputs.map(|index| engine.output(index).to_vec()).collect())
     }
 
     /// Writes the blob.

@@ -289,6 +289,63 @@ fn random_layers_equal_the_oracle() {
     }
 }
 
+#[test]
+fn outputs_over_inputs_equal_the_oracle() {
+    let layers = number_from_environment("FEWBIT_RANDOM_LAYERS", LAYERS) / 4;
+    let first = number_from_environment("FEWBIT_RANDOM_FIRST", 0) + 500_000_000;
+    let check = |seed: u64| -> Result<BTreeMap<&'static str, u64>, String> {
+        let random = random_layer(seed);
+        let mut counts = BTreeMap::new();
+        for packing in Packing::ALL {
+            for more in [0, (seed % 7) as usize] {
+                let Some(layer) = random.layer.in_place(packing, more) else {
+                    continue;
+                };
+                let found = layer
+                    .outputs()
+                    .and_then(|found| same(&random.layer.expected().0, &found));
+                let what = |what: String| {
+                    format!(
+                        "seed {seed}, family {}, {more} more: {}",
+                        packing.name(),
+                        describe(&random, &what)
+                    )
+                };
+                found.map_err(what)?;
+                *counts.entry(random.operator).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    };
+    let results: Vec<_> = (first..first + layers).into_par_iter().map(check).collect();
+    let failures: Vec<String> = results
+        .iter()
+        .filter_map(|result| result.clone().err())
+        .collect();
+    let printed = failures
+        .iter()
+        .take(PRINTED_FAILURES)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert!(
+        failures.is_empty(),
+        "{} layers differ:\n{printed}",
+        failures.len()
+    );
+    let mut counts = BTreeMap::new();
+    for (operator, count) in results.into_iter().flatten().flatten() {
+        *counts.entry(operator).or_insert(0) += count;
+    }
+    println!("{counts:?}");
+    for operator in WINDOWED {
+        assert!(
+            layers < LAYERS_THAT_MEET_ALL || counts.contains_key(operator),
+            "no {operator}"
+        );
+    }
+}
+
 /// Every operator and every corner was met, so that a change of the generator cannot silently drop one.
 fn assert_corners(tally: &Tally) {
     let mut missing = Vec::new();

@@ -5,8 +5,8 @@
 //! lifetime. Two tensors may share bytes only when one is dead before the other is written, or when an operator that
 //! reads each element before it writes that element's place works in place.
 
-use super::program::{Op, Program, Tensor, TensorIndex, Window};
 use super::packing;
+use super::program::{Op, Program, Tensor, TensorIndex, Window};
 use crate::error::LoadError;
 
 /// The lifetime of a tensor.
@@ -197,10 +197,13 @@ impl Plan<'_> {
                 !same_bytes(input)
                     || self.tensors.get(usize::from(input)).is_some_and(|input| {
                         let apart = u64::from(input.offset).checked_sub(output.offset.into());
-                        let far = distance(op, input, output).zip(apart).is_some_and(|(least, apart)| apart >= least);
+                        let far = distance(op, input, output)
+                            .zip(apart)
+                            .is_some_and(|(least, apart)| apart >= least);
                         // Depthwise kernels take some channels of all rows first: they may only meet their own.
                         let depthwise = matches!(op, Op::DepthwiseConv2d(_));
-                        let own = apart.and_then(|apart| apart.checked_rem(output.c.into())) == Some(0);
+                        let own =
+                            apart.and_then(|apart| apart.checked_rem(output.c.into())) == Some(0);
                         far && (own || !depthwise)
                     })
             }),
@@ -241,7 +244,8 @@ pub(super) fn distance(op: &Op, input: &Tensor, output: &Tensor) -> Option<u64> 
             let pads = window.pad_top | window.pad_left | window.pad_bottom | window.pad_right;
             let kernel = [window.kernel_h, window.kernel_w] == [1, 1];
             let stride = [window.stride_h, window.stride_w] == [1, 1];
-            let pixel_by_pixel = kernel && stride && pads == 0 && conv.groups == 1 && output.c <= input.c;
+            let pixel_by_pixel =
+                kernel && stride && pads == 0 && conv.groups == 1 && output.c <= input.c;
             if pixel_by_pixel && enough(input.c.into()) {
                 return Some(0);
             }
@@ -252,7 +256,12 @@ pub(super) fn distance(op: &Op, input: &Tensor, output: &Tensor) -> Option<u64> 
             let window = &conv.window;
             let depth = (u64::from(window.kernel_h) - 1) * u64::from(window.dilation_h) + 1;
             let ring = enough(packing::depthwise_scratch_bytes(window, input, output));
-            Some(row_distance(input, window, output, if ring { depth } else { 0 }))
+            Some(row_distance(
+                input,
+                window,
+                output,
+                if ring { depth } else { 0 },
+            ))
         }
         Op::MaxPool(pool) => Some(row_distance(input, &pool.window, output, 0)),
         Op::AveragePool(pool) => Some(row_distance(input, &pool.window, output, 0)),

@@ -73,7 +73,9 @@ pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Packing) -> u64 {
     let tensor = |index: TensorIndex| tensors.get(usize::from(index));
     match op {
         Op::Conv2d(conv) if conv.weight_type.is_paired() && packing == Packing::Dsp => {
-            tensor(conv.input).map_or(0, |input| paired_scratch_bytes(&conv.window, input.c.into()))
+            tensor(conv.input).map_or(0, |input| {
+                paired_scratch_bytes(&conv.window, input.c.into())
+            })
         }
         Op::FullyConnected(layer) if layer.weight_type.is_paired() && packing == Packing::Dsp => {
             tensor(layer.input).map_or(0, |input| input.len().div_ceil(8).saturating_mul(16))
@@ -109,7 +111,10 @@ fn paired_scratch_bytes(window: &Window, in_channels: u64) -> u64 {
     } else {
         quads.saturating_mul(16)
     };
-    quads.saturating_mul(32).saturating_add(rest).saturating_add(16)
+    quads
+        .saturating_mul(32)
+        .saturating_add(rest)
+        .saturating_add(16)
 }
 
 /// Bytes of a layer's weights in pairs: `channels` rows of `products` weights each.

@@ -100,10 +100,7 @@ impl Multiply<'_> {
     /// The activations of two products: pair 0 of step `quad` is (4q, 4q + 2), pair 1 is (4q + 1, 4q + 3).
     fn activations(expanded: &[Cell<i8>], quad: usize, pair: usize, pixel: usize) -> [i32; 2] {
         let at = quad * 16 + pair * 8 + pixel * 2;
-        [
-            int16(expanded, at).into(),
-            int16(expanded, at + 1).into(),
-        ]
+        [int16(expanded, at).into(), int16(expanded, at + 1).into()]
     }
 
     fn int8(&self, pair: usize, pixel: usize, expanded: &[Cell<i8>]) -> (i32, i32) {

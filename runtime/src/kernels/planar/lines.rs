@@ -97,9 +97,8 @@ impl Lines<'_> {
                         [0, 1].map(|at| pairs.get(at).copied().unwrap_or(0).cast_signed());
                     let weights = [(first << 16) >> 16, first >> 16, second >> 16];
                     for (tap, w) in weights.into_iter().enumerate() {
-                        sum = sum.wrapping_add(
-                            w * i32::from(int16(line, place * self.stride + tap)),
-                        );
+                        sum =
+                            sum.wrapping_add(w * i32::from(int16(line, place * self.stride + tap)));
                     }
                 }
                 if let Some(y) = self.output.get(index + place * self.output_step) {
@@ -200,9 +199,7 @@ mod arm {
             };
             let others = self.channels.len().wrapping_sub(1);
             let reach = |line: &[Cell<i8>], step: usize| {
-                is_aligned(line)
-                    && step % 4 == 0
-                    && line.len() >= others * step + 4 * words
+                is_aligned(line) && step % 4 == 0 && line.len() >= others * step + 4 * words
             };
             let fits = !self.channels.is_empty()
                 && self.count > 0

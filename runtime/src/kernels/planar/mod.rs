@@ -8,9 +8,9 @@ mod lines;
 use super::cells::{int16, overlap, set_int16};
 use super::params::{Conv2dParams, Limits};
 use super::scalar;
-use lines::{Channel, Lines, lines, planes};
 use crate::format::program::Window;
 use core::cell::Cell;
+use lines::{Channel, Lines, lines, planes};
 
 /// Channels of a block.
 const BLOCK: usize = 4;
@@ -120,11 +120,7 @@ fn wants_columns([h, w]: [usize; 2]) -> bool {
 ///
 /// With a depth multiplier of 1 the two may overlap as far as the loader allows: whole pixels apart, a line of outputs in the place of rows
 /// above those it reads.
-pub(super) fn depthwise_conv2d(
-    p: &Conv2dParams<'_>,
-    input: &[Cell<i8>],
-    output: &[Cell<i8>],
-) {
+pub(super) fn depthwise_conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
     let (input_size, output_size) = ([p.input.h, p.input.w], [p.output.h, p.output.w]);
     let columns = wants_columns(output_size) && !rows_only(p, input, output);
     let needed = scratch_bytes(&p.window, input_size, output_size);
@@ -161,7 +157,11 @@ pub(super) fn depthwise_conv2d(
 fn rows_only(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) -> bool {
     let row = p.input.w * p.input.c;
     let apart = input.as_ptr().addr().wrapping_sub(output.as_ptr().addr());
-    let aligned = p.input == p.output && apart.checked_rem(row) == Some(0);
+    // A column is in the ring before outputs take its place.
+    let reach = (usize::from(p.window.kernel_w) - 1) * usize::from(p.window.dilation_w) + 1;
+    let aligned = p.input == p.output
+        && apart.checked_rem(row) == Some(0)
+        && reach > usize::from(p.window.pad_left);
     overlap(input, output) && !aligned
 }
 
