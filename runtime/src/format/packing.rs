@@ -66,8 +66,7 @@ impl Packing {
 
 /// Bytes of scratch that the family's kernel needs for an operator with its weights as they are; 0 for most.
 ///
-/// Only weights in pairs cannot do without. Depthwise convolutions are slower then, and neither they nor convolutions of single pixels
-/// can then work in place.
+/// Only weights in pairs cannot do without. Other convolutions are slower then, and cannot work in place.
 #[must_use]
 pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Packing) -> u64 {
     let tensor = |index: TensorIndex| tensors.get(usize::from(index));
@@ -80,10 +79,11 @@ pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Packing) -> u64 {
         Op::FullyConnected(layer) if layer.weight_type.is_paired() && packing == Packing::Dsp => {
             tensor(layer.input).map_or(0, |input| input.len().div_ceil(8).saturating_mul(16))
         }
-        Op::Conv2d(conv) if [conv.window.kernel_h, conv.window.kernel_w] == [1, 1] => {
-            // A pixel, for the way in place.
-            tensor(conv.input).map_or(0, |input| input.c.into())
-        }
+        // A window.
+        Op::Conv2d(conv) if conv.groups == 1 => tensor(conv.input).map_or(0, |input| {
+            let taps = u64::from(conv.window.kernel_h) * u64::from(conv.window.kernel_w);
+            taps.saturating_mul(input.c.into())
+        }),
         Op::DepthwiseConv2d(conv) => match (tensor(conv.input), tensor(conv.output)) {
             (Some(input), Some(output)) => depthwise_scratch_bytes(&conv.window, input, output),
             _ => 0,

@@ -2,7 +2,7 @@
 
 use super::super::cells::overlap;
 use super::super::params::{Axis, Conv2dParams, Taps, split_rows};
-use super::weights::{Int4, Int8, Row};
+use super::weights::{Int4, Int8, Row, channels};
 use crate::format::program::WeightType;
 use core::cell::Cell;
 
@@ -30,8 +30,8 @@ fn convolve<'a, R: Row<'a>>(p: &Conv2dParams<'a>, input: &[Cell<i8>], output: &[
     let group_inputs = p.input.c.checked_div(p.groups).unwrap_or(0);
     let group_outputs = p.output.c.checked_div(p.groups).unwrap_or(0);
     let products = vertical.kernel * horizontal.kernel * group_inputs;
-    if let Some(pixel) = pixel_in_place(p, input, output) {
-        return pixel_by_pixel::<R>(p, pixel, input, output);
+    if let Some(window) = p.scratch.get(..products).filter(|_| p.groups == 1) {
+        return gathered::<R>(p, window, input, output);
     }
     for (oy, line) in split_rows(output, p.output.w * p.output.c).enumerate() {
         let rows = vertical.taps(oy);
@@ -56,39 +56,66 @@ fn convolve<'a, R: Row<'a>>(p: &Conv2dParams<'a>, input: &[Cell<i8>], output: &[
     }
 }
 
-/// Room for a pixel of the input, where outputs are written over it.
-fn pixel_in_place<'s>(
-    p: &Conv2dParams<'s>,
-    input: &[Cell<i8>],
-    output: &[Cell<i8>],
-) -> Option<&'s [Cell<i8>]> {
-    let window = &p.window;
-    let single = [window.kernel_h, window.kernel_w] == [1, 1]
-        && [window.stride_h, window.stride_w] == [1, 1]
-        && p.groups == 1
-        && p.input.h == p.output.h
-        && p.input.w == p.output.w;
-    p.scratch
-        .get(..p.input.c)
-        .filter(|_| single && overlap(input, output))
-}
-
-/// A convolution of single pixels, each read as a whole before its outputs are written.
-fn pixel_by_pixel<'a, R: Row<'a>>(
+/// A convolution without groups that first copies each window, padding included, behind each other; several channels then share its
+/// activations. A pixel of outputs is written after its window was read.
+fn gathered<'a, R: Row<'a>>(
     p: &Conv2dParams<'a>,
-    copy: &[Cell<i8>],
+    window: &[Cell<i8>],
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    let pixels = split_rows(input, p.input.c).zip(split_rows(output, p.output.c));
-    for (x, y) in pixels {
-        for (to, from) in copy.iter().zip(x) {
-            to.set(from.get());
+    let (vertical, horizontal) = (
+        Axis::vertical(&p.window, p.input),
+        Axis::horizontal(&p.window, p.input),
+    );
+    let step = usize::from(p.window.dilation_w) * p.input.c;
+    let tap_line = horizontal.kernel * p.input.c;
+    let in_place = overlap(input, output);
+    for (oy, line) in split_rows(output, p.output.w * p.output.c).enumerate() {
+        let rows = vertical.taps(oy);
+        for (ox, pixel) in split_rows(line, p.output.c).enumerate() {
+            let columns = horizontal.taps(ox);
+            let first = (rows.first * p.input.w + columns.first) * p.input.c;
+            if vertical.kernel == 1
+                && horizontal.kernel == 1
+                && !in_place
+                && !rows.inside.is_empty()
+                && !columns.inside.is_empty()
+            {
+                let x = input.get(first..first + p.input.c).unwrap_or_default();
+                channels::<R>(p.weights, p.bias, &p.stage, x, pixel);
+                continue;
+            }
+            let whole = columns.inside.len() == horizontal.kernel && p.window.dilation_w == 1;
+            let mut start = first;
+            for (ky, to) in split_rows(window, tap_line).enumerate() {
+                if !rows.inside.contains(&ky) {
+                    to.iter().for_each(|cell| cell.set(p.input_zero_point));
+                    continue;
+                }
+                if whole {
+                    copy(to, input.get(start..).unwrap_or_default());
+                } else {
+                    let mut x = start;
+                    for (kx, to) in split_rows(to, p.input.c).enumerate() {
+                        if columns.inside.contains(&kx) {
+                            copy(to, input.get(x..).unwrap_or_default());
+                            x += step;
+                        } else {
+                            to.iter().for_each(|cell| cell.set(p.input_zero_point));
+                        }
+                    }
+                }
+                start += usize::from(p.window.dilation_h) * p.input.w * p.input.c;
+            }
+            channels::<R>(p.weights, p.bias, &p.stage, window, pixel);
         }
-        for ((o, y), bias) in y.iter().enumerate().zip(p.bias) {
-            let acc = bias + R::of(p.weights, o, p.input.c).dot(0, copy);
-            y.set(p.stage.requantizer(o, o).requantize(acc));
-        }
+    }
+}
+
+fn copy(to: &[Cell<i8>], from: &[Cell<i8>]) {
+    for (to, from) in to.iter().zip(from) {
+        to.set(from.get());
     }
 }
 

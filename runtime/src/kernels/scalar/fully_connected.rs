@@ -1,7 +1,7 @@
 //! Matrix times vector, equation (9).
 
 use super::super::params::FullyConnectedParams;
-use super::weights::{Int4, Int8, Row};
+use super::weights::{Int4, Int8, Row, channels};
 use crate::format::program::WeightType;
 use core::cell::Cell;
 
@@ -20,10 +20,7 @@ pub(in super::super) fn fully_connected(
 }
 
 fn multiply<'a, R: Row<'a>>(p: &FullyConnectedParams<'a>, input: &[Cell<i8>], output: &[Cell<i8>]) {
-    for ((o, y), bias) in output.iter().enumerate().zip(p.bias) {
-        let acc = bias + R::of(p.weights, o, input.len()).dot(0, input);
-        y.set(p.stage.requantizer(o, o).requantize(acc));
-    }
+    channels::<R>(p.weights, p.bias, &p.stage, input, output);
 }
 
 #[cfg(test)]

@@ -2,7 +2,34 @@
 //!
 //! Kernels are written once over [`Row`]; a row is what starts on a byte: an output channel in OHWI and OI, a tap in 1HWO.
 
+use super::super::params::Stage;
 use core::cell::Cell;
+
+/// Output channels that are summed together: a processor with eight registers has room for two.
+pub(super) const CHANNELS: usize = if cfg!(fewbit_core = "v6m") { 2 } else { 4 };
+
+/// Requantized outputs of a window, `len` activations behind each other.
+#[inline]
+pub(super) fn channels<'a, R: Row<'a>>(
+    weights: &'a [i8],
+    bias: &[i32],
+    stage: &Stage<'_>,
+    window: &[Cell<i8>],
+    outputs: &[Cell<i8>],
+) {
+    let mut first = 0;
+    for block in outputs.chunks(CHANNELS) {
+        let rows: [R; CHANNELS] = core::array::from_fn(|side| {
+            R::of(weights, (first + side).min(outputs.len() - 1), window.len())
+        });
+        let sums = R::dots(rows, window);
+        for ((y, sum), o) in block.iter().zip(sums).zip(first..) {
+            let acc = bias.get(o).copied().unwrap_or(0) + sum;
+            y.set(stage.requantizer(o, o).requantize(acc));
+        }
+        first += CHANNELS;
+    }
+}
 
 /// A row of weights. Starts and lengths are in weights.
 pub(super) trait Row<'a>: Copy {
@@ -11,6 +38,9 @@ pub(super) trait Row<'a>: Copy {
 
     /// Sum of the products of `x` with the weights from `start` on.
     fn dot(self, start: usize, x: &[Cell<i8>]) -> i32;
+
+    /// Sums of the products of `x` with the first weights of several rows.
+    fn dots<const N: usize>(rows: [Self; N], x: &[Cell<i8>]) -> [i32; N];
 
     /// Sum of `len` weights from `start` on.
     fn sum(self, start: usize, len: usize) -> i32;
@@ -50,6 +80,25 @@ impl<'a> Row<'a> for Int8<'a> {
     fn dot(self, start: usize, x: &[Cell<i8>]) -> i32 {
         let w = self.0.get(start..).unwrap_or_default();
         w.iter().zip(x).map(|(&w, x)| product(w, x)).sum()
+    }
+
+    #[inline]
+    fn dots<const N: usize>(rows: [Self; N], x: &[Cell<i8>]) -> [i32; N] {
+        let rows = rows.map(|row| row.0.get(..x.len()).unwrap_or_default());
+        let mut sums = [0; N];
+        if rows.iter().any(|row| row.len() != x.len()) {
+            return sums;
+        }
+        let mut iterators = rows.map(<[i8]>::iter);
+        for x in x {
+            let x = i32::from(x.get());
+            for (sum, row) in sums.iter_mut().zip(&mut iterators) {
+                if let Some(&w) = row.next() {
+                    *sum += i32::from(w) * x;
+                }
+            }
+        }
+        sums
     }
 
     #[inline]
@@ -132,6 +181,34 @@ impl<'a> Row<'a> for Int4<'a> {
         }
         let last = first + x.len() - tail.len();
         acc + tail.iter().map(|x| product(self.get(last), x)).sum::<i32>()
+    }
+
+    #[inline]
+    fn dots<const N: usize>(rows: [Self; N], x: &[Cell<i8>]) -> [i32; N] {
+        let bytes = x.len().div_ceil(2);
+        let rows = rows.map(|row| row.0.get(..bytes).unwrap_or_default());
+        let mut sums = [0; N];
+        if rows.iter().any(|row| row.len() != bytes) {
+            return sums;
+        }
+        let mut iterators = rows.map(<[i8]>::iter);
+        let pairs = x.chunks_exact(2);
+        let tail = pairs.remainder();
+        for pair in pairs {
+            let [even, odd] = pair else { continue };
+            let (even, odd) = (i32::from(even.get()), i32::from(odd.get()));
+            for (sum, row) in sums.iter_mut().zip(&mut iterators) {
+                if let Some(&byte) = row.next() {
+                    *sum += i32::from(low(byte)) * even + i32::from(high(byte)) * odd;
+                }
+            }
+        }
+        for x in tail {
+            for (sum, row) in sums.iter_mut().zip(&mut iterators) {
+                *sum += row.next().map_or(0, |&byte| product(low(byte), x));
+            }
+        }
+        sums
     }
 
     #[inline]
