@@ -5,10 +5,9 @@
 use super::super::params::Stage;
 use core::cell::Cell;
 
-/// Output channels that are summed together: a processor with eight registers has room for two.
-pub(super) const CHANNELS: usize = if cfg!(fewbit_core = "v6m") { 2 } else { 4 };
-
 /// Requantized outputs of a window, `len` activations behind each other.
+///
+/// Several output channels share a window's activations: four, or two where there are eight registers.
 #[inline]
 pub(super) fn channels<'a, R: Row<'a>>(
     weights: &'a [i8],
@@ -17,17 +16,28 @@ pub(super) fn channels<'a, R: Row<'a>>(
     window: &[Cell<i8>],
     outputs: &[Cell<i8>],
 ) {
-    let mut first = 0;
-    for block in outputs.chunks(CHANNELS) {
-        let rows: [R; CHANNELS] = core::array::from_fn(|side| {
-            R::of(weights, (first + side).min(outputs.len() - 1), window.len())
-        });
-        let sums = R::dots(rows, window);
-        for ((y, sum), o) in block.iter().zip(sums).zip(first..) {
-            let acc = bias.get(o).copied().unwrap_or(0) + sum;
-            y.set(stage.requantizer(o, o).requantize(acc));
+    let row = |o: usize| R::of(weights, o.min(outputs.len() - 1), window.len());
+    let put = |y: &Cell<i8>, o: usize, sum: i32| {
+        let acc = bias.get(o).copied().unwrap_or(0) + sum;
+        y.set(stage.requantizer(o, o).requantize(acc));
+    };
+    let mut o = 0;
+    if cfg!(fewbit_core = "v6m") {
+        for block in outputs.chunks(2) {
+            let sums = R::dots2([row(o), row(o + 1)], window);
+            for (y, sum) in block.iter().zip(sums) {
+                put(y, o, sum);
+                o += 1;
+            }
         }
-        first += CHANNELS;
+    } else {
+        for block in outputs.chunks(4) {
+            let sums = R::dots4([row(o), row(o + 1), row(o + 2), row(o + 3)], window);
+            for (y, sum) in block.iter().zip(sums) {
+                put(y, o, sum);
+                o += 1;
+            }
+        }
     }
 }
 
@@ -39,8 +49,11 @@ pub(super) trait Row<'a>: Copy {
     /// Sum of the products of `x` with the weights from `start` on.
     fn dot(self, start: usize, x: &[Cell<i8>]) -> i32;
 
-    /// Sums of the products of `x` with the first weights of several rows.
-    fn dots<const N: usize>(rows: [Self; N], x: &[Cell<i8>]) -> [i32; N];
+    /// Sums of the products of `x` with the first weights of two rows.
+    fn dots2(rows: [Self; 2], x: &[Cell<i8>]) -> [i32; 2];
+
+    /// Sums of the products of `x` with the first weights of four rows.
+    fn dots4(rows: [Self; 4], x: &[Cell<i8>]) -> [i32; 4];
 
     /// Sum of `len` weights from `start` on.
     fn sum(self, start: usize, len: usize) -> i32;
@@ -82,23 +95,27 @@ impl<'a> Row<'a> for Int8<'a> {
         w.iter().zip(x).map(|(&w, x)| product(w, x)).sum()
     }
 
-    #[inline]
-    fn dots<const N: usize>(rows: [Self; N], x: &[Cell<i8>]) -> [i32; N] {
-        let rows = rows.map(|row| row.0.get(..x.len()).unwrap_or_default());
-        let mut sums = [0; N];
-        if rows.iter().any(|row| row.len() != x.len()) {
-            return sums;
+    // By themselves the loops keep their pointers and sums in registers; zipped slices are not checked at every element.
+    #[inline(never)]
+    fn dots2([a, b]: [Self; 2], x: &[Cell<i8>]) -> [i32; 2] {
+        let (mut p, mut q) = (0, 0);
+        for ((x, &a), &b) in x.iter().zip(a.0).zip(b.0) {
+            p += product(a, x);
+            q += product(b, x);
         }
-        let mut iterators = rows.map(<[i8]>::iter);
-        for x in x {
-            let x = i32::from(x.get());
-            for (sum, row) in sums.iter_mut().zip(&mut iterators) {
-                if let Some(&w) = row.next() {
-                    *sum += i32::from(w) * x;
-                }
-            }
+        [p, q]
+    }
+
+    #[inline(never)]
+    fn dots4([a, b, c, d]: [Self; 4], x: &[Cell<i8>]) -> [i32; 4] {
+        let (mut p, mut q, mut r, mut s) = (0, 0, 0, 0);
+        for ((((x, &a), &b), &c), &d) in x.iter().zip(a.0).zip(b.0).zip(c.0).zip(d.0) {
+            p += product(a, x);
+            q += product(b, x);
+            r += product(c, x);
+            s += product(d, x);
         }
-        sums
+        [p, q, r, s]
     }
 
     #[inline]
@@ -183,32 +200,32 @@ impl<'a> Row<'a> for Int4<'a> {
         acc + tail.iter().map(|x| product(self.get(last), x)).sum::<i32>()
     }
 
-    #[inline]
-    fn dots<const N: usize>(rows: [Self; N], x: &[Cell<i8>]) -> [i32; N] {
-        let bytes = x.len().div_ceil(2);
-        let rows = rows.map(|row| row.0.get(..bytes).unwrap_or_default());
-        let mut sums = [0; N];
-        if rows.iter().any(|row| row.len() != bytes) {
-            return sums;
-        }
-        let mut iterators = rows.map(<[i8]>::iter);
+    #[inline(never)]
+    fn dots2([a, b]: [Self; 2], x: &[Cell<i8>]) -> [i32; 2] {
+        let (mut p, mut q) = (0, 0);
         let pairs = x.chunks_exact(2);
-        let tail = pairs.remainder();
-        for pair in pairs {
-            let [even, odd] = pair else { continue };
-            let (even, odd) = (i32::from(even.get()), i32::from(odd.get()));
-            for (sum, row) in sums.iter_mut().zip(&mut iterators) {
-                if let Some(&byte) = row.next() {
-                    *sum += i32::from(low(byte)) * even + i32::from(high(byte)) * odd;
-                }
+        if let [x] = pairs.remainder() {
+            p =
+                a.0.get(pairs.len())
+                    .map_or(0, |&byte| product(low(byte), x));
+            q =
+                b.0.get(pairs.len())
+                    .map_or(0, |&byte| product(low(byte), x));
+        }
+        for ((x, &a), &b) in pairs.zip(a.0).zip(b.0) {
+            if let [even, odd] = x {
+                p += product(low(a), even) + product(high(a), odd);
+                q += product(low(b), even) + product(high(b), odd);
             }
         }
-        for x in tail {
-            for (sum, row) in sums.iter_mut().zip(&mut iterators) {
-                *sum += row.next().map_or(0, |&byte| product(low(byte), x));
-            }
-        }
-        sums
+        [p, q]
+    }
+
+    #[inline(never)]
+    fn dots4([a, b, c, d]: [Self; 4], x: &[Cell<i8>]) -> [i32; 4] {
+        let [p, q] = Self::dots2([a, b], x);
+        let [r, s] = Self::dots2([c, d], x);
+        [p, q, r, s]
     }
 
     #[inline]
