@@ -62,12 +62,16 @@ pub struct Board {
     pub cpu: String,
     /// Target triple.
     pub target: String,
+    /// The core that the project's own crates are compiled for; none for the least that the target allows.
+    pub target_cpu: Option<String>,
     /// Kernel family.
     pub isa: Isa,
     /// Bytes of the memory that holds code and blob.
     pub flash_bytes: u64,
     /// Bytes of the memory that holds arena, variables and stack.
     pub ram_bytes: u64,
+    /// What SysTick counts.
+    pub clock_hz: u64,
     /// Set for a board that QEMU emulates.
     pub qemu: Option<Emulation>,
 }
@@ -103,7 +107,15 @@ impl Board {
                 TARGETS.join(", ")
             );
         }
+        if board.clock_hz == 0 {
+            bail!("{}: clock_hz is 0", path.display());
+        }
         Ok(board)
+    }
+
+    /// Whole instructions that an emulated board executes in one tick of its counter, rounded up.
+    pub fn instructions_per_tick(&self) -> u64 {
+        1_000_000_000_u64.div_ceil(self.clock_hz)
     }
 
     /// The board's folder.

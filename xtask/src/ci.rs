@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    bench, board, deny, device_dir, process, repository, sample, setup, tidy,
+    bench, board, deny, device_dir, firmware, process, repository, sample, setup, tidy,
     toolchain::{DeviceToolchain, TARGETS},
 };
 
@@ -335,9 +335,8 @@ fn clippy_of_boards() -> Result<()> {
     let blob = folder.path().join("sample.fewbit");
     fs::write(&blob, sample::two_tables(16)?).context("cannot write the sample blob")?;
     for board in board::all()? {
-        let mut cargo = toolchain.cargo(&board.target);
+        let mut cargo = firmware::cargo(&board, &toolchain, &blob)?;
         cargo
-            .current_dir(board::folder())
             .args([
                 "clippy",
                 "--release",
@@ -347,9 +346,7 @@ fn clippy_of_boards() -> Result<()> {
                 "--package",
                 "fewbit-firmware",
             ])
-            .args(["--", "-D", "warnings"])
-            .env("FEWBIT_BLOB", &blob)
-            .env("FEWBIT_ISA", board.isa.name());
+            .args(["--", "-D", "warnings"]);
         process::run(&mut cargo, LIMIT).with_context(|| board.name.clone())?;
     }
     Ok(())

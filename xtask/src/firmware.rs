@@ -4,9 +4,11 @@
 //! changes a file that an emulator is just reading, and builds from several processes wait for each other.
 
 use std::{
+    env,
     fmt::Write as _,
     fs::{self, File},
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -16,11 +18,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     board::{self, Board},
-    device_dir, elf, process, setup,
+    cpu_wrapper, device_dir, elf, process, setup,
+    toolchain::{self, DeviceToolchain},
 };
 
 /// Time for one build; the first one compiles all dependencies, and `core` too on the Debian way.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
+
+/// RAM that a firmware must leave for its stack. Every network of the suites takes less; the run itself shows whether
+/// it was enough.
+const STACK_BYTES: u64 = 2048;
 
 /// A firmware, ready to run.
 #[derive(Clone, Debug)]
@@ -41,7 +48,8 @@ pub struct Firmware {
 ///
 /// # Errors
 ///
-/// If the blob cannot be read or does not load, there is no toolchain, or the build fails.
+/// If the blob cannot be read or does not load, the board has too little memory, there is no toolchain, or the build
+/// fails.
 pub fn build(board: &Board, blob_path: &Path) -> Result<Firmware> {
     let blob = fs::read(blob_path)
         .with_context(|| format!("cannot read the blob {}", blob_path.display()))?;
@@ -69,6 +77,11 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
             board.name
         );
     }
+    let blob_bytes = blob.len() as u64;
+    // Before the build: the linker's message would be about sections.
+    fits(board, "flash", "blob", blob_bytes, board.flash_bytes)?;
+    let arena_bytes = u64::from(summary.arena_bytes);
+    fits(board, "RAM", "arena", arena_bytes, board.ram_bytes)?;
     let toolchain = setup::ensure()?;
     let kept = device_dir().join("firmware");
     fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
@@ -91,12 +104,8 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
         .with_context(|| format!("cannot lock {}", lock_path.display()))?;
 
     eprintln!("building the firmware of {}", board.name);
-    let mut cargo = toolchain.cargo(&board.target);
-    cargo
-        .current_dir(board::folder())
-        .args(["build", "--quiet", "--release", "--package", &board.name])
-        .env("FEWBIT_BLOB", &blob_file)
-        .env("FEWBIT_ISA", board.isa.name());
+    let mut cargo = cargo(board, &toolchain, &blob_file)?;
+    cargo.args(["build", "--quiet", "--release", "--package", &board.name]);
     process::run(&mut cargo, BUILD_LIMIT)?;
 
     let built = toolchain
@@ -110,7 +119,9 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
     drop(lock);
 
     let sizes = elf::sizes(&bytes).with_context(|| built.display().to_string())?;
-    let blob_bytes = blob.len() as u64;
+    let ram_bytes = sizes.static_ram_bytes + STACK_BYTES;
+    let what = "variables (the arena included) and stack";
+    fits(board, "RAM", what, ram_bytes, board.ram_bytes)?;
     Ok(Firmware {
         elf,
         flash_bytes: sizes.flash_bytes.saturating_sub(blob_bytes),
@@ -118,6 +129,68 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
         static_ram_bytes: sizes.static_ram_bytes,
         compiler: toolchain.version().to_owned(),
     })
+}
+
+/// Refuses what a memory of the board has no room for.
+fn fits(board: &Board, memory: &str, what: &str, bytes: u64, room: u64) -> Result<()> {
+    if bytes > room {
+        bail!(
+            "the model does not fit {}: {what} takes {bytes} bytes of {memory}, and the board has {room}",
+            board.name
+        );
+    }
+    Ok(())
+}
+
+/// A cargo in the workspace of the firmware, for a build of `board` around the blob in `blob`.
+///
+/// # Errors
+///
+/// If the compiler's wrapper for the board's core cannot be made.
+pub(crate) fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> Result<Command> {
+    let mut cargo = toolchain.cargo(&board.target);
+    cargo
+        .current_dir(board::folder())
+        .env("FEWBIT_BLOB", blob)
+        .env("FEWBIT_CLOCK_HZ", board.clock_hz.to_string())
+        .env("FEWBIT_ISA", board.isa.name());
+    if let Some(cpu) = &board.target_cpu {
+        let crates = ["fewbit-runtime", "fewbit-firmware", &board.name];
+        cargo
+            .env("RUSTC_WRAPPER", wrapper()?)
+            .env("RUSTFLAGS", format!("{}{cpu}\"", cpu_wrapper::MARK))
+            .env(cpu_wrapper::CRATES, crates.join(" ").replace('-', "_"));
+    }
+    Ok(cargo)
+}
+
+/// The program of [`cpu_wrapper`], compiled if it is not there yet.
+fn wrapper() -> Result<PathBuf> {
+    const SOURCE: &str = include_str!("cpu_wrapper.rs");
+    let folder = device_dir().join("wrapper");
+    let name = format!(
+        "{}{}",
+        content_name(SOURCE.as_bytes()),
+        env::consts::EXE_SUFFIX
+    );
+    let program = folder.join(name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    // In a folder of its own, then renamed: several processes may be at it.
+    let work = tempfile::tempdir_in(&folder).context("cannot create a temporary folder")?;
+    let source = work.path().join("main.rs");
+    fs::write(&source, SOURCE).with_context(|| format!("cannot write {}", source.display()))?;
+    let built = work.path().join("wrapper");
+    let mut rustc = Command::new(toolchain::rustup_rustc());
+    rustc
+        .args(["--edition", "2024", "--cap-lints", "allow", "-o"])
+        .arg(&built)
+        .arg(&source);
+    process::run(&mut rustc, BUILD_LIMIT).context("the compiler's wrapper")?;
+    fs::rename(&built, &program).with_context(|| format!("cannot write {}", program.display()))?;
+    Ok(program)
 }
 
 /// A file name for content: the first 16 hexadecimal digits of its SHA-256.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 pub mod bench;
 pub mod board;
 pub mod ci;
+pub mod cpu_wrapper;
 pub mod deny;
 pub mod device;
 pub mod elf;

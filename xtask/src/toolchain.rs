@@ -144,7 +144,7 @@ fn rustup_cargo() -> OsString {
 }
 
 /// The rustc beside [`rustup_cargo`].
-fn rustup_rustc() -> PathBuf {
+pub(crate) fn rustup_rustc() -> PathBuf {
     let beside = Path::new(&rustup_cargo()).with_file_name("rustc");
     if beside.is_file() {
         beside

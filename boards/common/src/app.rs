@@ -117,7 +117,7 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
     if job.spin_rounds != 0 {
         let start = counter.now();
         spin(job.spin_rounds);
-        let cost = counter.now() - start;
+        let cost = counter.cost_since(start);
         defmt::println!(
             "fewbit:spin rounds={=u32} cost={=u64}",
             job.spin_rounds,
@@ -140,7 +140,7 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
             Mode::Outputs => {
                 let start = counter.now();
                 engine.run();
-                let cost = counter.now() - start;
+                let cost = counter.cost_since(start);
                 report_outputs(input, &engine);
                 defmt::println!("fewbit:inference input={=u32} cost={=u64}", input, cost);
             }
@@ -149,7 +149,7 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
                 for op in 0..ops {
                     let start = counter.now();
                     engine.step(op);
-                    let cost = counter.now() - start;
+                    let cost = counter.cost_since(start);
                     total += cost;
                     let crc = CRC32.checksum(cast_slice(engine.op_output(op)));
                     defmt::println!(

@@ -1,9 +1,9 @@
 //! Counting what an inference costs.
 //!
 //! On an emulated board the figure is instructions. QEMU with `-icount shift=0` lets 1 ns of virtual time pass an
-//! instruction, and SysTick of the MPS2 boards runs at 25 MHz, so one tick is exactly 40 instructions: a difference of
-//! two readings is right to +-40 instructions, whatever it measures. The application proves the factor at start with
-//! a loop of known length, see [`crate::app::run`].
+//! instruction, and SysTick runs at the board's clock: at the 25 MHz of most MPS2 boards one tick is exactly 40
+//! instructions. A difference of two readings is right to one tick, whatever it measures. The application proves the
+//! factor at start with a loop of known length, see [`crate::app::run`].
 
 use core::{
     arch::asm,
@@ -15,12 +15,36 @@ use cortex_m_rt::exception;
 
 /// A free-running count of what running code costs.
 pub trait Counter {
-    /// The count now. The unit and the granularity are the counter's; it never goes backwards.
+    /// The count now, in steps of the counter's own; it never goes backwards.
     fn now(&mut self) -> u64;
+
+    /// What ran since `now` returned `start` has cost, in the counter's unit.
+    fn cost_since(&mut self, start: u64) -> u64;
 }
 
-/// Instructions that QEMU executes in one SysTick period: 40 ns at 1 ns an instruction.
-pub const INSTRUCTIONS_PER_TICK: u64 = 40;
+/// The board's clock, which SysTick counts; `board.toml` says it, and xtask passes it on.
+const CLOCK_HZ: u64 = match u64::from_str_radix(
+    env!("FEWBIT_CLOCK_HZ", "FEWBIT_CLOCK_HZ is the board's clock_hz"),
+    10,
+) {
+    Ok(hz) if hz > 0 => hz,
+    _ => panic!("FEWBIT_CLOCK_HZ is not a frequency in Hz"),
+};
+
+/// Instructions that QEMU executes in a second of virtual time, at 1 ns an instruction.
+const INSTRUCTIONS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Instructions in [`TICKS`] ticks: a tick of a 32 MHz clock is 31.25 instructions, so four are 125.
+const INSTRUCTIONS: u64 =
+    INSTRUCTIONS_PER_SECOND / common_divisor(INSTRUCTIONS_PER_SECOND, CLOCK_HZ);
+
+/// The ticks that [`INSTRUCTIONS`] are a whole number for.
+const TICKS: u64 = CLOCK_HZ / common_divisor(INSTRUCTIONS_PER_SECOND, CLOCK_HZ);
+
+/// The greatest one, by Euclid.
+const fn common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { common_divisor(b, a % b) }
+}
 
 /// SysTick counts down from here; the period is one tick longer.
 const RELOAD: u32 = 0x00FF_FFFF;
@@ -28,14 +52,14 @@ const RELOAD: u32 = 0x00FF_FFFF;
 /// Periods of SysTick that have passed; its exception counts them.
 static WRAPS: AtomicU32 = AtomicU32::new(0);
 
-/// Instructions executed, from SysTick under QEMU's `-icount shift=0`. Granularity: 40 instructions.
+/// Instructions executed, from SysTick under QEMU's `-icount shift=0`. Granularity: a tick.
 pub struct InstructionCounter {
     /// Owned, so that nothing else reprograms the timer.
     _systick: SYST,
 }
 
 impl InstructionCounter {
-    /// Starts SysTick on the core clock with its longest period, about 671 million instructions.
+    /// Starts SysTick on the core clock with its longest period, about 671 million instructions at 25 MHz.
     pub fn start(mut systick: SYST) -> Self {
         systick.set_clock_source(SystClkSource::Core);
         systick.set_reload(RELOAD);
@@ -50,14 +74,19 @@ impl Counter for InstructionCounter {
     fn now(&mut self) -> u64 {
         // Reading a register orders nothing by itself: what is measured must not drift across the reading.
         compiler_fence(Ordering::SeqCst);
-        let count = self.read();
+        let ticks = self.read();
         compiler_fence(Ordering::SeqCst);
-        count
+        ticks
+    }
+
+    fn cost_since(&mut self, start: u64) -> u64 {
+        // Converted after the second reading: a 64-bit product takes a small core many instructions.
+        (self.now() - start) * INSTRUCTIONS / TICKS
     }
 }
 
 impl InstructionCounter {
-    /// The count, consistent even if a period ends in between.
+    /// The ticks so far, consistent even if a period ends in between.
     fn read(&self) -> u64 {
         loop {
             let wraps = WRAPS.load(Ordering::Relaxed);
@@ -65,8 +94,7 @@ impl InstructionCounter {
             if wraps == WRAPS.load(Ordering::Relaxed) {
                 // The exception comes with the step to 0, so a period starts there and not at the reload value.
                 let into_period = (RELOAD + 1 - current) & RELOAD;
-                let ticks = u64::from(wraps) * u64::from(RELOAD + 1) + u64::from(into_period);
-                return ticks * INSTRUCTIONS_PER_TICK;
+                return u64::from(wraps) * u64::from(RELOAD + 1) + u64::from(into_period);
             }
         }
     }

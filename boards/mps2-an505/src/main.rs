@@ -1,0 +1,16 @@
+//! MPS2 AN505 (Cortex-M33): starts the shared application.
+//!
+//! The board has nothing to set up: QEMU starts it at 20 MHz with both memories ready, in Secure state, and there the program stays.
+
+#![no_std]
+#![no_main]
+
+use fewbit_firmware::{counter::InstructionCounter, emulated};
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let Some(core) = cortex_m::Peripherals::take() else {
+        emulated::fail()
+    };
+    emulated::run(InstructionCounter::start(core.SYST))
+}
