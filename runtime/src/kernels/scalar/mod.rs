@@ -15,6 +15,8 @@ mod mul;
 mod pad;
 mod softmax;
 mod transpose;
+#[cfg(fewbit_core = "v6m")]
+mod v6m;
 mod weights;
 
 pub(super) use add::add;

@@ -7,7 +7,7 @@ use core::cell::Cell;
 
 /// Requantized outputs of a window, `len` activations behind each other.
 ///
-/// Several output channels share a window's activations: four, or two where there are eight registers.
+/// Four output channels share a window's activations.
 #[inline]
 pub(super) fn channels<'a, R: Row<'a>>(
     weights: &'a [i8],
@@ -22,21 +22,17 @@ pub(super) fn channels<'a, R: Row<'a>>(
         y.set(stage.requantizer(o, o).requantize(acc));
     };
     let mut o = 0;
-    if cfg!(fewbit_core = "v6m") {
-        for block in outputs.chunks(2) {
-            let sums = R::dots2([row(o), row(o + 1)], window);
-            for (y, sum) in block.iter().zip(sums) {
-                put(y, o, sum);
-                o += 1;
-            }
-        }
-    } else {
-        for block in outputs.chunks(4) {
-            let sums = R::dots4([row(o), row(o + 1), row(o + 2), row(o + 3)], window);
-            for (y, sum) in block.iter().zip(sums) {
-                put(y, o, sum);
-                o += 1;
-            }
+    for block in outputs.chunks(4) {
+        let sums = if let [_, _, _, _] = block {
+            R::dots4(weights, o, window)
+        } else {
+            let [a, b] = R::dots2([row(o), row(o + 1)], window);
+            let [c, _] = R::dots2([row(o + 2), row(o + 2)], window);
+            [a, b, c, 0]
+        };
+        for (y, sum) in block.iter().zip(sums) {
+            put(y, o, sum);
+            o += 1;
         }
     }
 }
@@ -52,8 +48,8 @@ pub(super) trait Row<'a>: Copy {
     /// Sums of the products of `x` with the first weights of two rows.
     fn dots2(rows: [Self; 2], x: &[Cell<i8>]) -> [i32; 2];
 
-    /// Sums of the products of `x` with the first weights of four rows.
-    fn dots4(rows: [Self; 4], x: &[Cell<i8>]) -> [i32; 4];
+    /// Sums of the products of `x` with the rows of its length `first..first + 4`.
+    fn dots4(weights: &'a [i8], first: usize, x: &[Cell<i8>]) -> [i32; 4];
 
     /// Sum of `len` weights from `start` on.
     fn sum(self, start: usize, len: usize) -> i32;
@@ -106,8 +102,16 @@ impl<'a> Row<'a> for Int8<'a> {
         [p, q]
     }
 
+    #[cfg(fewbit_core = "v6m")]
+    #[inline]
+    fn dots4(weights: &'a [i8], first: usize, x: &[Cell<i8>]) -> [i32; 4] {
+        super::v6m::dots4(weights.get(first * x.len()..).unwrap_or_default(), x)
+    }
+
+    #[cfg(not(fewbit_core = "v6m"))]
     #[inline(never)]
-    fn dots4([a, b, c, d]: [Self; 4], x: &[Cell<i8>]) -> [i32; 4] {
+    fn dots4(weights: &'a [i8], first: usize, x: &[Cell<i8>]) -> [i32; 4] {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|row| Self::of(weights, first + row, x.len()));
         let (mut p, mut q, mut r, mut s) = (0, 0, 0, 0);
         for ((((x, &a), &b), &c), &d) in x.iter().zip(a.0).zip(b.0).zip(c.0).zip(d.0) {
             p += product(a, x);
@@ -222,7 +226,8 @@ impl<'a> Row<'a> for Int4<'a> {
     }
 
     #[inline(never)]
-    fn dots4([a, b, c, d]: [Self; 4], x: &[Cell<i8>]) -> [i32; 4] {
+    fn dots4(weights: &'a [i8], first: usize, x: &[Cell<i8>]) -> [i32; 4] {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|row| Self::of(weights, first + row, x.len()));
         let [p, q] = Self::dots2([a, b], x);
         let [r, s] = Self::dots2([c, d], x);
         [p, q, r, s]
