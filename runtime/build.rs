@@ -8,11 +8,14 @@ use std::env;
 fn main() {
     println!("cargo::rerun-if-env-changed=FEWBIT_ISA");
     println!("cargo::rustc-check-cfg=cfg(fewbit_family, values(\"scalar\", \"dsp\", \"mve\"))");
-    println!("cargo::rustc-check-cfg=cfg(fewbit_core, values(\"v6m\"))");
+    println!("cargo::rustc-check-cfg=cfg(fewbit_core, values(\"v6m\", \"v8m\"))");
     let target = env::var("TARGET").unwrap_or_default();
     if target.starts_with("thumbv6m") {
         // Eight registers, and no 64-bit product.
         println!("cargo::rustc-cfg=fewbit_core=\"v6m\"");
+    }
+    if target.starts_with("thumbv8m.main") {
+        println!("cargo::rustc-cfg=fewbit_core=\"v8m\"");
     }
     let has_dsp = target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main");
     if !target.starts_with("thumb") && !target.starts_with("riscv32") {

@@ -132,7 +132,10 @@ fn run<T>(section: &[T], start: u32, length: usize) -> &[T] {
 pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
     match op {
         Op::Conv2d(op) => memory.convolution(op, |p, x, y| kernel!(memory, conv2d(p, x, y))),
-        Op::DepthwiseConv2d(op) => memory.convolution(op, planar::depthwise_conv2d),
+        Op::DepthwiseConv2d(op) => {
+            let wide = memory.family == Packing::Dsp;
+            memory.convolution(op, |p, x, y| planar::depthwise_conv2d(wide, p, x, y));
+        }
         Op::FullyConnected(op) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let params = FullyConnectedParams {

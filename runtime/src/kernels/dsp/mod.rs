@@ -14,6 +14,17 @@
     reason = "loops in assembly; they are called by safe functions that check what they are given"
 )]
 mod loops {
+    // The assembler has to be told that a Cortex-M33 has these instructions.
+    #[cfg(fewbit_core = "v8m")]
+    core::arch::global_asm!(
+        ".cpu cortex-m33",
+        include_str!("multiply.s"),
+        include_str!("vector.s"),
+        include_str!("expand.s"),
+        include_str!("../planar/lines.s"),
+        include_str!("add.s")
+    );
+    #[cfg(not(fewbit_core = "v8m"))]
     core::arch::global_asm!(
         include_str!("multiply.s"),
         include_str!("vector.s"),

@@ -118,9 +118,16 @@ fn wants_columns([h, w]: [usize; 2]) -> bool {
 
 /// Computes `output` from `input`; see [`Conv2dParams`].
 ///
+/// `wide`: planes of int16, for the DSP family's loops, instead of int8.
+///
 /// With a depth multiplier of 1 the two may overlap as far as the loader allows: whole pixels apart, a line of outputs in the place of rows
 /// above those it reads.
-pub(super) fn depthwise_conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+pub(super) fn depthwise_conv2d(
+    wide: bool,
+    p: &Conv2dParams<'_>,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
     let (input_size, output_size) = ([p.input.h, p.input.w], [p.output.h, p.output.w]);
     let columns = wants_columns(output_size) && !rows_only(p, input, output);
     let needed = scratch_bytes(&p.window, input_size, output_size);
@@ -132,14 +139,20 @@ pub(super) fn depthwise_conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output:
     let Some(scratch) = p.scratch.get(..length) else {
         return;
     };
-    let (pitch, depth) = (2 * layout.pitch(), layout.depth());
-    for place in 0..scratch.len() / 2 {
-        set_int16(scratch, place, p.input_zero_point.into());
+    let element = if wide { 2 } else { 1 };
+    let (pitch, depth) = (element * layout.pitch(), layout.depth());
+    if wide {
+        for place in 0..scratch.len() / 2 {
+            set_int16(scratch, place, p.input_zero_point.into());
+        }
+    } else {
+        scratch.iter().for_each(|cell| cell.set(p.input_zero_point));
     }
     let Some((padding, ring)) = scratch.split_at_checked(pitch) else {
         return;
     };
     let planes = Planes {
+        wide,
         p,
         layout,
         ring,
@@ -176,20 +189,20 @@ fn block(
     let (p, Layout { along, across }) = (planes.p, planes.layout);
     let multiplier = p.output.c.checked_div(p.input.c).unwrap_or(1);
     let weights = Taps::new(p);
-    let loops = along.kernel == 3
-        && across.kernel == 3
-        && along.stride <= 2
-        && along.dilation == 1
-        && multiplier == 1;
+    let three = along.kernel == 3 && across.kernel == 3 && along.dilation == 1 && multiplier == 1;
+    let loops = three && planes.wide && along.stride <= 2;
     let general =
         p.stage.pre_shift != 0 || !matches!(p.stage.limits, Limits::PerTensor(i8::MIN, i8::MAX));
+    // What the 3x3 loops need of each channel.
     let mut channels = [Channel::default(); BLOCK];
-    if loops {
-        for (channel, o) in channels.iter_mut().take(count).zip(first..) {
-            let mut taps = [0; 9];
-            weights.read(o, &planes.layout, &mut taps);
-            let bias = p.bias.get(o).copied().unwrap_or(0);
-            *channel = Channel::new(&taps, bias, &p.stage.requantizer(o, o));
+    let mut nines = [[0; 9]; BLOCK];
+    if three {
+        for ((channel, taps), o) in channels.iter_mut().zip(&mut nines).take(count).zip(first..) {
+            weights.read(o, &planes.layout, taps);
+            if loops {
+                let bias = p.bias.get(o).copied().unwrap_or(0);
+                *channel = Channel::new(taps, bias, &p.stage.requantizer(o, o));
+            }
         }
     }
     let mut gathered = 0;
@@ -230,34 +243,72 @@ fn block(
             });
             continue;
         }
-        for plane in 0..count {
+        let element = if planes.wide { 2 } else { 1 };
+        for (plane, nine_taps) in (0..count).zip(&nines) {
             for repeat in 0..multiplier {
                 let o = (first + plane) * multiplier + repeat;
-                let mut taps = [0; MAX_TAPS];
-                weights.read(o, &planes.layout, &mut taps);
                 let requantizer = p.stage.requantizer(o, o);
                 let bias = p.bias.get(o).copied().unwrap_or(0);
-                for place in 0..along.output {
+                let output = output
+                    .get(plane * multiplier + repeat..)
+                    .unwrap_or_default();
+                let outputs = output.iter().step_by(output_step.max(1)).take(along.output);
+                let row = |tap: usize| {
+                    let (line, step) = line(tap);
+                    line.get(plane * step..).unwrap_or_default()
+                };
+                if three && !planes.wide {
+                    let rows = [row(0), row(1), row(2)];
+                    let mut start = 0;
+                    for y in outputs {
+                        y.set(requantizer.requantize(bias + nine(rows, start, nine_taps)));
+                        start += along.stride;
+                    }
+                    continue;
+                }
+                let mut taps = [0; MAX_TAPS];
+                weights.read(o, &planes.layout, &mut taps);
+                for (place, y) in outputs.enumerate() {
                     let mut sum = bias;
-                    let mut row = &taps[..];
+                    let mut rest = &taps[..];
                     for tap in 0..across.kernel {
-                        let (line, step) = line(tap);
-                        let line = line
-                            .get(plane * step + 2 * place * along.stride..)
+                        let line = row(tap)
+                            .get(element * place * along.stride..)
                             .unwrap_or_default();
-                        let (taps, next) = row.split_at_checked(along.kernel).unwrap_or((row, &[]));
+                        let (taps, next) =
+                            rest.split_at_checked(along.kernel).unwrap_or((rest, &[]));
                         for (kx, w) in taps.iter().enumerate() {
-                            sum += w * i32::from(int16(line, kx * along.dilation));
+                            let x = if planes.wide {
+                                int16(line, kx * along.dilation).into()
+                            } else {
+                                line.get(kx * along.dilation)
+                                    .map_or(0, |x| i32::from(x.get()))
+                            };
+                            sum += w * x;
                         }
-                        row = next;
+                        rest = next;
                     }
-                    if let Some(y) = output.get(plane * multiplier + repeat + place * output_step) {
-                        y.set(requantizer.requantize(sum));
-                    }
+                    y.set(requantizer.requantize(sum));
                 }
             }
         }
     }
+}
+
+/// The sum of nine taps, three of each line from `start` on.
+#[inline]
+fn nine(lines: [&[Cell<i8>]; 3], start: usize, taps: &[i32; 9]) -> i32 {
+    let mut sum = 0;
+    let [w0, w1, w2, w3, w4, w5, w6, w7, w8] = taps;
+    for (line, [p, q, r]) in lines
+        .into_iter()
+        .zip([[w0, w1, w2], [w3, w4, w5], [w6, w7, w8]])
+    {
+        if let Some([a, b, c]) = line.get(start..start + 3) {
+            sum += p * i32::from(a.get()) + q * i32::from(b.get()) + r * i32::from(c.get());
+        }
+    }
+    sum
 }
 
 /// The weights, tap by tap, of either type.
@@ -290,6 +341,8 @@ impl<'w> Taps<'w> {
 
 /// The ring of expanded lines.
 struct Planes<'g> {
+    /// Whether elements are int16.
+    wide: bool,
     p: &'g Conv2dParams<'g>,
     layout: Layout,
     ring: &'g [Cell<i8>],
@@ -317,22 +370,29 @@ impl Planes<'_> {
         let (along, channels) = (self.layout.along, self.p.input.c);
         let start = line * self.layout.across.input_step * channels + first;
         let stride = along.input_step * channels;
-        let length = along.input.min((self.pitch / 2).saturating_sub(along.pad));
+        let length = along
+            .input
+            .min(self.layout.pitch().saturating_sub(along.pad));
         let plane = self.depth * self.pitch;
-        let to = self.line(0, line).get(2 * along.pad..).unwrap_or_default();
+        let element = if self.wide { 2 } else { 1 };
+        let to = self
+            .line(0, line)
+            .get(element * along.pad..)
+            .unwrap_or_default();
         let from = self.input.get(start..).unwrap_or_default();
-        if count == BLOCK {
+        if count == BLOCK && self.wide {
             // Words of two int16 start at even places of a line.
             return planes(to, plane, from, stride, length, along.pad % 2 == 1);
         }
         for pixel in 0..length {
             let values = from.get(pixel * stride..).unwrap_or_default();
             for (index, x) in values.iter().enumerate().take(count) {
-                set_int16(
-                    to.get(index * plane..).unwrap_or_default(),
-                    pixel,
-                    x.get().into(),
-                );
+                let line = to.get(index * plane..).unwrap_or_default();
+                if self.wide {
+                    set_int16(line, pixel, x.get().into());
+                } else if let Some(place) = line.get(pixel) {
+                    place.set(x.get());
+                }
             }
         }
     }
