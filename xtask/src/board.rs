@@ -37,7 +37,8 @@ impl Isa {
     pub fn packing(self) -> Packing {
         match self {
             Self::Dsp => Packing::Dsp,
-            Self::Scalar | Self::Mve => Packing::Scalar,
+            Self::Mve => Packing::Mve,
+            Self::Scalar => Packing::Scalar,
         }
     }
 }

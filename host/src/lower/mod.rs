@@ -39,7 +39,7 @@ impl Lowered {
     pub(crate) fn pack_for(&mut self, packing: Packing) {
         let tensors: Vec<Tensor> = self.tensors.iter().map(|tensor| tensor.tensor).collect();
         let mut ops: Vec<Op> = self.ops.iter().map(|op| op.op.clone()).collect();
-        if packing != Packing::Scalar {
+        if packing == Packing::Dsp {
             self.sections = packing::pack(packing, &mut ops, &tensors, &self.sections);
         }
         for (to, mut op) in self.ops.iter_mut().zip(ops) {

@@ -13,17 +13,19 @@ use std::str::FromStr;
 pub struct Target(Packing);
 
 /// Processors and their families; the DSP extension of Cortex-M33 is optional, and there in all chips that are sold for it.
-const PROCESSORS: [(&str, Packing); 10] = [
+const PROCESSORS: [(&str, Packing); 12] = [
     ("cortex-m0", Packing::Scalar),
     ("cortex-m0plus", Packing::Scalar),
     ("cortex-m3", Packing::Scalar),
     ("cortex-m4", Packing::Dsp),
     ("cortex-m7", Packing::Dsp),
     ("cortex-m33", Packing::Dsp),
-    ("cortex-m55", Packing::Scalar),
+    ("cortex-m55", Packing::Mve),
+    ("cortex-m85", Packing::Mve),
     ("riscv32", Packing::Scalar),
     ("scalar", Packing::Scalar),
     ("dsp", Packing::Dsp),
+    ("mve", Packing::Mve),
 ];
 
 impl Target {

@@ -21,11 +21,13 @@ pub enum Packing {
     Scalar = 0,
     /// For Cortex-M4, M7 and M33.
     Dsp = 1,
+    /// For Cortex-M55 and M85: rows of weights, and other scratch.
+    Mve = 2,
 }
 
 impl Packing {
     /// All of them.
-    pub const ALL: [Packing; 2] = [Packing::Scalar, Packing::Dsp];
+    pub const ALL: [Packing; 3] = [Packing::Scalar, Packing::Dsp, Packing::Mve];
 
     /// From the header's byte; `None` for one that this crate does not know.
     #[must_use]
@@ -39,6 +41,7 @@ impl Packing {
         match self {
             Packing::Scalar => "scalar",
             Packing::Dsp => "dsp",
+            Packing::Mve => "mve",
         }
     }
 
@@ -49,6 +52,8 @@ impl Packing {
             blob
         } else if cfg!(fewbit_family = "dsp") {
             Packing::Dsp
+        } else if cfg!(fewbit_family = "mve") {
+            Packing::Mve
         } else {
             Packing::Scalar
         }
@@ -60,6 +65,7 @@ impl Packing {
         match self {
             Packing::Scalar => true,
             Packing::Dsp => cfg!(any(feature = "std", fewbit_family = "dsp")),
+            Packing::Mve => cfg!(any(feature = "std", fewbit_family = "mve")),
         }
     }
 }
@@ -84,6 +90,8 @@ pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Packing) -> u64 {
             let taps = u64::from(conv.window.kernel_h) * u64::from(conv.window.kernel_w);
             taps.saturating_mul(input.c.into())
         }),
+        // Vectors run over the channels of a pixel, not along lines.
+        Op::DepthwiseConv2d(_) if packing == Packing::Mve => 0,
         Op::DepthwiseConv2d(conv) => match (tensor(conv.input), tensor(conv.output)) {
             (Some(input), Some(output)) => depthwise_scratch_bytes(&conv.window, input, output),
             _ => 0,

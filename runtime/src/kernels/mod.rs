@@ -25,6 +25,8 @@
 mod cells;
 #[cfg(any(feature = "std", fewbit_family = "dsp"))]
 mod dsp;
+#[cfg(any(feature = "std", fewbit_family = "mve"))]
+mod mve;
 mod params;
 mod planar;
 mod scalar;
@@ -45,6 +47,8 @@ macro_rules! kernel {
         match $memory.family {
             #[cfg(any(feature = "std", fewbit_family = "dsp"))]
             Packing::Dsp => dsp::$name($($argument),+),
+            #[cfg(any(feature = "std", fewbit_family = "mve"))]
+            Packing::Mve => mve::$name($($argument),+),
             _ => scalar::$name($($argument),+),
         }
     };

@@ -1,0 +1,86 @@
+//! The vector family: Cortex-M55 and M85.
+//!
+//! Convolutions and fully connected layers with int8 weights are a tail-predicated loop in assembly over rows of weights in the default
+//! order, with a portable model beside it that host tools and tests run. Everything else is the scalar family, whose plain loops the
+//! compiler turns into vectors when it compiles for the very core.
+
+mod rows;
+
+use super::cells::overlap;
+use super::params::{Axis, Conv2dParams, FullyConnectedParams, split_rows};
+use super::scalar;
+use crate::format::program::WeightType;
+use core::cell::Cell;
+use rows::{copy_lines, rows};
+
+pub(super) use scalar::add;
+
+/// Computes `output` from `input`; see [`FullyConnectedParams`]. The two do not overlap.
+pub(super) fn fully_connected(
+    p: &FullyConnectedParams<'_>,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
+    if p.weight_type != WeightType::Int8 {
+        return scalar::fully_connected(p, input, output);
+    }
+    rows(p.weights, p.bias, &p.stage, input, output);
+}
+
+/// Computes `output` from `input`; see [`Conv2dParams`]. A pixel of outputs is written after its window was read.
+pub(super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    let (kernel_h, kernel_w) = (
+        usize::from(p.window.kernel_h),
+        usize::from(p.window.kernel_w),
+    );
+    let line = kernel_w * p.input.c;
+    let window = p.scratch.get(..kernel_h * line);
+    let (WeightType::Int8, 1, Some(window)) = (p.weight_type, p.groups, window) else {
+        return scalar::conv2d(p, input, output);
+    };
+    let (vertical, horizontal) = (
+        Axis::vertical(&p.window, p.input),
+        Axis::horizontal(&p.window, p.input),
+    );
+    let stride = usize::from(p.window.dilation_h) * p.input.w * p.input.c;
+    let step = usize::from(p.window.dilation_w) * p.input.c;
+    let direct = kernel_h == 1 && kernel_w == 1 && !overlap(input, output);
+    for (oy, outputs) in split_rows(output, p.output.w * p.output.c).enumerate() {
+        let taps_y = vertical.taps(oy);
+        for (ox, pixel) in split_rows(outputs, p.output.c).enumerate() {
+            let taps_x = horizontal.taps(ox);
+            let first = (taps_y.first * p.input.w + taps_x.first) * p.input.c;
+            let from = input.get(first..).unwrap_or_default();
+            let inside = taps_y.inside.len() == kernel_h && taps_x.inside.len() == kernel_w;
+            if inside && direct {
+                rows(
+                    p.weights,
+                    p.bias,
+                    &p.stage,
+                    from.get(..line).unwrap_or_default(),
+                    pixel,
+                );
+                continue;
+            }
+            if inside && p.window.dilation_w == 1 {
+                copy_lines(window, from, kernel_h, line, stride);
+            } else {
+                window.iter().for_each(|cell| cell.set(p.input_zero_point));
+                for (nth, ky) in taps_y.inside.clone().enumerate() {
+                    let to = window
+                        .get(ky * line + taps_x.inside.start * p.input.c..)
+                        .unwrap_or_default();
+                    let from = from.get(nth * stride..).unwrap_or_default();
+                    // Taps beside each other, or single ones.
+                    let taps = taps_x.inside.len();
+                    if p.window.dilation_w == 1 {
+                        copy_lines(to, from, 1, taps * p.input.c, 0);
+                    } else {
+                        copy_lines(to, from, taps, p.input.c, step);
+                    }
+                }
+            }
+            rows(p.weights, p.bias, &p.stage, window, pixel);
+        }
+    }
+}
