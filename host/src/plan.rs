@@ -8,6 +8,7 @@
 
 use crate::lower::Lowered;
 use fewbit_runtime::format::overlap;
+use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::{Op, TensorIndex};
 
 /// Tensors start at multiples of this, so that word-wide kernels meet aligned data.
@@ -44,8 +45,8 @@ impl Buffer {
     }
 }
 
-/// Plans the arena of a lowered network.
-pub fn plan(lowered: &Lowered) -> Plan {
+/// Plans the arena of a lowered network that is packed for a kernel family.
+pub fn plan(lowered: &Lowered, packing: Packing) -> Plan {
     let (mut buffers, buffer_of) = buffers(lowered);
     let mut scratch_of = Vec::new();
     for (index, op) in lowered.ops.iter().enumerate() {
@@ -59,7 +60,7 @@ pub fn plan(lowered: &Lowered) -> Plan {
             });
         }
     }
-    let overlaps = overlaps(lowered, &buffers, &buffer_of);
+    let overlaps = overlaps(lowered, packing, &buffers, &buffer_of);
     let lower_bound = lower_bound(&buffers, &overlaps, lowered.ops.len() + 1);
     let places = search(&buffers, &overlaps, lower_bound);
     Plan {
@@ -175,7 +176,12 @@ impl Overlap {
 }
 
 /// Where outputs may be written over inputs that die with their operator.
-fn overlaps(lowered: &Lowered, buffers: &[Buffer], buffer_of: &[usize]) -> Vec<Overlap> {
+fn overlaps(
+    lowered: &Lowered,
+    packing: Packing,
+    buffers: &[Buffer],
+    buffer_of: &[usize],
+) -> Vec<Overlap> {
     let mut overlaps = Vec::new();
     for (index, op) in lowered.ops.iter().enumerate() {
         let output = op.op.output();
@@ -187,7 +193,7 @@ fn overlaps(lowered: &Lowered, buffers: &[Buffer], buffer_of: &[usize]) -> Vec<O
             );
             let adjacent =
                 from != to && buffers[from].death == index + 1 && buffers[to].birth == index + 1;
-            let distance = overlap::distance(&op.op, tensor(input), tensor(output));
+            let distance = overlap::distance(&op.op, packing, tensor(input), tensor(output));
             if let Some(distance) = distance.filter(|_| adjacent) {
                 let depthwise = matches!(op.op, Op::DepthwiseConv2d(_));
                 let row = usize::from(tensor(output).w) * usize::from(tensor(output).c);

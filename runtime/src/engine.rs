@@ -114,6 +114,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize> Engine<'m, 'a, TENSORS, OPS
                 weights: self.model.weights(),
                 params: self.model.params(),
                 arena: Cell::from_mut(&mut *self.arena).as_slice_of_cells(),
+                packing: self.model.packing(),
                 family: Packing::of_build(self.model.packing()),
             };
             execute(op, &memory);

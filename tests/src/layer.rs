@@ -205,7 +205,8 @@ impl Layer {
             scratch.bytes = u32::try_from(bytes).expect("a small layer");
         }
         let [x, y] = [input, output].map(|index| program.tensors[usize::from(index)]);
-        let distance = usize::try_from(overlap::distance(op, &x, &y)?).expect("a small layer");
+        let distance =
+            usize::try_from(overlap::distance(op, packing, &x, &y)?).expect("a small layer");
         let distance = match op {
             Op::DepthwiseConv2d(_) => {
                 distance.next_multiple_of(y.c.into()) + more * usize::from(y.c)

@@ -46,18 +46,22 @@ fn expected(joined: &Layer) -> Vec<u32> {
 
 /// The tables of thousands of operators are large; a test's thread has little stack.
 fn check(board: &'static str) {
+    check_some(board, LAYERS);
+}
+
+fn check_some(board: &'static str, layers: u64) {
     let run = std::thread::Builder::new()
         .stack_size(64 << 20)
-        .spawn(move || compare(board));
+        .spawn(move || compare(board, layers));
     if let Err(panic) = run.expect("a thread").join() {
         std::panic::resume_unwind(panic);
     }
 }
 
-fn compare(board: &str) {
+fn compare(board: &str, layers: u64) {
     let layers = match std::env::var("FEWBIT_BOARD_LAYERS") {
         Ok(text) => text.parse().expect("FEWBIT_BOARD_LAYERS is a number"),
-        Err(_) => LAYERS,
+        Err(_) => layers,
     };
     let board = Board::load(board).expect("there is such a board");
     let packing = board.isa.packing();
@@ -99,4 +103,17 @@ fn compare(board: &str) {
 #[test]
 fn the_m4_computes_what_the_desk_computes() {
     check("mps2-an386");
+}
+
+#[test]
+fn the_m55_computes_what_the_desk_computes() {
+    check("mps3-an547");
+}
+
+/// Fewer layers where the kernels are those of another board, or plain Rust.
+#[test]
+fn the_other_cores_compute_what_the_desk_computes() {
+    for board in ["mps2-an385-v6m", "mps2-an505"] {
+        check_some(board, 500);
+    }
 }

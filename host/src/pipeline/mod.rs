@@ -89,7 +89,7 @@ pub fn quantize(
     let mut lowered =
         lower::lower(&graph, &encodings, &weights).map_err(|e| Error::new(Stage::Lower, e))?;
     lowered.pack_for(recipe.target.packing());
-    let plan = plan::plan(&lowered);
+    let plan = plan::plan(&lowered, recipe.target.packing());
     let blob = pack::pack(&graph, lowered.clone(), &plan, recipe)
         .map_err(|e| Error::new(Stage::Pack, e))?;
     notes.extend(lowered.notes.iter().cloned());

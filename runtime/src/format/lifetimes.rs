@@ -5,7 +5,7 @@
 //! lifetime. Two tensors may share bytes only when one is dead before the other is written, or when an operator that
 //! reads each element before it writes that element's place works in place.
 
-use super::packing;
+use super::packing::{self, Packing};
 use super::program::{Op, Program, Tensor, TensorIndex, Window};
 use crate::error::LoadError;
 
@@ -24,6 +24,7 @@ struct Life {
 /// while it is needed.
 pub(super) fn check<const TENSORS: usize, const OPS: usize>(
     program: &Program<TENSORS, OPS>,
+    packing: Packing,
 ) -> Result<(), LoadError> {
     let mut storage = [Life {
         written: None,
@@ -41,6 +42,7 @@ pub(super) fn check<const TENSORS: usize, const OPS: usize>(
         lives,
         tensors: &program.tensors,
         ops: &program.ops,
+        packing,
     };
     plan.check_tensors()?;
     plan.check_scratch()
@@ -115,6 +117,7 @@ struct Plan<'p> {
     lives: &'p [Life],
     tensors: &'p [Tensor],
     ops: &'p [Op],
+    packing: Packing,
 }
 
 impl Plan<'_> {
@@ -197,7 +200,7 @@ impl Plan<'_> {
                 !same_bytes(input)
                     || self.tensors.get(usize::from(input)).is_some_and(|input| {
                         let apart = u64::from(input.offset).checked_sub(output.offset.into());
-                        let far = distance(op, input, output)
+                        let far = distance(op, self.packing, input, output)
                             .zip(apart)
                             .is_some_and(|(least, apart)| apart >= least);
                         // Depthwise kernels take some channels of all rows first: they may only meet their own.
@@ -236,7 +239,7 @@ impl Plan<'_> {
 ///
 /// Writing outputs over inputs that are done with is what Blacker et al. call diagonal memory optimisation ("Diagonal Memory
 /// Optimisation for Machine Learning on Micro-controllers", 2020), here by rows, or by pixels where scratch holds one.
-pub(super) fn distance(op: &Op, input: &Tensor, output: &Tensor) -> Option<u64> {
+pub(super) fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u64> {
     let enough = |bytes: u64| bytes > 0 && u64::from(op.scratch().bytes) >= bytes;
     match op {
         Op::Conv2d(conv) => {
@@ -252,10 +255,11 @@ pub(super) fn distance(op: &Op, input: &Tensor, output: &Tensor) -> Option<u64> 
             Some(row_distance(input, window, output, 0))
         }
         Op::DepthwiseConv2d(conv) if input.c == output.c => {
-            // The kernel's ring holds the rows of a window, so that these may be overwritten.
+            // The kernels' ring holds the rows of a window, so that these may be overwritten; vectors work without.
             let window = &conv.window;
             let depth = (u64::from(window.kernel_h) - 1) * u64::from(window.dilation_h) + 1;
-            let ring = enough(packing::depthwise_scratch_bytes(window, input, output));
+            let ring = packing != Packing::Mve
+                && enough(packing::depthwise_scratch_bytes(window, input, output));
             Some(row_distance(
                 input,
                 window,

@@ -29,13 +29,14 @@ pub mod write;
 /// What may lie over what, for planners.
 #[cfg(feature = "std")]
 pub mod overlap {
+    use super::packing::Packing;
     use super::program::{Op, Tensor};
 
     /// How many bytes the output must start before the input `input` that it may be written over, with the scratch that the operator
     /// has; `None` where it may not, or only in its very place. Depthwise convolutions are at their best whole rows apart.
     #[must_use]
-    pub fn distance(op: &Op, input: &Tensor, output: &Tensor) -> Option<u64> {
-        super::lifetimes::distance(op, input, output)
+    pub fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u64> {
+        super::lifetimes::distance(op, packing, input, output)
     }
 }
 

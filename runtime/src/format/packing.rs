@@ -90,8 +90,13 @@ pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Packing) -> u64 {
             let taps = u64::from(conv.window.kernel_h) * u64::from(conv.window.kernel_w);
             taps.saturating_mul(input.c.into())
         }),
-        // Vectors run over the channels of a pixel, not along lines.
-        Op::DepthwiseConv2d(_) if packing == Packing::Mve => 0,
+        // Vectors run over the channels of a window, not along lines.
+        Op::DepthwiseConv2d(conv) if packing == Packing::Mve => {
+            tensor(conv.input).map_or(0, |input| {
+                let taps = u64::from(conv.window.kernel_h) * u64::from(conv.window.kernel_w);
+                taps.saturating_mul(input.c.into())
+            })
+        }
         Op::DepthwiseConv2d(conv) => match (tensor(conv.input), tensor(conv.output)) {
             (Some(input), Some(output)) => depthwise_scratch_bytes(&conv.window, input, output),
             _ => 0,

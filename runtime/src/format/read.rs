@@ -173,7 +173,7 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS> {
                 found: work,
             });
         }
-        lifetimes::check(program)
+        lifetimes::check(program, self.packing)
     }
 
     fn check_port(&self, port: &Port) -> Result<(), LoadError> {

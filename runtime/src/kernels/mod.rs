@@ -62,6 +62,8 @@ pub(crate) struct Memory<'r> {
     pub(crate) arena: &'r [Cell<i8>],
     /// The kernel family that runs: what this firmware was built for, or what the blob was packed for on the desk.
     pub(crate) family: Packing,
+    /// What the blob was packed for, which decides how outputs may lie over inputs.
+    pub(crate) packing: Packing,
 }
 
 /// A tensor's shape, encoding and bytes.
@@ -137,8 +139,11 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
     match op {
         Op::Conv2d(op) => memory.convolution(op, |p, x, y| kernel!(memory, conv2d(p, x, y))),
         Op::DepthwiseConv2d(op) => {
-            let wide = memory.family == Packing::Dsp;
-            memory.convolution(op, |p, x, y| planar::depthwise_conv2d(wide, p, x, y));
+            memory.convolution(op, |p, x, y| match memory.family {
+                #[cfg(any(feature = "std", fewbit_family = "mve"))]
+                Packing::Mve if memory.packing == Packing::Mve => mve::depthwise_conv2d(p, x, y),
+                family => planar::depthwise_conv2d(family == Packing::Dsp, p, x, y),
+            });
         }
         Op::FullyConnected(op) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));

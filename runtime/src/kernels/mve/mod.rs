@@ -4,13 +4,15 @@
 //! order, with a portable model beside it that host tools and tests run. Everything else is the scalar family, whose plain loops the
 //! compiler turns into vectors when it compiles for the very core.
 
+mod depthwise;
 mod rows;
 
 use super::cells::overlap;
-use super::params::{Axis, Conv2dParams, FullyConnectedParams, split_rows};
+use super::params::{Axis, Conv2dParams, FullyConnectedParams, Limits, split_rows};
 use super::scalar;
 use crate::format::program::WeightType;
 use core::cell::Cell;
+use depthwise::{BLOCK, Pixel};
 use rows::{copy_lines, rows};
 
 pub(super) use scalar::add;
@@ -81,6 +83,72 @@ pub(super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8
                 }
             }
             rows(p.weights, p.bias, &p.stage, window, pixel);
+        }
+    }
+}
+
+/// Computes `output` from `input`; see [`Conv2dParams`]. A pixel of outputs is written after its window was read.
+pub(super) fn depthwise_conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    let (kernel_h, kernel_w) = (
+        usize::from(p.window.kernel_h),
+        usize::from(p.window.kernel_w),
+    );
+    let channels = p.input.c;
+    let window = p.scratch.get(..kernel_h * kernel_w * channels);
+    let plain =
+        p.weight_type == WeightType::Int8 && channels == p.output.c && channels % BLOCK == 0;
+    let (Limits::PerTensor(min, max), Some(window), true) = (p.stage.limits, window, plain) else {
+        return super::planar::depthwise_conv2d(false, p, input, output);
+    };
+    let (vertical, horizontal) = (
+        Axis::vertical(&p.window, p.input),
+        Axis::horizontal(&p.window, p.input),
+    );
+    let line_step = usize::from(p.window.dilation_h) * p.input.w * channels;
+    let tap_step = usize::from(p.window.dilation_w) * channels;
+    let in_place = overlap(input, output);
+    for (oy, outputs) in split_rows(output, p.output.w * channels).enumerate() {
+        let taps_y = vertical.taps(oy);
+        for (ox, output) in split_rows(outputs, channels).enumerate() {
+            let taps_x = horizontal.taps(ox);
+            let first = (taps_y.first * p.input.w + taps_x.first) * channels;
+            let from = input.get(first..).unwrap_or_default();
+            let inside = taps_y.inside.len() == kernel_h && taps_x.inside.len() == kernel_w;
+            let pixel = Pixel {
+                window: from,
+                tap_step,
+                line_step,
+                taps: [kernel_h, kernel_w],
+                channels,
+                weights: p.weights,
+                bias: p.bias,
+                stage: &p.stage,
+                limits: [min, max],
+                output,
+            };
+            if inside && !in_place && line_step >= kernel_w * tap_step {
+                pixel.blocks();
+                continue;
+            }
+            window.iter().for_each(|cell| cell.set(p.input_zero_point));
+            for (nth, ky) in taps_y.inside.clone().enumerate() {
+                for (tap, kx) in taps_x.inside.clone().enumerate() {
+                    let to = window
+                        .get((ky * kernel_w + kx) * channels..)
+                        .unwrap_or_default();
+                    let from = from
+                        .get(nth * line_step + tap * tap_step..)
+                        .unwrap_or_default();
+                    copy_lines(to, from, 1, channels, 0);
+                }
+            }
+            Pixel {
+                window,
+                tap_step: channels,
+                line_step: kernel_w * channels,
+                ..pixel
+            }
+            .blocks();
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn rows(
         }
         Limits::PerChannel(_) => 0,
     };
-    for (y, o) in outputs.iter().zip(0..).skip(whole) {
+    for (y, o) in outputs.get(whole..).unwrap_or_default().iter().zip(whole..) {
         let row = weights.get(o * window.len()..).unwrap_or_default();
         let sum: i32 = row
             .iter()
