@@ -5,7 +5,7 @@
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
-use fewbit_runtime::Summary;
+use fewbit_runtime::{Summary, format::kernels::kernels_of};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=FEWBIT_BLOB");
@@ -24,6 +24,11 @@ fn main() {
             "{} is not a blob this runtime can run: {error}",
             path.display()
         )),
+    };
+
+    let kernels = match kernels_of(&blob) {
+        Ok(kernels) => kernels,
+        Err(error) => fail(&format!("{}: {error}", path.display())),
     };
 
     let blob_file = out.join("model.fewbit");
@@ -45,9 +50,15 @@ fn main() {
             "Bytes of RAM for activations and scratch.",
             summary.arena_bytes,
         ),
+        (
+            "KERNELS",
+            "The kernels that the model needs; no others are linked.",
+            kernels,
+        ),
     ];
     for (name, doc, value) in constants {
-        writeln!(source, "/// {doc}\npub const {name}: usize = {value};")
+        let kind = if name == "KERNELS" { "u32" } else { "usize" };
+        writeln!(source, "/// {doc}\npub const {name}: {kind} = {value};")
             .expect("writing to a string");
     }
     writeln!(

@@ -1,5 +1,6 @@
 //! The engine: a checked model, an arena, and a loop over the operators.
 
+use crate::format::kernels::ALL_KERNELS;
 use crate::format::packing::Packing;
 use crate::format::program::TensorIndex;
 use crate::format::read::Model;
@@ -37,12 +38,15 @@ impl core::error::Error for ArenaTooSmall {}
 /// Inputs share the arena with everything else, so [`run`](Self::run) may overwrite them: fill all inputs before each run.
 /// Outputs stay until the next one.
 #[derive(Debug)]
-pub struct Engine<'m, 'a, const TENSORS: usize, const OPS: usize> {
-    model: &'m Model<'a, TENSORS, OPS>,
+pub struct Engine<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32 = ALL_KERNELS>
+{
+    model: &'m Model<'a, TENSORS, OPS, KERNELS>,
     arena: &'m mut [i8],
 }
 
-impl<'m, 'a, const TENSORS: usize, const OPS: usize> Engine<'m, 'a, TENSORS, OPS> {
+impl<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
+    Engine<'m, 'a, TENSORS, OPS, KERNELS>
+{
     /// Joins a model and an arena of at least [`Model::arena_bytes`] bytes, of any contents.
     ///
     /// A build of the DSP family uses it from its first multiple of 4 on: let it start at one (see
@@ -51,7 +55,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize> Engine<'m, 'a, TENSORS, OPS
     /// # Errors
     /// [`ArenaTooSmall`].
     pub fn new(
-        model: &'m Model<'a, TENSORS, OPS>,
+        model: &'m Model<'a, TENSORS, OPS, KERNELS>,
         arena: &'m mut [i8],
     ) -> Result<Self, ArenaTooSmall> {
         let found = arena.len();
@@ -70,7 +74,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize> Engine<'m, 'a, TENSORS, OPS
 
     /// The model.
     #[must_use]
-    pub fn model(&self) -> &'m Model<'a, TENSORS, OPS> {
+    pub fn model(&self) -> &'m Model<'a, TENSORS, OPS, KERNELS> {
         self.model
     }
 
@@ -117,7 +121,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize> Engine<'m, 'a, TENSORS, OPS
                 packing: self.model.packing(),
                 family: Packing::of_build(self.model.packing()),
             };
-            execute(op, &memory);
+            execute::<KERNELS>(op, &memory);
         }
     }
 

@@ -83,6 +83,11 @@ load_errors! {
         /// Its name.
         packing: &'static str,
     } => "weights are packed for the kernel family `{packing}`, which this build lacks; quantize with `--target` for this board, or without for any";
+    /// The build left out the kernel of an operator.
+    Kernel {
+        /// The operator.
+        op: u16,
+    } => "operator {op}: this build was made for another model and has no kernel for it; build the firmware with this blob, or with all kernels";
     /// The weights of an operator lie in an order that it, or the blob's family, does not have.
     WeightOrder {
         /// The operator.

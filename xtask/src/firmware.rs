@@ -106,6 +106,7 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
     eprintln!("building the firmware of {}", board.name);
     let mut cargo = cargo(board, &toolchain, &blob_file)?;
     cargo.args(["build", "--quiet", "--release", "--package", &board.name]);
+    cargo.args(["--bin", &board.name]);
     process::run(&mut cargo, BUILD_LIMIT)?;
 
     let built = toolchain
@@ -129,6 +130,45 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
         static_ram_bytes: sizes.static_ram_bytes,
         compiler: toolchain.version().to_owned(),
     })
+}
+
+/// Bytes of flash that the runtime takes around `blob` on `board`: the bare firmware's, without the blob. `None` where there is no bare firmware.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn bare_flash_bytes(board: &Board, blob: &[u8]) -> Result<Option<u64>> {
+    if !board.folder().join("src/bin/bare.rs").is_file() {
+        return Ok(None);
+    }
+    // For its checks, and for the blob's file.
+    build_bytes(board, blob)?;
+    let toolchain = setup::ensure()?;
+    let kept = device_dir().join("firmware");
+    let lock = File::create(kept.join("build.lock")).context("cannot lock the firmware's build")?;
+    lock.lock().context("cannot lock the firmware's build")?;
+    let blob_file = kept.join(format!("{}.fewbit", content_name(blob)));
+    let bare = format!("{}-bare", board.name);
+    let mut cargo = cargo(board, &toolchain, &blob_file)?;
+    cargo.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        &board.name,
+        "--bin",
+        &bare,
+    ]);
+    process::run(&mut cargo, BUILD_LIMIT)?;
+    let built = toolchain
+        .target_dir()
+        .join(&board.target)
+        .join("release")
+        .join(&bare);
+    let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+    drop(lock);
+    let sizes = elf::sizes(&bytes).with_context(|| built.display().to_string())?;
+    Ok(Some(sizes.flash_bytes.saturating_sub(blob.len() as u64)))
 }
 
 /// Refuses what a memory of the board has no room for.

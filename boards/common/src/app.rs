@@ -23,7 +23,7 @@ use static_cell::ConstStaticCell;
 use crate::{
     counter::{Counter, spin},
     job::{HEADER_BYTES, Job, JobError, Mode},
-    model::{ARENA_BYTES, BLOB, OPS, TENSORS},
+    model::{ARENA_BYTES, BLOB, KERNELS, OPS, TENSORS},
     stack,
 };
 
@@ -90,7 +90,7 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
     static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
         ConstStaticCell::new(Aligned([0; ARENA_BYTES]));
 
-    let model = Model::<TENSORS, OPS>::from_bytes(&BLOB.0).map_err(RunError::Load)?;
+    let model = Model::<TENSORS, OPS, KERNELS>::with_kernels(&BLOB.0).map_err(RunError::Load)?;
     let ops = model.op_count();
 
     let arena = ARENA.try_take().ok_or(RunError::ArenaTaken)?;
@@ -186,7 +186,7 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
 }
 
 /// Sends all outputs of the model.
-fn report_outputs(input: u32, engine: &Engine<'_, '_, TENSORS, OPS>) {
+fn report_outputs(input: u32, engine: &Engine<'_, '_, TENSORS, OPS, KERNELS>) {
     for port in 0..engine.model().output_count() {
         let bytes: &[u8] = cast_slice(engine.output(port));
         defmt::println!(

@@ -159,6 +159,7 @@ impl Plan<'_> {
     }
 
     /// Whether the operator at time `now` may write `output` over the bytes of `root`, which it reads for the last time.
+    #[inline(never)]
     fn in_place(&self, now: u32, root: TensorIndex, output: &Tensor) -> bool {
         let Some(op) = (now as usize)
             .checked_sub(1)
@@ -239,6 +240,7 @@ impl Plan<'_> {
 ///
 /// Writing outputs over inputs that are done with is what Blacker et al. call diagonal memory optimisation ("Diagonal Memory
 /// Optimisation for Machine Learning on Micro-controllers", 2020), here by rows, or by pixels where scratch holds one.
+#[inline(never)]
 pub(super) fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u64> {
     let enough = |bytes: u64| bytes > 0 && u64::from(op.scratch().bytes) >= bytes;
     match op {
@@ -275,6 +277,7 @@ pub(super) fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tenso
 
 /// The largest of `(r + 1) * output_row - (r * stride_h - pad_top + held) * input_row` over the rows `r` of the output, where the second is one
 /// of the input's rows: below that row the input may not be overwritten yet. `held` rows of a window are kept elsewhere.
+#[inline(never)]
 fn row_distance(input: &Tensor, window: &Window, output: &Tensor, held: u64) -> u64 {
     let row = |tensor: &Tensor| u64::from(tensor.w) * u64::from(tensor.c);
     let (input_row, output_row) = (row(input), row(output));

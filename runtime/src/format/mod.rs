@@ -14,6 +14,7 @@
 pub mod aligned;
 mod check;
 pub mod header;
+pub mod kernels;
 mod lifetimes;
 #[cfg(feature = "std")]
 pub mod metadata;

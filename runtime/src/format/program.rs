@@ -112,7 +112,7 @@ pub enum WeightType {
 impl WeightType {
     /// Whether two output channels lie side by side.
     #[must_use]
-    pub fn is_paired(self) -> bool {
+    pub const fn is_paired(self) -> bool {
         matches!(self, WeightType::PairedInt8 | WeightType::PairedInt4)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::check::Checker;
 use super::header::{Header, saturate};
+use super::kernels::{ALL_KERNELS, kernel_of};
 use super::packing::Packing;
 use super::program::{Port, Program, Tensor};
 use super::{ALIGNMENT, MAX_ARENA_BYTES, MAX_WORK, lifetimes};
@@ -11,9 +12,10 @@ use crate::error::{LoadError, Section};
 ///
 /// `TENSORS` and `OPS` are the most tensors and operators there is room for; a build script reads the exact numbers with
 /// [`Summary`](crate::Summary). The program takes about 16 bytes of RAM a tensor and 72 an operator; weights and
-/// parameters stay where the blob is.
+/// parameters stay where the blob is. `KERNELS` are the kernels that are linked: all of them, if nothing else is said; see
+/// [`kernels`](crate::format::kernels).
 #[derive(Clone, Debug)]
-pub struct Model<'a, const TENSORS: usize, const OPS: usize> {
+pub struct Model<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32 = ALL_KERNELS> {
     program: Program<TENSORS, OPS>,
     weights: &'a [i8],
     params: &'a [i32],
@@ -47,7 +49,7 @@ impl PortInfo {
     }
 }
 
-impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS> {
+impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS, ALL_KERNELS> {
     /// Checks a blob and decodes its program.
     ///
     /// `bytes` starts at a multiple of 16 (see [`Aligned`](crate::Aligned)) and may be longer than the blob, as a flash
@@ -61,6 +63,27 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS> {
     /// # Panics
     /// Never, whatever the bytes.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, LoadError> {
+        Self::with_kernels(bytes)
+    }
+}
+
+impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
+    Model<'a, TENSORS, OPS, KERNELS>
+{
+    /// As [`from_bytes`](Model::from_bytes), for a build with some kernels only.
+    ///
+    /// ```
+    /// use fewbit_runtime::{LoadError, Model};
+    ///
+    /// // In firmware, `KERNELS` comes from a build script that calls `kernels_of`.
+    /// const KERNELS: u32 = 0;
+    /// let model = Model::<2, 1, KERNELS>::with_kernels(&[]);
+    /// assert!(matches!(model, Err(LoadError::TooShort { .. })));
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Model::from_bytes), and [`LoadError::Kernel`] for an operator whose kernel is left out.
+    pub fn with_kernels(bytes: &'a [u8]) -> Result<Self, LoadError> {
         let misalignment = saturate(bytes.as_ptr().addr() % ALIGNMENT as usize);
         if misalignment != 0 {
             return Err(LoadError::Misaligned {
@@ -164,6 +187,9 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS> {
                 self.params,
                 self.packing,
             );
+            if kernel_of(op) & !KERNELS != 0 {
+                return Err(LoadError::Kernel { op: index });
+            }
             checker.check(op)?;
             work = work.saturating_add(super::work::work(op, &program.tensors));
         }

@@ -9,10 +9,10 @@ use super::packing::Packing;
 use super::program::{MAX_PORTS, Op, Port, Scratch, Tensor};
 use super::{ALIGNMENT, VERSION};
 use core::fmt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The parts of a `Program`, in any number.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramParts {
     /// Bytes of arena: see [`arena_bytes`].
     // The fields' order and encoding are `Program`'s: this is what the engine decodes.

@@ -31,6 +31,7 @@ mod params;
 mod planar;
 mod scalar;
 
+use crate::format::kernels;
 use crate::format::packing::Packing;
 use crate::format::program::{Conv2d, Op, Requant, Scratch, Tensor, TensorIndex};
 use core::cell::Cell;
@@ -41,12 +42,10 @@ use params::{
     MulParams, PadParams, Shape, Stage, TransposeParams,
 };
 
-/// Calls the kernel of the family that runs.
+/// Calls the kernel of the vector family where that runs, else the scalar one.
 macro_rules! kernel {
     ($memory:ident, $name:ident($($argument:expr),+)) => {
         match $memory.family {
-            #[cfg(any(feature = "std", fewbit_family = "dsp"))]
-            Packing::Dsp => dsp::$name($($argument),+),
             #[cfg(any(feature = "std", fewbit_family = "mve"))]
             Packing::Mve => mve::$name($($argument),+),
             _ => scalar::$name($($argument),+),
@@ -135,17 +134,28 @@ fn run<T>(section: &[T], start: u32, length: usize) -> &[T] {
 }
 
 /// Runs one operator of a checked model.
-pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
+pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
+    if kernels::kernel_of(op) & !KERNELS != 0 {
+        return;
+    }
     match op {
-        Op::Conv2d(op) => memory.convolution(op, |p, x, y| kernel!(memory, conv2d(p, x, y))),
-        Op::DepthwiseConv2d(op) => {
+        #[cfg(any(feature = "std", fewbit_family = "dsp"))]
+        Op::Conv2d(op) if KERNELS & kernels::PAIRED_CONV_2D != 0 && op.weight_type.is_paired() => {
+            memory.convolution(op, dsp::conv2d);
+        }
+        Op::Conv2d(op) if KERNELS & kernels::CONV_2D != 0 => {
+            memory.convolution(op, |p, x, y| kernel!(memory, conv2d(p, x, y)));
+        }
+        Op::DepthwiseConv2d(op) if KERNELS & kernels::DEPTHWISE_CONV_2D != 0 => {
             memory.convolution(op, |p, x, y| match memory.family {
                 #[cfg(any(feature = "std", fewbit_family = "mve"))]
                 Packing::Mve if memory.packing == Packing::Mve => mve::depthwise_conv2d(p, x, y),
                 family => planar::depthwise_conv2d(family == Packing::Dsp, p, x, y),
             });
         }
-        Op::FullyConnected(op) => {
+        Op::FullyConnected(op)
+            if KERNELS & (kernels::FULLY_CONNECTED | kernels::PAIRED_FULLY_CONNECTED) != 0 =>
+        {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let params = FullyConnectedParams {
                 weight_type: op.weight_type,
@@ -157,9 +167,15 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 stage: memory.stage(&y, &op.requant, y.shape.c),
                 scratch: memory.scratch(op.scratch),
             };
-            kernel!(memory, fully_connected(&params, x.data, y.data));
+            #[cfg(any(feature = "std", fewbit_family = "dsp"))]
+            if KERNELS & kernels::PAIRED_FULLY_CONNECTED != 0 && op.weight_type.is_paired() {
+                return dsp::fully_connected(&params, x.data, y.data);
+            }
+            if KERNELS & kernels::FULLY_CONNECTED != 0 {
+                kernel!(memory, fully_connected(&params, x.data, y.data));
+            }
         }
-        Op::MaxPool(op) => {
+        Op::MaxPool(op) if KERNELS & kernels::MAX_POOL != 0 => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let params = MaxPoolParams {
                 input: x.shape,
@@ -170,7 +186,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
             };
             scalar::max_pool(&params, x.data, y.data);
         }
-        Op::AveragePool(op) => {
+        Op::AveragePool(op) if KERNELS & kernels::AVERAGE_POOL != 0 => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let taps = usize::from(op.window.kernel_h) * usize::from(op.window.kernel_w);
             let params = AveragePoolParams {
@@ -187,7 +203,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
             };
             scalar::average_pool(&params, x.data, y.data);
         }
-        Op::Add(op) => {
+        Op::Add(op) if KERNELS & kernels::ADD != 0 => {
             let (a, b, y) = (memory.view(op.a), memory.view(op.b), memory.view(op.output));
             let params = AddParams {
                 channels: y.shape.c,
@@ -200,9 +216,13 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 min: op.min,
                 max: op.max,
             };
-            kernel!(memory, add(&params, a.data, b.data, y.data));
+            match memory.family {
+                #[cfg(any(feature = "std", fewbit_family = "dsp"))]
+                Packing::Dsp => dsp::add(&params, a.data, b.data, y.data),
+                _ => scalar::add(&params, a.data, b.data, y.data),
+            }
         }
-        Op::Mul(op) => {
+        Op::Mul(op) if KERNELS & kernels::MUL != 0 => {
             let (a, b, y) = (memory.view(op.a), memory.view(op.b), memory.view(op.output));
             let params = MulParams {
                 channels: y.shape.c,
@@ -212,7 +232,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
             };
             scalar::mul(&params, a.data, b.data, y.data);
         }
-        Op::Lut(op) => {
+        Op::Lut(op) if KERNELS & kernels::LUT != 0 => {
             if let Some(table) = run(memory.weights, op.table, 256).first_chunk() {
                 scalar::lut(
                     table,
@@ -221,15 +241,13 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 );
             }
         }
-        Op::Softmax(op) => {
+        Op::Softmax(op) if KERNELS & kernels::SOFTMAX != 0 => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             if let Some(table) = run(memory.params, op.table, 256).first_chunk() {
                 scalar::softmax(table, x.shape.c, x.data, y.data);
             }
         }
-        // The same bytes in the same place.
-        Op::Reshape(_) => {}
-        Op::Transpose(op) => {
+        Op::Transpose(op) if KERNELS & kernels::TRANSPOSE != 0 => {
             let params = TransposeParams {
                 dims: op.dims.map(usize::from),
                 perm: op.perm.map(usize::from),
@@ -240,7 +258,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 memory.view(op.output).data,
             );
         }
-        Op::Concat(op) => {
+        Op::Concat(op) if KERNELS & kernels::CONCAT != 0 => {
             let y = memory.view(op.output);
             let mut start = 0;
             for &index in &op.inputs {
@@ -255,7 +273,7 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
                 start += run;
             }
         }
-        Op::Pad(op) => {
+        Op::Pad(op) if KERNELS & kernels::PAD != 0 => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let params = PadParams {
                 input: x.shape,
@@ -265,9 +283,11 @@ pub(crate) fn execute(op: &Op, memory: &Memory<'_>) {
             };
             scalar::pad(&params, x.data, y.data);
         }
-        Op::Constant(op) => {
+        Op::Constant(op) if KERNELS & kernels::CONSTANT != 0 => {
             let y = memory.view(op.output);
             scalar::constant(run(memory.weights, op.data, y.data.len()), y.data);
         }
+        // The same bytes in the same place, or what was ruled out above.
+        _ => {}
     }
 }

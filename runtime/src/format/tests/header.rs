@@ -96,7 +96,7 @@ fn a_damaged_header_is_refused() {
                 }
             },
         ),
-        (|b| b[10] = 1, |e| e == Packing { found: 1 }),
+        (|b| b[10] = 3, |e| e == Packing { found: 3 }),
         (|b| b[11] = 1, |e| e == Arithmetic { found: 1 }),
         (|b| b[60] = 1, |e| e == Reserved { found: 1 }),
         (

@@ -1,7 +1,6 @@
 //! Convolution without groups, equation (7), four pixels at a time.
 
 use super::super::params::Conv2dParams;
-use super::super::scalar;
 use super::QUAD;
 use super::expand::{copy_lines, expand4, sums};
 use super::fully_connected::OddChannel;
@@ -13,9 +12,6 @@ use core::cell::Cell;
 ///
 /// A row of outputs is written after the rows of inputs that it reads; outputs may take the place of rows above those.
 pub(in super::super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
-    if !p.weight_type.is_paired() {
-        return scalar::conv2d(p, input, output);
-    }
     let kernel_w = usize::from(p.window.kernel_w);
     let quads = (usize::from(p.window.kernel_h) * kernel_w * p.input.c).div_ceil(QUAD);
     let Some((activations, rest)) = p.scratch.split_at_checked(SUMS_BYTES + quads * STEP_BYTES)

@@ -2,7 +2,6 @@
 
 use super::super::cells::set_int16;
 use super::super::params::{FullyConnectedParams, Limits, Stage};
-use super::super::scalar;
 use super::expand::expand;
 use super::vector::{STEP_BYTES, Vector, vector};
 use crate::format::program::WeightType;
@@ -14,9 +13,6 @@ pub(in super::super) fn fully_connected(
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    if !p.weight_type.is_paired() {
-        return scalar::fully_connected(p, input, output);
-    }
     let steps = input.len().div_ceil(8);
     let Some(expanded) = p.scratch.get(..steps * STEP_BYTES) else {
         return;

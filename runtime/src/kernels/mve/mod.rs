@@ -15,8 +15,6 @@ use core::cell::Cell;
 use depthwise::{BLOCK, Pixel};
 use rows::{copy_lines, rows};
 
-pub(super) use scalar::add;
-
 /// Computes `output` from `input`; see [`FullyConnectedParams`]. The two do not overlap.
 pub(super) fn fully_connected(
     p: &FullyConnectedParams<'_>,

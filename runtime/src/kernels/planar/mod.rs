@@ -179,6 +179,7 @@ fn rows_only(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) -> b
 }
 
 /// All outputs of the input channels `first..first + count`.
+#[inline(never)]
 fn block(
     planes: &Planes<'_>,
     padding: &[Cell<i8>],
@@ -366,6 +367,7 @@ impl Planes<'_> {
     }
 
     /// Expands line `line` of `count` channels from `first` on.
+    #[inline(never)]
     fn gather(&self, line: usize, first: usize, count: usize) {
         let (along, channels) = (self.layout.along, self.p.input.c);
         let start = line * self.layout.across.input_step * channels + first;

@@ -46,7 +46,7 @@ pub(super) struct ModelRecord {
     pub(super) arena_bytes: u64,
     /// Bytes of the blob.
     pub(super) blob_bytes: u64,
-    /// Bytes of flash without the blob: runtime, application and log.
+    /// Bytes of flash without the blob: of the bare firmware where the board has one, else with application and log.
     pub(super) runtime_flash_bytes: u64,
 }
 
