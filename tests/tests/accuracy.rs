@@ -59,10 +59,9 @@ fn check(network: Option<Network>, bounds: &Bounds) {
         "{} bytes",
         report.arena_bytes
     );
-    assert_eq!(
-        report.arena_bytes, report.arena_lower_bound_bytes,
-        "the plan is optimal"
-    );
+    // Alignment to words may cost a few bytes.
+    let slack = report.arena_bytes - report.arena_lower_bound_bytes;
+    assert!(slack <= 16, "{slack} bytes above the lower bound");
 }
 
 #[test]

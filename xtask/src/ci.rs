@@ -50,7 +50,7 @@ struct Check {
 }
 
 /// Every check but the tests, cheap ones first.
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 14] = [
     Check {
         name: "fmt",
         run: || host(&["fmt", "--all", "--check"]),
@@ -82,6 +82,10 @@ const CHECKS: [Check; 13] = [
     Check {
         name: "short accuracy benchmark",
         run: bench::accuracy::short,
+    },
+    Check {
+        name: "device benchmark against the baseline",
+        run: bench::device::against_baseline,
     },
     Check {
         name: "runtime for thumbv6m",

@@ -16,6 +16,7 @@ use fewbit::pipeline::{self, Calibration, Quantized};
 use fewbit::progress::Silent;
 use fewbit::recipe::Recipe;
 use fewbit::report::QuantizeReport;
+use fewbit_runtime::format::packing::Packing;
 
 use crate::models;
 use crate::repository;
@@ -126,6 +127,17 @@ impl Network {
             &self.recipe,
             &mut Silent,
         )?)
+    }
+
+    /// Quantizes with the network's recipe, packed for a kernel family.
+    ///
+    /// # Errors
+    /// As [`pipeline::quantize`].
+    pub fn quantize_for(&self, packing: Packing) -> Result<Quantized> {
+        let mut recipe = self.recipe.clone();
+        recipe.target = packing.into();
+        let on = Calibration::Samples(&self.calibration);
+        Ok(pipeline::quantize(&self.float, on, &recipe, &mut Silent)?)
     }
 
     /// Measures a quantized form.

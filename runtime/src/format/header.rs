@@ -13,8 +13,11 @@ pub const HEADER_BYTES: u32 = 64;
 /// "FEWBIT\r\n": a transfer in text mode that changes line ends breaks it.
 pub const MAGIC: [u8; 8] = *b"FEWBIT\r\n";
 
-/// The checksum's first byte; what is before is checked by value.
+/// The checksum's first byte; what is before is checked by value, but for the packing.
 const CRC_START: usize = 20;
+
+/// Place of the packing.
+const PACKING_AT: usize = 10;
 
 /// CRC-32 of IEEE 802.3, as in zlib.
 const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
@@ -272,10 +275,12 @@ impl Header {
     }
 }
 
-/// The checksum that the header of `blob` should carry.
+/// The checksum that the header of `blob` should carry: the CRC-32 of everything behind it, and the packing in each of its bytes, as that
+/// one field before it may hold several valid values.
 #[must_use]
 pub fn checksum(blob: &[u8]) -> u32 {
-    CRC.checksum(blob.get(CRC_START..).unwrap_or_default())
+    let packing = blob.get(PACKING_AT).copied().unwrap_or(0);
+    CRC.checksum(blob.get(CRC_START..).unwrap_or_default()) ^ u32::from_le_bytes([packing; 4])
 }
 
 /// A length for an error message.

@@ -21,6 +21,7 @@ use crate::board::{self, Board};
 use crate::device::{self, Options};
 use crate::firmware;
 use crate::networks::{Net, Network};
+use crate::repository;
 use layers::LAYERS;
 use peers::Peers;
 use record::{LayerRecord, ModelRecord, Record};
@@ -107,6 +108,27 @@ pub fn task(args: &Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The committed figures, beside the page that shows them.
+const BASELINE: &str = "docs/results/device.json";
+
+/// Measures the layers on the Cortex-M4 again and compares them with the committed figures.
+///
+/// # Errors
+///
+/// As [`task`].
+pub fn against_baseline() -> Result<()> {
+    task(&Args {
+        board: vec!["mps2-an386".to_owned()],
+        layers: true,
+        models: false,
+        only: None,
+        scalar: false,
+        operators: false,
+        json: None,
+        compare: Some(repository().join(BASELINE)),
+    })
 }
 
 fn ratio(peer: Option<u64>, own: u64) -> String {
@@ -216,6 +238,7 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
         "ratio",
         "blob",
         "flash",
+        "TFLM",
         "stack",
     ];
     let mut rows = table(&head);
@@ -287,6 +310,7 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
                 ratio(peer.and_then(|peer| peer.arena), own.arena_bytes),
                 own.blob_bytes.to_string(),
                 own.runtime_flash_bytes.to_string(),
+                shown(peer.and_then(|peer| peer.flash)),
                 report.stack_bytes.to_string(),
             ]);
             record.models.push(own);

@@ -54,10 +54,12 @@ pub(super) struct ModelRecord {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Regression(pub(super) String);
 
-/// Compares with an older run; returns a table of what changed, and what grew by more than 1 %.
+/// Compares with an older run; returns a table of what changed, and what grew by more than 1 %. Figures of another compiler are not compared:
+/// counts depend on it.
 pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression>) {
     let mut rows = table(&["board", "name", "figure", "before", "now", "change"]);
     let mut changed = false;
+    let mut notes = String::new();
     let mut regressions = Vec::new();
     let mut judge = |board: &str, name: &str, figure: &str, old: u64, new: u64| {
         if old == new {
@@ -84,6 +86,13 @@ pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression
         let Some(old) = old.iter().find(|old| old.board == new.board) else {
             continue;
         };
+        if old.compiler != new.compiler {
+            notes.push_str(&format!(
+                "{}: not compared, {} before and {} now\n",
+                new.board, old.compiler, new.compiler
+            ));
+            continue;
+        }
         for layer in &new.layers {
             if let Some(old) = old.layers.iter().find(|old| old.name == layer.name) {
                 judge(
@@ -133,6 +142,7 @@ pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression
     } else {
         "nothing changed".to_owned()
     };
+    let text = notes + &text;
     (text, regressions)
 }
 
@@ -180,6 +190,13 @@ mod tests {
         let (text, regressions) = compare(&old, &[record(1011, 506)]);
         assert_eq!(regressions.len(), 2, "{text}");
         assert!(text.contains("+1.1 %") && text.contains("+1.2 %"), "{text}");
+        // Another compiler has other counts.
+        let other = Record {
+            compiler: "rustc 2".to_owned(),
+            ..record(5000, 500)
+        };
+        let (text, regressions) = compare(&old, &[other]);
+        assert!(regressions.is_empty() && text.contains("rustc 2"), "{text}");
         // What is new has nothing to be compared with.
         assert!(compare(&[], &old).1.is_empty());
     }
