@@ -45,12 +45,13 @@ fn inputs(count: i8) -> Vec<Vec<i8>> {
 fn emulated_boards() -> Vec<Board> {
     let mut boards = board::all().expect("the board files are valid");
     boards.retain(|board| board.qemu.is_some());
-    assert!(boards.len() >= 2, "the M3 and the M4");
+    assert!(boards.len() >= 7, "M0, M0+, M3, M4, M7, M33 and M55");
     boards
 }
 
+/// A board of 25 MHz.
 fn one_board() -> Board {
-    emulated_boards().remove(0)
+    Board::load("mps2-an385").expect("the Cortex-M3")
 }
 
 #[test]
@@ -160,6 +161,27 @@ fn inputs_of_another_size_than_the_models_are_refused() {
     let message = format!("{error:#}");
     assert!(
         message.contains("600") && message.contains("599"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused_with_the_figures() {
+    let board = Board::load("microbit").expect("the Cortex-M0");
+    let refused = |size| {
+        let blob = sample::two_tables(size).expect("a valid model");
+        let error = firmware::build_bytes(&board, &blob).expect_err("16 KB of RAM");
+        format!("{error:#}")
+    };
+    let message = refused(20_000);
+    assert!(
+        message.contains("20000 bytes of RAM") && message.contains("16384"),
+        "{message}"
+    );
+    // The arena alone would fit, but leaves no room for a stack.
+    let message = refused(15_000);
+    assert!(
+        message.contains("least stack") && message.contains("16384"),
         "{message}"
     );
 }

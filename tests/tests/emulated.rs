@@ -122,6 +122,21 @@ fn digits_on_the_m4() {
     assert!(report.top1 >= Some(0.97), "{:?}", report.top1);
 }
 
+/// Every other core's code, over fewer digits: M0+, M7, M33 and M55.
+#[test]
+fn digits_on_the_other_boards() {
+    let network = digits();
+    for board in ["mps2-an385-v6m", "mps2-an500", "mps2-an505", "mps3-an547"] {
+        let report = verified(&network, board, 20);
+        assert_eq!(
+            (report.inputs, report.identical),
+            (20, 20),
+            "{board}: {:?}",
+            report.differences
+        );
+    }
+}
+
 #[test]
 fn resnet8_on_the_m3() {
     check(network(Net::Resnet8), M3, 50);

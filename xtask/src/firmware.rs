@@ -25,8 +25,8 @@ use crate::{
 /// Time for one build; the first one compiles all dependencies, and `core` too on the Debian way.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
-/// RAM that a firmware must leave for its stack. Every network of the suites takes less; the run itself shows whether
-/// it was enough.
+/// RAM that a firmware must leave for its stack, less than any takes: it grows with the model's tables. The run itself
+/// shows whether what is left was enough.
 const STACK_BYTES: u64 = 2048;
 
 /// A firmware, ready to run.
@@ -121,7 +121,7 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
 
     let sizes = elf::sizes(&bytes).with_context(|| built.display().to_string())?;
     let ram_bytes = sizes.static_ram_bytes + STACK_BYTES;
-    let what = "variables (the arena included) and stack";
+    let what = "firmware, with variables, arena and the least stack,";
     fits(board, "RAM", what, ram_bytes, board.ram_bytes)?;
     Ok(Firmware {
         elf,
@@ -175,7 +175,7 @@ pub fn bare_flash_bytes(board: &Board, blob: &[u8]) -> Result<Option<u64>> {
 fn fits(board: &Board, memory: &str, what: &str, bytes: u64, room: u64) -> Result<()> {
     if bytes > room {
         bail!(
-            "the model does not fit {}: {what} takes {bytes} bytes of {memory}, and the board has {room}",
+            "the model does not fit {}: its {what} takes {bytes} bytes of {memory}, and the board has {room}",
             board.name
         );
     }
