@@ -170,7 +170,8 @@ impl Overlap {
 
     fn allows(&self, input: usize, output: usize) -> bool {
         input.checked_sub(output).is_some_and(|found| {
-            found >= self.distance && (self.step == 0 || (found - self.distance) % self.step == 0)
+            found >= self.distance
+                && (self.step == 0 || (found - self.distance).is_multiple_of(self.step))
         })
     }
 }

@@ -193,14 +193,6 @@ fn a_blob_for_another_family_is_refused_by_name() {
 }
 
 #[test]
-fn digits_on_the_other_cores() {
-    for board in ["mps2-an385-v6m", "mps2-an500", "mps2-an505", "mps3-an547"] {
-        let report = verified(&digits(), board, 20);
-        assert_eq!(report.identical, 20, "{board} {:?}", report.differences);
-    }
-}
-
-#[test]
 fn vww_on_the_m3() {
     check(network(Net::Vww), M3, 50);
 }

@@ -119,7 +119,7 @@ pub(super) fn depthwise_scratch_bytes(window: &Window, input: &Tensor, output: &
 fn paired_scratch_bytes(window: &Window, in_channels: u64) -> u64 {
     let taps = u64::from(window.kernel_h) * u64::from(window.kernel_w);
     let quads = taps.saturating_mul(in_channels).div_ceil(CONV_MULTIPLE);
-    let rest = if in_channels % CONV_MULTIPLE == 0 {
+    let rest = if in_channels.is_multiple_of(CONV_MULTIPLE) {
         in_channels
     } else {
         quads.saturating_mul(16)
@@ -344,7 +344,7 @@ mod pack {
                 match self.weight_type {
                     WeightType::Int4 => {
                         let byte = byte(channel * self.row.div_ceil(2) + k / 2);
-                        if k % 2 == 0 {
+                        if k.is_multiple_of(2) {
                             (byte << 4) >> 4
                         } else {
                             byte >> 4

@@ -26,7 +26,7 @@ pub(super) fn set_int16(cells: &[Cell<i8>], index: usize, value: i16) {
 /// Whether `cells` starts at a multiple of 4, as loops in assembly need it where they load words two or more at a time.
 #[cfg(fewbit_family = "dsp")]
 pub(super) fn is_aligned(cells: &[Cell<i8>]) -> bool {
-    cells.as_ptr().addr() % 4 == 0
+    cells.as_ptr().addr().is_multiple_of(4)
 }
 
 /// Whether two parts of the arena share bytes.

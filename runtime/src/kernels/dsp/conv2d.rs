@@ -149,7 +149,7 @@ struct Gather<'g> {
 impl Gather<'_> {
     /// Whether pixels are whole words, so that windows need not be copied before they are expanded.
     fn is_direct(&self) -> bool {
-        self.p.input.c % QUAD == 0
+        self.p.input.c.is_multiple_of(QUAD)
     }
 
     fn prepare(&self) {

@@ -54,7 +54,7 @@ pub(super) fn copy_lines(
 
 /// Writes 8 times the sum of each of four expanded pixels as int32 to `sums`.
 pub(super) fn sums(sums: &[Cell<i8>], expanded: &[Cell<i8>]) {
-    if sums.len() < 16 || expanded.is_empty() || expanded.len() % 32 != 0 {
+    if sums.len() < 16 || expanded.is_empty() || !expanded.len().is_multiple_of(32) {
         return;
     }
     #[cfg(fewbit_family = "dsp")]

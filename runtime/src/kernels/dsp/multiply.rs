@@ -70,15 +70,11 @@ impl Multiply<'_> {
     fn model(&self, offsets: [usize; 4]) {
         let expanded = self.activations.get(SUMS_BYTES..).unwrap_or_default();
         for pair in 0..self.pairs {
-            let mut sums = [[0_i32; 4]; 2];
-            for pixel in 0..4 {
-                let (first, second) = match self.weight_type {
-                    WeightType::PairedInt8 => self.int8(pair, pixel, expanded),
-                    _ => self.int4(pair, pixel, expanded),
-                };
-                sums[0][pixel] = first;
-                sums[1][pixel] = second;
-            }
+            let both: [(i32, i32); 4] = core::array::from_fn(|pixel| match self.weight_type {
+                WeightType::PairedInt8 => self.int8(pair, pixel, expanded),
+                _ => self.int4(pair, pixel, expanded),
+            });
+            let sums = [both.map(|sums| sums.0), both.map(|sums| sums.1)];
             for (side, sums) in sums.iter().enumerate() {
                 let channel = 2 * pair + side;
                 let mut requantizer = self.stage.requantizer(self.first_channel + channel, 0);
@@ -121,7 +117,7 @@ impl Multiply<'_> {
                 }
             }
             // Chunks end where CHUNK products are left to the end, as often as they fit.
-            if (self.quads - quad - 1) % (CHUNK / QUAD) == 0 {
+            if (self.quads - quad - 1).is_multiple_of(CHUNK / QUAD) {
                 second += joint.wrapping_sub(first) >> 8;
                 joint = first;
             }
@@ -226,7 +222,7 @@ mod arm {
                 && self.quads > 0
                 && is_aligned(self.activations)
                 && self.activations.len() >= SUMS_BYTES + self.quads * STEP_BYTES
-                && self.weights.as_ptr().addr() % 4 == 0
+                && self.weights.as_ptr().addr().is_multiple_of(4)
                 && self.weights.len() >= self.pairs * self.quads * word_bytes
                 && self.bias.len() >= channels
                 && self.multipliers.len() >= channels

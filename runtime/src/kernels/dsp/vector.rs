@@ -74,7 +74,7 @@ impl Vector<'_> {
                 joint = joint.wrapping_add(x * i32::from(w));
                 first = first.wrapping_add(x * i32::from(low));
             }
-            if (self.steps - step - 1) % (CHUNK / 8) == 0 {
+            if (self.steps - step - 1).is_multiple_of(CHUNK / 8) {
                 second += joint.wrapping_sub(first) >> 8;
                 joint = first;
             }
@@ -91,7 +91,8 @@ impl Vector<'_> {
         let scale = 4 * side;
         let mut sum = self.bias(channel).wrapping_sub(self.sum) << scale;
         for place in 0..8 * self.steps {
-            let start = (pair * self.steps * 8 + place / 4 * 4) + [0, 2, 1, 3][place % 4];
+            // Activations lie in the order 0, 2, 1, 3.
+            let start = pair * self.steps * 8 + place / 4 * 4 + place % 2 * 2 + place % 4 / 2;
             let byte = self
                 .weights
                 .get(start)
@@ -135,7 +136,7 @@ mod arm {
                 && self.steps > 0
                 && is_aligned(self.activations)
                 && self.activations.len() >= self.steps * STEP_BYTES
-                && self.weights.as_ptr().addr() % 4 == 0
+                && self.weights.as_ptr().addr().is_multiple_of(4)
                 && self.weights.len() >= self.pairs * self.steps * word_bytes
                 && self.bias.len() >= channels
                 && self.multipliers.len() >= channels

@@ -93,8 +93,9 @@ pub(super) fn depthwise_conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output:
     );
     let channels = p.input.c;
     let window = p.scratch.get(..kernel_h * kernel_w * channels);
-    let plain =
-        p.weight_type == WeightType::Int8 && channels == p.output.c && channels % BLOCK == 0;
+    let plain = p.weight_type == WeightType::Int8
+        && channels == p.output.c
+        && channels.is_multiple_of(BLOCK);
     let (Limits::PerTensor(min, max), Some(window), true) = (p.stage.limits, window, plain) else {
         return super::planar::depthwise_conv2d(false, p, input, output);
     };

@@ -199,7 +199,9 @@ mod arm {
             };
             let others = self.channels.len().wrapping_sub(1);
             let reach = |line: &[Cell<i8>], step: usize| {
-                is_aligned(line) && step % 4 == 0 && line.len() >= others * step + 4 * words
+                is_aligned(line)
+                    && step.is_multiple_of(4)
+                    && line.len() >= others * step + 4 * words
             };
             let fits = !self.channels.is_empty()
                 && self.count > 0

@@ -1,4 +1,4 @@
-//! Depthwise convolution with a depth multiplier, equation (8), over planar lines.
+//! Depthwise convolution, equation (8), over planar lines, with a depth multiplier.
 //!
 //! Four input channels at a time. Their lines are expanded to int16, a plane a channel, in a ring that holds the lines of one
 //! window; a line of outputs is computed from it. Where images are narrow, lines run down the columns instead of along the rows.

@@ -1,4 +1,6 @@
-//! ARMv6-M has eight registers for most instructions, which compilers run out of: its dot products are assembly.
+//! Dot products for ARMv6-M, in assembly.
+//!
+//! It has eight registers for most instructions, which compilers run out of.
 #![allow(
     unsafe_code,
     reason = "a call of a loop in assembly, with what makes it sound"

@@ -1,4 +1,4 @@
-//! `cargo xtask bench device`: instructions, memory and flash on the emulated boards.
+//! `cargo xtask bench device`: instructions, arena and flash, board by board.
 //!
 //! Instructions are exact and repeatable to within 40 an operator; QEMU knows no cycles. The column `cycles` is instructions times
 //! 1.5, what published cycles of a Cortex-M4 come to over counted instructions: an estimate, no measurement.
@@ -15,7 +15,7 @@ use fewbit::recipe::WeightBits;
 use fewbit::report::table;
 use fewbit::rounding::RoundingMethod;
 use fewbit::simulate::Simulator;
-use fewbit_runtime::{AlignedBlob, Engine, Model};
+use fewbit_runtime::{AlignedBlob, Engine, Model, Summary};
 
 use crate::board::{self, Board};
 use crate::device::{self, Options};
@@ -148,6 +148,9 @@ fn cycles(instructions: u64) -> String {
 
 fn layers_on(board: &Board, peers: &Peers, record: &mut Record) -> Result<()> {
     let program = layers::program(&LAYERS, board.isa.packing())?;
+    if !has_room(board, "the layers", &program.blob)? {
+        return Ok(());
+    }
     let blob = AlignedBlob::new(&program.blob);
     let model = Box::new(Model::<128, 128>::from_bytes(blob.as_bytes())?);
     let firmware = firmware::build_bytes(board, &program.blob)?;
@@ -259,16 +262,10 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
             let elements = network.evaluation.elements();
             let input = simulator.quantize_inputs(&network.evaluation.inputs[..elements]);
             let expected = simulator.run(&input, None)?.output;
-            let firmware = firmware::build_bytes(board, quantized.blob.as_bytes())?;
-            if firmware.static_ram_bytes > board.ram_bytes {
-                println!(
-                    "{} does not fit {}: {} bytes of variables",
-                    net.name(),
-                    board.name,
-                    firmware.static_ram_bytes
-                );
+            if !has_room(board, net.name(), quantized.blob.as_bytes())? {
                 continue;
             }
+            let firmware = firmware::build_bytes(board, quantized.blob.as_bytes())?;
             let report = device::run_firmware(
                 board,
                 &firmware,
@@ -318,6 +315,23 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
     }
     println!("{}, {} kernels\n{}", board.name, board.isa.name(), rows);
     Ok(())
+}
+
+/// Whether blob, arena and 4 KiB for stack and application fit the board's memories; says so where they do not.
+fn has_room(board: &Board, what: &str, blob: &[u8]) -> Result<bool> {
+    let arena = u64::from(Summary::from_bytes(blob)?.arena_bytes);
+    let fits = arena + 4096 <= board.ram_bytes && blob.len() as u64 <= board.flash_bytes;
+    if !fits {
+        println!(
+            "{} does not fit {}: arena {arena} of {} bytes of RAM, blob {} of {} bytes of flash",
+            what,
+            board.name,
+            board.ram_bytes,
+            blob.len(),
+            board.flash_bytes
+        );
+    }
+    Ok(fits)
 }
 
 fn print_operators(

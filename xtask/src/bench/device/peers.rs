@@ -1,4 +1,6 @@
-//! Figures of other runtimes: `xtask/data/peers.toml`, which names their versions and how they were counted.
+//! Figures of other runtimes, from `xtask/data/peers.toml`.
+//!
+//! The file names their versions and how they were counted.
 
 use std::collections::BTreeMap;
 
