@@ -25,5 +25,7 @@ fn main() -> ! {
             black_box(engine.output(0));
         }
     }
-    loop {}
+    loop {
+        cortex_m::asm::wfi();
+    }
 }
