@@ -17,7 +17,7 @@ use fewbit_runtime::{Summary, format::packing::Packing};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    board::{self, Board},
+    board::{self, Board, Isa},
     cpu_wrapper, device_dir, elf, process, setup,
     toolchain::{self, DeviceToolchain},
 };
@@ -194,6 +194,10 @@ pub(crate) fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> 
         .env("FEWBIT_BLOB", blob)
         .env("FEWBIT_CLOCK_HZ", board.clock_hz.to_string())
         .env("FEWBIT_ISA", board.isa.name());
+    if board.isa == Isa::Dsp {
+        // What the compiler makes is not hot there: the loops are assembly.
+        cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s");
+    }
     if let Some(cpu) = &board.target_cpu {
         let crates = ["fewbit-runtime", "fewbit-firmware", &board.name];
         cargo

@@ -1,4 +1,4 @@
-//! One row of activations times pairs of output channels: the loop of fully connected layers.
+//! One row of activations times pairs of output channels.
 
 #[cfg(not(fewbit_family = "dsp"))]
 use super::super::cells::int16;

@@ -1,4 +1,4 @@
-//! A window of activations times rows of weights: the loop of convolutions and fully connected layers.
+//! A window of activations times rows of weights.
 
 use super::super::params::{Limits, Stage};
 use core::cell::Cell;

@@ -1,4 +1,4 @@
-//! A line of outputs of a 3x3 depthwise convolution, over planar lines: the loop of depthwise convolutions.
+//! A line of outputs of a 3x3 depthwise convolution, over planar lines.
 
 #[cfg(not(fewbit_family = "dsp"))]
 use super::super::cells::{int16, set_int16};

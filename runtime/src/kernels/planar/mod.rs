@@ -1,4 +1,4 @@
-//! Depthwise convolution, equation (8), over planar lines, with a depth multiplier.
+//! Depthwise convolution over planar lines, equation (8).
 //!
 //! Four input channels at a time. Their lines are expanded to int16, a plane a channel, in a ring that holds the lines of one
 //! window; a line of outputs is computed from it. Where images are narrow, lines run down the columns instead of along the rows.
