@@ -37,6 +37,7 @@
 //! #         outputs: vec![Port { tensor: 1, scale_bits: 1.0_f32.to_bits() }],
 //! #         tensors: vec![Tensor::int8(0, [1, 1, 4], 0), Tensor::int8(0, [1, 1, 4], -1)],
 //! #         ops: vec![Op::Lut(Lut { input: 0, output: 1, table })],
+//! #         ..ProgramParts::default()
 //! #     },
 //! #     &Metadata::default(),
 //! # )?;

@@ -1,4 +1,4 @@
-//! The order of weights that a kernel family wants, and the scratch its kernels need.
+//! The order of weights that a kernel family wants, and its scratch.
 //!
 //! Rows are the order that every build runs. Pairs are what the loops of the DSP family stream: `docs/model-format.md` has the byte
 //! tables. A blob's header names the family that it was packed for; operators that the family has no loop for keep

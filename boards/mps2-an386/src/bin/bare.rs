@@ -1,4 +1,6 @@
-//! The least firmware that runs a model: what it takes of flash, without its blob, is what the runtime costs.
+//! The least firmware that runs a model.
+//!
+//! What it takes of flash, without its blob, is what the runtime costs.
 //!
 //! It is built for its size and is not run: nothing feeds it, and no one reads its output.
 

@@ -1,4 +1,4 @@
-//! The DSP family: Cortex-M4, M7 and M33, with the 16-bit pair instructions of the DSP extension.
+//! The DSP family: Cortex-M4, M7 and M33.
 //!
 //! Hot loops are assembly, each with a portable model beside it that computes the same from the same bytes: host tools and tests run the
 //! models, so that what surrounds the loops (packing, padding, tails) is the same code on the desk and on the chip. Operators without

@@ -275,12 +275,12 @@ impl Builder {
     }
 
     fn values(&mut self, count: usize, limit: i8) -> Vec<i8> {
+        let limit = i16::from(limit);
         let span = 2 * u64::from(limit.unsigned_abs()) + 1;
         (0..count)
             .map(|_| {
-                i8::try_from(self.random.below(span))
-                    .unwrap_or(0)
-                    .wrapping_sub(limit)
+                let value = i16::try_from(self.random.below(span)).unwrap_or(0) - limit;
+                i8::try_from(value).unwrap_or(0)
             })
             .collect()
     }

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use fewbit::report::table;
 use serde::{Deserialize, Serialize};
 
-/// Growth that counts as a regression.
-const TOLERANCE: f64 = 0.01;
+/// Growth up to which a figure may change, in percent.
+const TOLERANCE_PERCENT: u64 = 1;
 
 /// Figures of one board.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression
             new.to_string(),
             format!("{:+.1} %", 100.0 * change),
         ];
-        if change > TOLERANCE {
+        if new * 100 > old * (100 + TOLERANCE_PERCENT) {
             regressions.push(Regression(format!(
                 "{board} {name}: {figure} {old} -> {new}"
             )));
