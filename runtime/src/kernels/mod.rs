@@ -147,10 +147,10 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
             memory.convolution(op, |p, x, y| kernel!(memory, conv2d(p, x, y)));
         }
         Op::DepthwiseConv2d(op) if KERNELS & kernels::DEPTHWISE_CONV_2D != 0 => {
-            memory.convolution(op, |p, x, y| match memory.family {
+            memory.convolution(op, |p, x, y| match (memory.family, memory.packing) {
                 #[cfg(any(feature = "std", fewbit_family = "mve"))]
-                Packing::Mve if memory.packing == Packing::Mve => mve::depthwise_conv2d(p, x, y),
-                family => planar::depthwise_conv2d(family == Packing::Dsp, p, x, y),
+                (Packing::Mve, Packing::Mve) => mve::depthwise_conv2d(p, x, y),
+                (family, _) => planar::depthwise_conv2d(family == Packing::Dsp, p, x, y),
             });
         }
         Op::FullyConnected(op)
