@@ -32,6 +32,9 @@ const CYCLES_PER_INSTRUCTION: f64 = 1.5;
 /// Samples that the benchmark's models are calibrated on: counts do not depend on weights.
 const CALIBRATION_SAMPLES: usize = 32;
 
+/// The whole models that are measured.
+const MODELS: [Net; 4] = [Net::Resnet8, Net::Kws, Net::Vww, Net::Ad];
+
 /// Arguments of `bench device`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
@@ -44,8 +47,8 @@ pub struct Args {
     /// Only whole models
     #[arg(long)]
     models: bool,
-    /// Only this model
-    #[arg(long, value_enum, value_name = "NET")]
+    /// Only this model: resnet8, kws, vww or ad
+    #[arg(long, value_enum, value_name = "NET", conflicts_with = "layers")]
     only: Option<Net>,
     /// Blobs that run on every board, and no kernels of its own
     #[arg(long)]
@@ -67,6 +70,15 @@ pub struct Args {
 ///
 /// If a build or a run fails, a board computes other bytes than the desk, or `--compare` finds a regression.
 pub fn task(args: &Args) -> Result<()> {
+    if let Some(only) = args.only
+        && !MODELS.contains(&only)
+    {
+        bail!(
+            "{} is none of this benchmark's models: {}",
+            only.name(),
+            MODELS.map(Net::name).join(", ")
+        );
+    }
     let old = args.compare.as_deref().map(record::read).transpose()?;
     let peers = Peers::load()?;
     let mut boards = if args.board.is_empty() {
@@ -220,10 +232,11 @@ fn layers_on(board: &Board, peers: &Peers, record: &mut Record) -> Result<()> {
         });
     }
     println!(
-        "{}, {} kernels, {}\n{}",
+        "{}, {} kernels, {}\n{}{}",
         board.name,
         board.isa.name(),
         report.compiler,
+        Peers::note(&board.cpu).unwrap_or_default(),
         rows
     );
     Ok(())
@@ -245,7 +258,7 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
         "stack",
     ];
     let mut rows = table(&head);
-    for net in [Net::Resnet8, Net::Kws, Net::Vww, Net::Ad] {
+    for net in MODELS {
         if args.only.is_some_and(|only| only != net) {
             continue;
         }
@@ -313,7 +326,13 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
             record.models.push(own);
         }
     }
-    println!("{}, {} kernels\n{}", board.name, board.isa.name(), rows);
+    println!(
+        "{}, {} kernels\n{}{}",
+        board.name,
+        board.isa.name(),
+        Peers::note(&board.cpu).unwrap_or_default(),
+        rows
+    );
     Ok(())
 }
 

@@ -48,6 +48,18 @@ impl Peers {
         }
     }
 
+    /// What to say where the figures were counted for another core than the processor.
+    pub(super) fn note(cpu: &str) -> Option<String> {
+        let counted = match Self::core(cpu) {
+            "m4" => "cortex-m4",
+            "m0plus" => "cortex-m0plus",
+            _ => return None,
+        };
+        (counted != cpu).then(|| {
+            format!("CMSIS-NN and TFLM: no figures of {cpu}, those of {counted} are shown\n")
+        })
+    }
+
     /// CMSIS-NN's instructions for a layer.
     pub(super) fn layer(&self, cpu: &str, name: &str) -> Option<u64> {
         self.cmsis_nn.get(Self::core(cpu))?.get(name).copied()
@@ -91,5 +103,14 @@ mod tests {
             Some(7_844_301)
         );
         assert!(peers.layer("riscv32", "a").is_none());
+    }
+
+    #[test]
+    fn figures_of_another_core_are_called_so() {
+        assert_eq!(Peers::note("cortex-m4"), None);
+        assert_eq!(Peers::note("cortex-m55"), None);
+        assert_eq!(Peers::note("riscv32"), None);
+        let note = Peers::note("cortex-m33").expect("not counted there");
+        assert!(note.contains("those of cortex-m4"), "{note}");
     }
 }

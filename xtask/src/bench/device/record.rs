@@ -55,13 +55,15 @@ pub(super) struct ModelRecord {
 pub(super) struct Regression(pub(super) String);
 
 /// Compares with an older run; returns a table of what changed, and what grew by more than 1 %. Figures of another compiler are not compared:
-/// counts depend on it.
+/// counts depend on it. What the older run does not have is named.
 pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression>) {
     let mut rows = table(&["board", "name", "figure", "before", "now", "change"]);
     let mut changed = false;
+    let mut compared = 0_usize;
     let mut notes = String::new();
     let mut regressions = Vec::new();
     let mut judge = |board: &str, name: &str, figure: &str, old: u64, new: u64| {
+        compared += 1;
         if old == new {
             return;
         }
@@ -84,6 +86,7 @@ pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression
     };
     for new in new {
         let Some(old) = old.iter().find(|old| old.board == new.board) else {
+            notes.push_str(&format!("{}: not in the older run\n", new.board));
             continue;
         };
         if old.compiler != new.compiler {
@@ -93,6 +96,7 @@ pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression
             ));
             continue;
         }
+        let mut unknown = Vec::new();
         for layer in &new.layers {
             if let Some(old) = old.layers.iter().find(|old| old.name == layer.name) {
                 judge(
@@ -102,6 +106,8 @@ pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression
                     old.instructions,
                     layer.instructions,
                 );
+            } else {
+                unknown.push(layer.name.as_str());
             }
         }
         for model in &new.models {
@@ -134,11 +140,22 @@ pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression
                     old.runtime_flash_bytes,
                     model.runtime_flash_bytes,
                 );
+            } else {
+                unknown.push(model.name.as_str());
             }
+        }
+        if !unknown.is_empty() {
+            notes.push_str(&format!(
+                "{}: not in the older run: {}\n",
+                new.board,
+                unknown.join(", ")
+            ));
         }
     }
     let text = if changed {
         rows.to_string()
+    } else if compared == 0 {
+        "nothing was compared".to_owned()
     } else {
         "nothing changed".to_owned()
     };
@@ -197,7 +214,58 @@ mod tests {
         };
         let (text, regressions) = compare(&old, &[other]);
         assert!(regressions.is_empty() && text.contains("rustc 2"), "{text}");
-        // What is new has nothing to be compared with.
-        assert!(compare(&[], &old).1.is_empty());
+        assert!(text.ends_with("nothing was compared"), "{text}");
+    }
+
+    #[test]
+    fn what_the_older_run_does_not_have_is_named() {
+        let new = [record(1000, 500)];
+        let (text, regressions) = compare(&[], &new);
+        assert!(regressions.is_empty());
+        assert_eq!(text, "m4: not in the older run\nnothing was compared");
+        let mut old = record(1000, 500);
+        old.layers.clear();
+        let (text, regressions) = compare(&[old], &new);
+        assert!(regressions.is_empty());
+        assert_eq!(text, "m4: not in the older run: a\nnothing changed");
+    }
+
+    #[test]
+    fn the_file_has_these_fields() {
+        let json = serde_json::to_value([record(1000, 500)]).expect("plain data");
+        let expected = serde_json::json!([{
+            "board": "m4",
+            "cpu": "",
+            "compiler": "",
+            "layers": [{"name": "a", "macs": 1, "instructions": 1000}],
+            "models": [{
+                "name": "kws",
+                "instructions": 0,
+                "arena_bytes": 500,
+                "blob_bytes": 0,
+                "runtime_flash_bytes": 0,
+            }],
+        }]);
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn the_committed_figures_can_be_compared_with() {
+        let records = read(&crate::repository().join(super::super::BASELINE)).expect("well formed");
+        let board = records.iter().find(|record| record.board == "mps2-an386");
+        let board = board.expect("the board that CI measures");
+        for layer in super::super::LAYERS {
+            let mut own = board.layers.iter().filter(|own| own.name == layer.name);
+            assert!(own.next().is_some_and(|own| own.instructions > 0));
+            assert!(own.next().is_none(), "{} twice", layer.name);
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("old.json");
+        std::fs::write(&path, "{}").expect("written");
+        let message = format!("{:#}", read(&path).expect_err("no list"));
+        assert!(
+            message.contains("no figures of `bench device`"),
+            "{message}"
+        );
     }
 }
