@@ -3,10 +3,12 @@
 //! Biases use the room that the bound (5) leaves, up to its last unit.
 
 use super::numbers::RequantShape;
-use super::window::placed;
+use super::window::{Windows, placed};
 use super::{Draft, Numbers};
 use crate::layer::largest_weight;
-use fewbit_runtime::format::program::{Conv2d, FullyConnected, Op, Requant, Scratch, WeightType};
+use fewbit_runtime::format::program::{
+    Clamp, Conv2d, FullyConnected, Op, Requant, Scratch, WeightType,
+};
 
 /// What weights, biases and multipliers of a layer depend on.
 struct Shape {
@@ -80,6 +82,13 @@ fn constants(n: &mut Numbers, draft: &mut Draft, shape: &Shape) -> Constants {
         },
     };
     draft.feature("scratch", scratch.bytes > 0);
+    // Families have a shorter output stage for this.
+    let whole = Clamp::PerTensor {
+        min: i8::MIN,
+        max: i8::MAX,
+    };
+    let plain = pre_shift == 0 && requant.clamp == whole;
+    draft.feature("no limits but int8's", plain);
     Constants {
         weight_type,
         weights,
@@ -98,7 +107,7 @@ pub(super) fn conv_2d(n: &mut Numbers, draft: &mut Draft) {
         (inner, outer) = (n.size(1, inner.min(most)), n.size(1, outer.min(most)));
     }
     let (in_c, out_c) = (groups * inner, groups * outer);
-    let placed = placed(n, false, out_c * inner);
+    let placed = placed(n, Windows::Any, out_c * inner);
     let (x_zero_point, y_zero_point) = (n.zero_point(), n.zero_point());
     let row = placed.taps() * inner;
     let shape = Shape {
@@ -111,6 +120,11 @@ pub(super) fn conv_2d(n: &mut Numbers, draft: &mut Draft) {
     let constants = constants(n, draft, &shape);
     draft.feature("groups", groups > 1);
     draft.feature("1x1", placed.taps() == 1);
+    // What the families' loops tell apart.
+    let plain = groups == 1;
+    draft.feature("pixels of whole words", plain && in_c % 4 == 0);
+    draft.feature("an odd number of channels", plain && out_c % 2 == 1);
+    draft.feature("more products than a chunk", plain && row > 512);
     let input_shape = [placed.input.0, placed.input.1, in_c];
     let data = n.activations(input_shape.iter().product(), x_zero_point);
     let input = draft.layer.input(input_shape, x_zero_point, data);
@@ -143,7 +157,12 @@ pub(super) fn depthwise_conv_2d(n: &mut Numbers, draft: &mut Draft) {
     let depth_multiplier = if n.chance(60) { 1 } else { n.size(2, 3) };
     let in_c = n.channels();
     let out_c = in_c * depth_multiplier;
-    let placed = placed(n, false, out_c);
+    let windows = if n.chance(40) {
+        Windows::Three
+    } else {
+        Windows::Any
+    };
+    let placed = placed(n, windows, out_c);
     let (x_zero_point, y_zero_point) = (n.zero_point(), n.zero_point());
     let taps = placed.taps();
     let shape = Shape {
@@ -155,6 +174,14 @@ pub(super) fn depthwise_conv_2d(n: &mut Numbers, draft: &mut Draft) {
     };
     let constants = constants(n, draft, &shape);
     draft.feature("depth multiplier", depth_multiplier > 1);
+    let window = placed.window;
+    let three = [window.kernel_h, window.kernel_w] == [3, 3] && depth_multiplier == 1;
+    let near = window.dilation_h == 1 && window.dilation_w == 1;
+    let strides = [window.stride_h, window.stride_w];
+    draft.feature("3x3, stride 1", three && near && strides == [1, 1]);
+    draft.feature("3x3, stride 2", three && near && strides == [2, 2]);
+    let narrow = placed.output.1 < 8 && placed.output.0 > 2 * placed.output.1;
+    draft.feature("narrow", three && near && narrow);
     let input_shape = [placed.input.0, placed.input.1, in_c];
     let data = n.activations(input_shape.iter().product(), x_zero_point);
     let input = draft.layer.input(input_shape, x_zero_point, data);
@@ -201,6 +228,8 @@ pub(super) fn fully_connected(n: &mut Numbers, draft: &mut Draft) {
         zero_point: y_zero_point,
     };
     let constants = constants(n, draft, &shape);
+    draft.feature("an odd number of channels", out_c % 2 == 1);
+    draft.feature("more products than a chunk", products > 512);
     let data = n.activations(products, x_zero_point);
     let input = draft.layer.input(input_shape, x_zero_point, data);
     let output = draft.layer.tensor([1, 1, out_c], y_zero_point);

@@ -20,20 +20,38 @@ struct Axis {
     out: usize,
 }
 
+/// What windows a layer may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Windows {
+    /// Any of a convolution.
+    Any,
+    /// Those of a pool: no dilation, a pad smaller than the kernel.
+    Pool,
+    /// 3x3 with stride 1 or 2 and no dilation, for which kernel families have loops of their own.
+    Three,
+}
+
 /// Draws a direction over `input` elements until it has an output.
-fn axis(n: &mut Numbers, input: usize, is_pool: bool) -> Axis {
+fn axis(n: &mut Numbers, input: usize, windows: Windows) -> Axis {
+    let (is_pool, is_three) = (windows == Windows::Pool, windows == Windows::Three);
     loop {
-        let kernel = if input == 1 && n.chance(70) {
+        let kernel = if is_three {
+            3
+        } else if input == 1 && n.chance(70) {
             1
         } else {
             n.size(1, 7)
         };
-        let dilation = if is_pool || n.chance(70) {
+        let dilation = if is_pool || is_three || n.chance(70) {
             1
         } else {
             n.size(2, 3)
         };
-        let stride = if n.chance(50) { 1 } else { n.size(2, 4) };
+        let stride = match (n.chance(50), is_three) {
+            (true, _) => 1,
+            (false, true) => 2,
+            (false, false) => n.size(2, 4),
+        };
         let e = dilation * (kernel - 1) + 1;
         // A pool's pad is smaller than its kernel; a convolution may see nothing but border.
         let most = if is_pool { kernel - 1 } else { e + 1 };
@@ -72,14 +90,14 @@ impl Placed {
 }
 
 /// Draws input and window until the layer's work is small; `work_per_tap` is the work of one tap of one output position.
-pub(super) fn placed(n: &mut Numbers, is_pool: bool, work_per_tap: usize) -> Placed {
+pub(super) fn placed(n: &mut Numbers, windows: Windows, work_per_tap: usize) -> Placed {
     let limit = if n.chance(3) { 10 * WORK } else { WORK };
     let mut attempts = 0;
     loop {
         attempts += 1;
         // Many channels leave room for a single position only.
         let input = if attempts > 50 { (1, 1) } else { n.plane() };
-        let (h, w) = (axis(n, input.0, is_pool), axis(n, input.1, is_pool));
+        let (h, w) = (axis(n, input.0, windows), axis(n, input.1, windows));
         if h.kernel * w.kernel * h.out * w.out * work_per_tap > limit && attempts < 200 {
             continue;
         }
@@ -107,7 +125,7 @@ pub(super) fn placed(n: &mut Numbers, is_pool: bool, work_per_tap: usize) -> Pla
 /// A pool's window; every sixth one covers the whole input.
 fn pool_window(n: &mut Numbers, channels: usize) -> Placed {
     if !n.chance(16) {
-        return placed(n, true, channels);
+        return placed(n, Windows::Pool, channels);
     }
     let input = n.plane();
     let window = Window {
