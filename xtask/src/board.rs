@@ -41,6 +41,11 @@ impl Isa {
             Self::Scalar => Packing::Scalar,
         }
     }
+
+    /// Whether a blob of this packing runs: its own, or that of every family.
+    pub fn runs(self, packing: Packing) -> bool {
+        [Packing::Scalar, self.packing()].contains(&packing)
+    }
 }
 
 /// How QEMU emulates a board.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use fewbit_runtime::{Summary, format::packing::Packing};
+use fewbit_runtime::Summary;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -68,7 +68,7 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
         Ok(summary) => summary,
         Err(error) => bail!("this is not a blob that the runtime can run: {error}"),
     };
-    if ![Packing::Scalar, board.isa.packing()].contains(&summary.packing) {
+    if !board.isa.runs(summary.packing) {
         bail!(
             "the blob is packed for the kernel family `{}`, {} runs `{}`; quantize with --target {}, or without for any board",
             summary.packing.name(),

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 pub mod bench;
 pub mod board;
+pub mod boards;
 pub mod ci;
 pub mod cpu_wrapper;
 pub mod deny;

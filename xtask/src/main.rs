@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code};
-use xtask::{bench, ci, deny, emulate, quantize, setup, tidy, verify};
+use xtask::{bench, boards, ci, deny, emulate, quantize, setup, tidy, verify};
 
 /// Tasks of the fewbit project.
 #[derive(Parser)]
@@ -25,6 +25,8 @@ enum Task {
     /// Measure accuracy and speed.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// List the boards, and whether blobs fit them.
+    Boards(boards::Args),
     /// Run a blob on a board and on this machine, and compare every output byte.
     Verify(verify::Args),
     /// Run a blob on an emulated board with seeded random inputs; print outputs and cost.
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::task(),
         Task::Quantize(args) => quantize::task(&args),
         Task::Bench(bench) => bench::task(&bench),
+        Task::Boards(args) => boards::task(&args),
         Task::Verify(args) => verify::task(&args),
         Task::Emulate(args) => emulate::task(&args),
         Task::Test(args) => ci::test_task(&args),
