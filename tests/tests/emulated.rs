@@ -126,7 +126,13 @@ fn digits_on_the_m4() {
 #[test]
 fn digits_on_the_other_boards() {
     let network = digits();
-    for board in ["mps2-an385-v6m", "mps2-an500", "mps2-an505", "mps3-an547"] {
+    for board in [
+        "mps2-an385-v6m",
+        "mps2-an500",
+        "mps2-an505",
+        "mps3-an547",
+        "netduinoplus2",
+    ] {
         let report = verified(&network, board, 20);
         assert_eq!(
             (report.inputs, report.identical),
