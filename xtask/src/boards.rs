@@ -1,7 +1,7 @@
-//! `cargo xtask boards`: every board, and what of a blob fits it.
+//! `cargo xtask boards`: every board, and what rules a blob out on it.
 //!
-//! Nothing is built: the blob's own flash and arena are held against the board's memories. Code, variables and stack
-//! come on top, so that a board without room is certain, and one with little room is shown by how much it has left.
+//! Nothing is built: the blob's own flash and arena are held against the board's memories. Code, variables and most of
+//! the stack come on top, so a blob that is ruled out is so for certain, and one that is not may still be too large.
 
 use std::{fs, path::PathBuf};
 
@@ -9,7 +9,10 @@ use anyhow::{Context as _, Result, bail};
 use fewbit::report::table;
 use fewbit_runtime::Summary;
 
-use crate::board::{self, Board};
+use crate::{
+    board::{self, Board},
+    firmware::STACK_BYTES,
+};
 
 /// Arguments of `cargo xtask boards`.
 #[derive(clap::Args, Debug)]
@@ -53,7 +56,7 @@ pub fn task(args: &Args) -> Result<()> {
             summary.arena_bytes,
             summary.packing.name()
         );
-        let mut fit = table(&["board", "flash left", "RAM left", "fits"]);
+        let mut fit = table(&["board", "flash left", "RAM left", "ruled out by"]);
         for board in &boards {
             let flash = left(board.flash_bytes, summary.length);
             let ram = left(board.ram_bytes, summary.arena_bytes);
@@ -61,7 +64,7 @@ pub fn task(args: &Args) -> Result<()> {
                 board.name.clone(),
                 format!("{flash} B"),
                 format!("{ram} B"),
-                verdict(board, &summary).to_owned(),
+                ruled_out(board, &summary).unwrap_or("-").to_owned(),
             ]);
         }
         println!("{fit}");
@@ -79,16 +82,16 @@ fn left(room: u64, bytes: u32) -> i64 {
     room.cast_signed() - i64::from(bytes)
 }
 
-/// Whether a blob can run on a board, as far as the blob itself goes.
-fn verdict(board: &Board, summary: &Summary) -> &'static str {
+/// What keeps a blob from running on a board whatever the firmware around it; RAM must hold the least stack too.
+fn ruled_out(board: &Board, summary: &Summary) -> Option<&'static str> {
     if !board.isa.runs(summary.packing) {
-        "no: packed for other kernels"
+        Some("packing")
     } else if left(board.flash_bytes, summary.length) < 0 {
-        "no: flash"
-    } else if left(board.ram_bytes, summary.arena_bytes) < 0 {
-        "no: RAM"
+        Some("flash")
+    } else if left(board.ram_bytes, summary.arena_bytes) < STACK_BYTES.cast_signed() {
+        Some("RAM")
     } else {
-        "yes"
+        None
     }
 }
 
@@ -97,18 +100,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memories_and_packing_decide_what_fits() {
+    fn memories_and_packing_rule_a_blob_out() {
         let blob = crate::sample::two_tables(16).expect("a valid sample");
         let mut summary = Summary::from_bytes(&blob).expect("a valid blob");
         let board = Board::load("microbit").expect("a committed board");
-        assert_eq!(verdict(&board, &summary), "yes");
-        summary.arena_bytes = 16 * 1024;
-        assert_eq!(verdict(&board, &summary), "yes", "the whole RAM");
+        assert_eq!(ruled_out(&board, &summary), None);
+        // 16 KiB, less 2 KiB of stack.
+        summary.arena_bytes = 14 * 1024;
+        assert_eq!(ruled_out(&board, &summary), None);
         summary.arena_bytes += 1;
-        assert_eq!(verdict(&board, &summary), "no: RAM");
+        assert_eq!(ruled_out(&board, &summary), Some("RAM"));
         summary.length = 256 * 1024 + 1;
-        assert_eq!(verdict(&board, &summary), "no: flash");
+        assert_eq!(ruled_out(&board, &summary), Some("flash"));
         summary.packing = fewbit_runtime::format::packing::Packing::Dsp;
-        assert_eq!(verdict(&board, &summary), "no: packed for other kernels");
+        assert_eq!(ruled_out(&board, &summary), Some("packing"));
     }
 }

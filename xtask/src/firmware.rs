@@ -27,7 +27,7 @@ const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
 /// RAM that a firmware must leave for its stack, less than any takes: it grows with the model's tables. The run itself
 /// shows whether what is left was enough.
-const STACK_BYTES: u64 = 2048;
+pub(crate) const STACK_BYTES: u64 = 2048;
 
 /// A firmware, ready to run.
 #[derive(Clone, Debug)]

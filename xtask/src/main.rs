@@ -25,7 +25,7 @@ enum Task {
     /// Measure accuracy and speed.
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// List the boards, and whether blobs fit them.
+    /// List the boards, and what rules blobs out on them.
     Boards(boards::Args),
     /// Run a blob on a board and on this machine, and compare every output byte.
     Verify(verify::Args),
