@@ -122,7 +122,7 @@ fn digits_on_the_m4() {
     assert!(report.top1 >= Some(0.97), "{:?}", report.top1);
 }
 
-/// Every other core's code, over fewer digits: M0+, M7, M33 and M55.
+/// Every other core's code, over fewer digits: M0+, M7, M33, M55, an M4 with little memory, and RISC-V.
 #[test]
 fn digits_on_the_other_boards() {
     let network = digits();
@@ -132,6 +132,7 @@ fn digits_on_the_other_boards() {
         "mps2-an505",
         "mps3-an547",
         "netduinoplus2",
+        "riscv-virt",
     ] {
         let report = verified(&network, board, 20);
         assert_eq!(

@@ -113,7 +113,7 @@ fn the_m55_computes_what_the_desk_computes() {
 /// Fewer layers where the kernels are those of another board, or plain Rust.
 #[test]
 fn the_other_cores_compute_what_the_desk_computes() {
-    for board in ["mps2-an385-v6m", "mps2-an505"] {
+    for board in ["mps2-an385-v6m", "mps2-an505", "riscv-virt"] {
         check_some(board, 500);
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use fewbit_runtime::format::packing::Packing;
 use serde::Deserialize;
 
-use crate::{repository, toolchain::TARGETS};
+use crate::{repository, setup::Emulator, toolchain::TARGETS};
 
 /// Kernel families, by what the processor offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -54,6 +54,9 @@ impl Isa {
 pub struct Emulation {
     /// The argument of `-machine`.
     pub machine: String,
+    /// Further arguments.
+    #[serde(default)]
+    pub arguments: Vec<String>,
 }
 
 /// One folder of `boards/`.
@@ -76,7 +79,7 @@ pub struct Board {
     pub flash_bytes: u64,
     /// Bytes of the memory that holds arena, variables and stack.
     pub ram_bytes: u64,
-    /// What SysTick counts.
+    /// What the instruction counter counts: SysTick of Cortex-M, `minstret` of RISC-V.
     pub clock_hz: u64,
     /// Set for a board that QEMU emulates.
     pub qemu: Option<Emulation>,
@@ -122,6 +125,15 @@ impl Board {
     /// Whole instructions that an emulated board executes in one tick of its counter, rounded up.
     pub fn instructions_per_tick(&self) -> u64 {
         1_000_000_000_u64.div_ceil(self.clock_hz)
+    }
+
+    /// The program of QEMU that emulates the board's processor.
+    pub fn emulator(&self) -> Emulator {
+        if self.target.starts_with("riscv32") {
+            Emulator::Riscv32
+        } else {
+            Emulator::Arm
+        }
     }
 
     /// The board's folder.

@@ -50,7 +50,7 @@ struct Check {
 }
 
 /// Every check but the tests, cheap ones first.
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     Check {
         name: "fmt",
         run: || host(&["fmt", "--all", "--check"]),
@@ -102,6 +102,10 @@ const CHECKS: [Check; 14] = [
     Check {
         name: "runtime for thumbv8m.main",
         run: || runtime_for(TARGETS[3]),
+    },
+    Check {
+        name: "runtime for riscv32imc",
+        run: || runtime_for(TARGETS[4]),
     },
     Check {
         name: "clippy of boards",
@@ -214,7 +218,7 @@ fn tests(tally: &mut Tally, host_only: bool) -> Result<()> {
     cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     if !host_only {
         setup::ensure()?;
-        setup::ensure_qemu()?;
+        setup::ensure_emulators()?;
         cargo.args(["--features", DEVICE_SUITES]);
     }
     let shown = process::shown(&cargo);

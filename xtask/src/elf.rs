@@ -31,6 +31,10 @@ pub fn sizes(bytes: &[u8]) -> Result<Sizes> {
         if !sh_flags.contains(elf::SHF_ALLOC) {
             continue;
         }
+        // What riscv-rt's linker script makes of the memory that is left.
+        if matches!(section.name(), Ok(".stack" | ".heap")) {
+            continue;
+        }
         let stored = section.file_range().map_or(0, |(_, size)| size);
         sizes.flash_bytes += stored;
         if sh_flags.contains(elf::SHF_WRITE) || stored == 0 {

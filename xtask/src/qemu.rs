@@ -63,10 +63,11 @@ pub fn run(
         .with_context(|| format!("{} has a broken defmt table", elf.display()))?
         .with_context(|| format!("{} has no defmt table", elf.display()))?;
 
-    let mut command = Command::new(setup::ensure_qemu()?);
+    let mut command = Command::new(setup::ensure_qemu(board.emulator())?);
     command
         .current_dir(folder)
         .args(["-machine", &emulation.machine])
+        .args(&emulation.arguments)
         .args(["-icount", "shift=0"])
         .args(["-display", "none", "-monitor", "none", "-serial", "none"])
         .args(["-semihosting-config", "enable=on,target=native"])

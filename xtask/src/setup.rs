@@ -21,8 +21,35 @@ use crate::{
 /// Forces one way to a toolchain, `rustup` or `debian`, for those who want to compare them.
 pub const TOOLCHAIN_VARIABLE: &str = "FEWBIT_DEVICE_TOOLCHAIN";
 
-/// The emulator's program.
-const QEMU: &str = "qemu-system-arm";
+/// Programs of QEMU, each for the processors of one architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emulator {
+    /// Cortex-M.
+    Arm,
+    /// 32-bit RISC-V.
+    Riscv32,
+}
+
+impl Emulator {
+    /// Every one that a board needs.
+    pub const ALL: [Self; 2] = [Self::Arm, Self::Riscv32];
+
+    /// The program's name.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Arm => "qemu-system-arm",
+            Self::Riscv32 => "qemu-system-riscv32",
+        }
+    }
+
+    /// The Debian package that holds it.
+    fn package(self) -> &'static str {
+        match self {
+            Self::Arm => "qemu-system-arm",
+            Self::Riscv32 => "qemu-system-misc",
+        }
+    }
+}
 
 /// Time for rustup to fetch all targets, some 40 MB; it is known to hang where its server is out of reach.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(180);
@@ -49,7 +76,9 @@ pub fn task() -> Result<()> {
     };
     println!("device builds: {} ({way})", toolchain.version());
     println!("targets: {}", TARGETS.join(" "));
-    println!("emulator: {}", ensure_qemu()?.display());
+    for emulator in Emulator::ALL {
+        println!("emulator: {}", ensure_qemu(emulator)?.display());
+    }
     Ok(())
 }
 
@@ -130,22 +159,36 @@ pub fn ensure() -> Result<DeviceToolchain> {
     )
 }
 
-/// The emulator's program; installs it if it is missing.
+/// All emulators' programs; installs what is missing.
+///
+/// # Errors
+///
+/// As [`ensure_qemu`].
+pub fn ensure_emulators() -> Result<()> {
+    for emulator in Emulator::ALL {
+        ensure_qemu(emulator)?;
+    }
+    Ok(())
+}
+
+/// An emulator's program; installs it if it is missing.
 ///
 /// # Errors
 ///
 /// If it is missing and cannot be installed; the message holds the command for the user.
-pub fn ensure_qemu() -> Result<PathBuf> {
-    if let Some(found) = process::find_program(QEMU) {
+pub fn ensure_qemu(emulator: Emulator) -> Result<PathBuf> {
+    let program = emulator.program();
+    if let Some(found) = process::find_program(program) {
         return Ok(found);
     }
     let _lock = lock()?;
-    if let Some(found) = process::find_program(QEMU) {
+    if let Some(found) = process::find_program(program) {
         return Ok(found);
     }
-    install::debian_packages(&[QEMU], qemu_elsewhere())
-        .with_context(|| format!("{QEMU} is missing"))?;
-    process::find_program(QEMU).with_context(|| format!("{QEMU} was installed, but is not in PATH"))
+    install::debian_packages(&[emulator.package()], &qemu_elsewhere(emulator))
+        .with_context(|| format!("{program} is missing"))?;
+    process::find_program(program)
+        .with_context(|| format!("{program} was installed, but is not in PATH"))
 }
 
 /// Lets one process at a time install; the others wait and find it done.
@@ -165,20 +208,48 @@ fn by_rustup() -> String {
 }
 
 /// What a user types on a system that is no Debian.
-fn qemu_elsewhere() -> &'static str {
-    const BY_PROGRAM: [(&str, &str); 6] = [
-        ("brew", "brew install qemu"),
-        ("port", "sudo port install qemu"),
-        ("dnf", "sudo dnf install qemu-system-arm"),
-        ("pacman", "sudo pacman -S qemu-system-arm"),
-        ("zypper", "sudo zypper install qemu-arm"),
-        ("apk", "sudo apk add qemu-system-arm"),
+fn qemu_elsewhere(emulator: Emulator) -> String {
+    const BY_PROGRAM: [(&str, [&str; 2]); 6] = [
+        ("brew", ["brew install qemu"; 2]),
+        ("port", ["sudo port install qemu"; 2]),
+        (
+            "dnf",
+            [
+                "sudo dnf install qemu-system-arm",
+                "sudo dnf install qemu-system-riscv",
+            ],
+        ),
+        (
+            "pacman",
+            [
+                "sudo pacman -S qemu-system-arm",
+                "sudo pacman -S qemu-system-riscv",
+            ],
+        ),
+        (
+            "zypper",
+            [
+                "sudo zypper install qemu-arm",
+                "sudo zypper install qemu-extra",
+            ],
+        ),
+        (
+            "apk",
+            [
+                "sudo apk add qemu-system-arm",
+                "sudo apk add qemu-system-riscv32",
+            ],
+        ),
     ];
     let found = BY_PROGRAM
         .iter()
         .find(|(program, _)| process::find_program(program).is_some());
-    found.map_or(
-        "install QEMU with its Arm system emulator (https://www.qemu.org/download), so that qemu-system-arm is in PATH",
-        |(_, command)| command,
-    )
+    match (found, emulator) {
+        (Some((_, [arm, _])), Emulator::Arm) => (*arm).to_owned(),
+        (Some((_, [_, riscv32])), Emulator::Riscv32) => (*riscv32).to_owned(),
+        (None, _) => format!(
+            "install QEMU (https://www.qemu.org/download), so that {} is in PATH",
+            emulator.program()
+        ),
+    }
 }

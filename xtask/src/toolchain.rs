@@ -17,11 +17,12 @@ use anyhow::{Context as _, Result};
 use crate::{device_dir, process};
 
 /// Every target that the project builds for.
-pub const TARGETS: [&str; 4] = [
+pub const TARGETS: [&str; 5] = [
     "thumbv6m-none-eabi",
     "thumbv7m-none-eabi",
     "thumbv7em-none-eabihf",
     "thumbv8m.main-none-eabihf",
+    "riscv32imc-unknown-none-elf",
 ];
 
 /// Folder of the distribution's compilers.
@@ -160,7 +161,7 @@ fn sysroot() -> Option<PathBuf> {
     Some(PathBuf::from(text.trim()))
 }
 
-/// A linker for bare-metal Arm: the one that rustup's toolchains bring, or the system's LLD.
+/// A linker for bare-metal targets: the one that rustup's toolchains bring, or the system's LLD.
 fn linker() -> Option<PathBuf> {
     let host = concat!(env!("XTASK_HOST"), "/bin/rust-lld");
     sysroot()

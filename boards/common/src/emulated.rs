@@ -5,7 +5,6 @@
 
 use core::panic::PanicInfo;
 
-use cortex_m_rt::{ExceptionFrame, exception};
 use defmt_semihosting as _;
 use semihosting::{fs::File, io::Read, process};
 
@@ -55,16 +54,34 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     fail()
 }
 
-#[exception]
+#[cfg(target_arch = "arm")]
+#[cortex_m_rt::exception]
 #[allow(
     unsafe_code,
     reason = "cortex-m-rt asks for it: the handler may have been entered at any point"
 )]
-unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
     defmt::error!(
         "hard fault at pc={=u32:#010x} lr={=u32:#010x}",
         frame.pc(),
         frame.lr()
+    );
+    fail()
+}
+
+/// Every exception that no other handler takes; riscv-rt calls it by this name.
+#[cfg(target_arch = "riscv32")]
+#[allow(
+    unsafe_code,
+    reason = "riscv-rt finds the handler by its name, which nothing else has"
+)]
+#[unsafe(export_name = "ExceptionHandler")]
+extern "C" fn exception_handler(frame: &riscv_rt::TrapFrame) -> ! {
+    defmt::error!(
+        "exception {=usize} at pc={=usize:#010x} ra={=usize:#010x}",
+        riscv::register::mcause::read().code(),
+        riscv::register::mepc::read(),
+        frame.ra
     );
     fail()
 }

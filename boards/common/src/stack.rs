@@ -1,9 +1,15 @@
 //! The stack's high-water mark.
 //!
-//! cortex-m-rt paints the whole free stack before `main` (feature `paint-stack`); the lowest word that lost its paint
-//! shows how deep the stack ever was. A deeper frame that was reserved and never written is not seen.
+//! The whole free stack is painted before the application starts; the lowest word that lost its paint shows how deep the
+//! stack ever was. A deeper frame that was reserved and never written is not seen. On Cortex-M cortex-m-rt paints
+//! (feature `paint-stack`), on RISC-V `main` does, with [`paint`].
 
+#[cfg(target_arch = "arm")]
 use cortex_m_rt::STACK_PAINT_VALUE;
+
+/// As cortex-m-rt's: no address of the stack's, and no small number.
+#[cfg(target_arch = "riscv32")]
+const STACK_PAINT_VALUE: u32 = 0xCCCC_CCCC;
 
 #[allow(
     unsafe_code,
@@ -11,9 +17,31 @@ use cortex_m_rt::STACK_PAINT_VALUE;
 )]
 unsafe extern "C" {
     /// Lowest address that the stack may reach: the end of the static variables.
+    #[cfg_attr(target_arch = "riscv32", link_name = "__estack")]
     static mut _stack_end: u32;
     /// Address just above the stack's first word.
+    #[cfg_attr(target_arch = "riscv32", link_name = "__sstack")]
     static mut _stack_start: u32;
+}
+
+/// Paints the stack below the caller's frame.
+#[cfg(target_arch = "riscv32")]
+#[allow(
+    unsafe_code,
+    reason = "writes the stack's memory, which no Rust object covers"
+)]
+#[inline(never)]
+pub fn paint() {
+    /// Room for this function's own frame below the address of one of its variables.
+    const OWN_FRAME: usize = 128;
+    let here = 0_u8;
+    let bottom = (&raw const _stack_end).cast::<u32>().cast_mut();
+    let words = ((&raw const here).addr() - OWN_FRAME - bottom.addr()) / size_of::<u32>();
+    for index in 0..words {
+        // SAFETY: the words lie between the end of the static variables and 128 bytes below a variable of this frame,
+        // which is the lowest in use: nothing else is there. The linker script aligns the bottom to a word.
+        unsafe { bottom.add(index).write_volatile(STACK_PAINT_VALUE) }
+    }
 }
 
 /// Bytes of stack that were in use at the deepest moment since reset.

@@ -1,26 +1,14 @@
-//! Counting what an inference costs.
+//! SysTick of Cortex-M, as a count of instructions.
 //!
-//! On an emulated board the figure is instructions. QEMU with `-icount shift=0` lets 1 ns of virtual time pass an
-//! instruction, and SysTick runs at the board's clock: at the 25 MHz of most MPS2 boards one tick is exactly 40
-//! instructions. A difference of two readings is right to one tick, whatever it measures. The application proves the
-//! factor at start with a loop of known length, see [`crate::app::run`].
+//! It runs at the board's clock: at the 25 MHz of most MPS2 boards one tick is exactly 40 instructions. A difference of
+//! two readings is right to one tick, whatever it measures.
 
-use core::{
-    arch::asm,
-    sync::atomic::{AtomicU32, Ordering, compiler_fence},
-};
+use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use cortex_m_rt::exception;
 
-/// A free-running count of what running code costs.
-pub trait Counter {
-    /// The count now, in steps of the counter's own; it never goes backwards.
-    fn now(&mut self) -> u64;
-
-    /// What ran since `now` returned `start` has cost, in the counter's unit.
-    fn cost_since(&mut self, start: u64) -> u64;
-}
+use super::Counter;
 
 /// The board's clock, which SysTick counts; `board.toml` says it, and xtask passes it on.
 const CLOCK_HZ: u64 = match u64::from_str_radix(
@@ -107,21 +95,4 @@ fn SysTick() {
         WRAPS.load(Ordering::Relaxed).wrapping_add(1),
         Ordering::Relaxed,
     );
-}
-
-/// Executes exactly `2 * rounds` instructions, plus fewer than ten around them; `rounds` must not be 0.
-#[allow(unsafe_code, reason = "only assembly has a known instruction count")]
-#[inline(never)]
-pub fn spin(rounds: u32) {
-    // SAFETY: the loop touches the one register that it is given and the flags, and no memory. It ends for every
-    // value of `rounds`, as the register counts down through all values to 0.
-    unsafe {
-        asm!(
-            "2:",
-            "subs {rounds}, #1",
-            "bne 2b",
-            rounds = inout(reg) rounds => _,
-            options(nomem, nostack),
-        );
-    }
 }
