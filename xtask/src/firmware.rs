@@ -29,6 +29,24 @@ const BUILD_LIMIT: Duration = Duration::from_secs(900);
 /// shows whether what is left was enough.
 pub(crate) const STACK_BYTES: u64 = 2048;
 
+/// A board has too little memory for a model.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the model does not fit {board}: its {what} takes {bytes} bytes of {memory}, and the board has {room}"
+)]
+pub struct DoesNotFit {
+    /// The board.
+    pub board: String,
+    /// The memory that is too small.
+    pub memory: &'static str,
+    /// What has no room in it.
+    pub what: &'static str,
+    /// Bytes that it takes.
+    pub bytes: u64,
+    /// Bytes that there are.
+    pub room: u64,
+}
+
 /// A firmware, ready to run.
 #[derive(Clone, Debug)]
 pub struct Firmware {
@@ -172,12 +190,22 @@ pub fn bare_flash_bytes(board: &Board, blob: &[u8]) -> Result<Option<u64>> {
 }
 
 /// Refuses what a memory of the board has no room for.
-fn fits(board: &Board, memory: &str, what: &str, bytes: u64, room: u64) -> Result<()> {
+fn fits(
+    board: &Board,
+    memory: &'static str,
+    what: &'static str,
+    bytes: u64,
+    room: u64,
+) -> Result<()> {
     if bytes > room {
-        bail!(
-            "the model does not fit {}: its {what} takes {bytes} bytes of {memory}, and the board has {room}",
-            board.name
-        );
+        return Err(DoesNotFit {
+            board: board.name.clone(),
+            memory,
+            what,
+            bytes,
+            room,
+        }
+        .into());
     }
     Ok(())
 }

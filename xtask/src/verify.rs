@@ -3,9 +3,9 @@
 //! The host's side is the runtime itself, so that a difference means a compiler, a kernel family or a memory at fault, not another
 //! model of the arithmetic. Where outputs differ, the operators' checksums tell which one differed first, and its bytes are fetched.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fmt, fs};
 
 use anyhow::{Context as _, Result, bail};
 use fewbit::cli::{QuantizeArgs, write_json};
@@ -78,6 +78,8 @@ pub struct VerifyReport {
     pub flash_bytes: u64,
     /// The blob.
     pub blob_bytes: u64,
+    /// Variables, the arena included and the stack not.
+    pub static_ram_bytes: u64,
     /// Where the first inputs that differ do so first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
@@ -100,6 +102,16 @@ pub struct Difference {
     pub expected: i8,
     /// Byte on the device.
     pub found: i8,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "input {}: operator {} `{}` ({}) differs first, at index {}: expected {}, found {}",
+            self.input, self.op, self.name, self.kind, self.index, self.expected, self.found
+        )
+    }
 }
 
 /// Some outputs differ between host and device.
@@ -240,6 +252,7 @@ pub fn compare(
         stack_bytes: found.stack_bytes,
         flash_bytes: found.flash_bytes,
         blob_bytes: found.blob_bytes,
+        static_ram_bytes: found.static_ram_bytes,
         differences,
     })
 }
@@ -371,16 +384,7 @@ pub fn summary(report: &VerifyReport) -> String {
     ]);
     let mut text = summary.to_string();
     for difference in &report.differences {
-        text.push_str(&format!(
-            "\ninput {}: operator {} `{}` ({}) differs first, at index {}: expected {}, found {}",
-            difference.input,
-            difference.op,
-            difference.name,
-            difference.kind,
-            difference.index,
-            difference.expected,
-            difference.found
-        ));
+        text.push_str(&format!("\n{difference}"));
     }
     text
 }

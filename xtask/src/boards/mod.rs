@@ -3,6 +3,8 @@
 //! Nothing is built: the blob's own flash and arena are held against the board's memories. Code, variables and most of
 //! the stack come on top, so a blob that is ruled out is so for certain, and one that is not may still be too large.
 
+mod matrix;
+
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -19,14 +21,36 @@ use crate::{
 pub struct Args {
     /// Blobs to hold against the boards' memories.
     blobs: Vec<PathBuf>,
+    /// Verify the digits, the keyword network and ResNet8 on every emulated board instead.
+    #[arg(long, conflicts_with = "blobs")]
+    verify: bool,
+    /// With --verify: inputs of each network on each board.
+    #[arg(long, default_value_t = 20, value_name = "N", requires = "verify", value_parser = at_least_one)]
+    limit: usize,
+    /// With --verify: write the result as JSON.
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    json: Option<PathBuf>,
 }
 
-/// Lists the boards; with blobs, a row for every board and blob.
+/// A number of inputs: none would leave nothing to verify.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("0 leaves nothing to verify".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+/// Lists the boards; with blobs, a row for every board and blob. With `--verify`, runs networks on them.
 ///
 /// # Errors
 ///
-/// If a board's file or a blob cannot be read.
+/// If a board's file or a blob cannot be read; with `--verify`, whatever keeps a network from being run, and outputs that
+/// differ.
 pub fn task(args: &Args) -> Result<()> {
+    if args.verify {
+        return matrix::task(args.limit, args.json.as_deref());
+    }
     let boards = board::all()?;
     let mut list = table(&["board", "core", "kernels", "runs", "flash", "RAM"]);
     for board in &boards {
