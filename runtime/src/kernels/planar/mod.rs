@@ -84,8 +84,8 @@ impl Layout {
     fn pitch(&self) -> usize {
         let d = &self.along;
         ((d.output - 1) * d.stride + (d.kernel - 1) * d.dilation + 1)
-            .next_multiple_of(2)
             .max(d.pad + 2)
+            .next_multiple_of(2)
     }
 
     /// Lines of a window.
@@ -395,6 +395,45 @@ impl Planes<'_> {
                 } else if let Some(place) = line.get(pixel) {
                     place.set(x.get());
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The loops read words of two int16: every line starts at one, whatever the pad.
+    #[test]
+    fn lines_are_whole_words() {
+        for (pad, stride, input) in (0..6).flat_map(|pad| {
+            (1..4).flat_map(move |stride| (1..12).map(move |input| (pad, stride, input)))
+        }) {
+            let padded = input + 2 * usize::from(pad);
+            let Some(output) = padded
+                .checked_sub(3)
+                .map(|rest| rest / usize::from(stride) + 1)
+            else {
+                continue;
+            };
+            let window = Window {
+                kernel_h: 3,
+                kernel_w: 3,
+                stride_h: stride,
+                stride_w: stride,
+                pad_top: pad,
+                pad_left: pad,
+                pad_bottom: pad,
+                pad_right: pad,
+                dilation_h: 1,
+                dilation_w: 1,
+            };
+            for columns in [false, true] {
+                let layout = Layout::new(&window, [input; 2], [output; 2], columns);
+                let pitch = layout.pitch();
+                assert_eq!(pitch % 2, 0, "pad {pad}, stride {stride}, input {input}");
+                assert!(pitch >= (output - 1) * usize::from(stride) + 3);
             }
         }
     }
