@@ -81,25 +81,8 @@ pub fn build(board: &Board, blob_path: &Path) -> Result<Firmware> {
 ///
 /// As [`build`].
 pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
-    // Here and not only in the firmware's build script: its message would be in the middle of cargo's.
-    let summary = match Summary::from_bytes(blob) {
-        Ok(summary) => summary,
-        Err(error) => bail!("this is not a blob that the runtime can run: {error}"),
-    };
-    if !board.isa.runs(summary.packing) {
-        bail!(
-            "the blob is packed for the kernel family `{}`, {} runs `{}`; quantize with --target {}, or without for any board",
-            summary.packing.name(),
-            board.name,
-            board.isa.name(),
-            board.name
-        );
-    }
     let blob_bytes = blob.len() as u64;
-    // Before the build: the linker's message would be about sections.
-    fits(board, "flash", "blob", blob_bytes, board.flash_bytes)?;
-    let arena_bytes = u64::from(summary.arena_bytes);
-    fits(board, "RAM", "arena", arena_bytes, board.ram_bytes)?;
+    check(board, blob)?;
     let toolchain = setup::ensure()?;
     let kept = device_dir().join("firmware");
     fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
@@ -148,6 +131,32 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
         static_ram_bytes: sizes.static_ram_bytes,
         compiler: toolchain.version().to_owned(),
     })
+}
+
+/// Whether the runtime runs `blob` and `board` has room for it, as far as can be known before a build: messages of
+/// cargo and of the linker would be harder to read.
+///
+/// # Errors
+///
+/// If not; [`DoesNotFit`] where it is for room.
+pub fn check(board: &Board, blob: &[u8]) -> Result<()> {
+    let summary = match Summary::from_bytes(blob) {
+        Ok(summary) => summary,
+        Err(error) => bail!("this is not a blob that the runtime can run: {error}"),
+    };
+    if !board.isa.runs(summary.packing) {
+        bail!(
+            "the blob is packed for the kernel family `{}`, {} runs `{}`; quantize with --target {}, or without for any board",
+            summary.packing.name(),
+            board.name,
+            board.isa.name(),
+            board.name
+        );
+    }
+    fits(board, "flash", "blob", blob.len() as u64, board.flash_bytes)?;
+    let arena_bytes = u64::from(summary.arena_bytes);
+    fits(board, "RAM", "arena", arena_bytes, board.ram_bytes)?;
+    Ok(())
 }
 
 /// Bytes of flash that the runtime takes around `blob` on `board`: the bare firmware's, without the blob. `None` where there is no bare firmware.

@@ -20,6 +20,7 @@ pub mod firmware;
 mod install;
 pub mod models;
 pub mod networks;
+pub mod new;
 mod process;
 pub mod qemu;
 pub mod quantize;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code};
-use xtask::{bench, boards, ci, deny, emulate, quantize, setup, tidy, verify};
+use xtask::{bench, boards, ci, deny, emulate, new, quantize, setup, tidy, verify};
 
 /// Tasks of the fewbit project.
 #[derive(Parser)]
@@ -22,6 +22,8 @@ enum Task {
     Setup,
     /// Quantize a model into a blob, and say what it cost; without arguments, the built-in digits network.
     Quantize(Box<QuantizeArgs>),
+    /// Make a project of your own around a model, for a board.
+    New(new::Args),
     /// Measure accuracy and speed.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup => setup::task(),
         Task::Quantize(args) => quantize::task(&args),
+        Task::New(args) => new::task(&args),
         Task::Bench(bench) => bench::task(&bench),
         Task::Boards(args) => boards::task(&args),
         Task::Verify(args) => verify::task(&args),

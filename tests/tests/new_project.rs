@@ -1,0 +1,106 @@
+//! `cargo xtask new` makes projects that run as their README says, and see what the desk sees.
+//!
+//! Needs the feature `device`, which `cargo xtask test` turns on.
+
+#![cfg(feature = "device")]
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use fewbit::simulate::Simulator;
+use fewbit_runtime::AlignedBlob;
+
+/// Makes a project as a user would, outside the repository.
+fn make(project: &Path, board: &str) {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a workspace");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(project.parent().expect("has one"))
+        .args(["run", "--quiet", "--package", "xtask", "--manifest-path"])
+        .arg(repository.join("Cargo.toml"))
+        .args(["--", "new"])
+        .arg(project.file_name().expect("has one"))
+        .args(["--board", board]);
+    let output = cargo.output().expect("cargo starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Runs the command in the project's README, as a shell would.
+fn follow_readme(project: &Path, target_dir: &Path) -> Output {
+    let readme = fs::read_to_string(project.join("README.md")).expect("there");
+    let (_, rest) = readme.split_once("```sh\n").expect("has a command");
+    let (command, _) = rest.split_once("\n```").expect("which ends");
+    let mut shell = Command::new("sh");
+    shell.current_dir(project).args(["-c", command]);
+    // What this test's own cargo sets would reach the project's; several projects share what they compile.
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        let user = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR"];
+        if name.starts_with("CARGO") && !user.iter().any(|kept| name.starts_with(kept)) {
+            shell.env_remove(name);
+        }
+    }
+    shell
+        .env_remove("RUSTFLAGS")
+        .env("CARGO_TARGET_DIR", target_dir);
+    shell.output().expect("a shell")
+}
+
+/// The class of every sample, by the desk's simulation of the files that the project holds; the first of equal ones.
+fn classes(project: &Path) -> Vec<usize> {
+    let blob = fs::read(project.join("model/model.fewbit")).expect("there");
+    let samples = fs::read(project.join("model/samples.bin")).expect("there");
+    let samples: Vec<i8> = samples.into_iter().map(u8::cast_signed).collect();
+    let blob = AlignedBlob::new(&blob);
+    let simulator = Simulator::new(blob.as_bytes()).expect("loads");
+    let outputs = simulator.run(&samples, None).expect("runs").output;
+    outputs
+        .chunks_exact(simulator.output_elements())
+        .map(|scores| {
+            let best = scores.iter().max();
+            scores
+                .iter()
+                .position(|score| Some(score) == best)
+                .expect("not empty")
+        })
+        .collect()
+}
+
+#[test]
+fn a_new_project_runs_as_its_readme_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The last has a name that needs quoting in TOML and Rust.
+    let boards = ["mps2-an386", "mps2-an385-v6m", "riscv-virt"];
+    for (board, place) in boards.into_iter().zip(["plain", "deep/er", "with space"]) {
+        let project = folder.path().join(place).join("my-app");
+        fs::create_dir_all(project.parent().expect("has one")).expect("writable");
+        make(&project, board);
+        let output = follow_readme(&project, &folder.path().join("target"));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{board}: {text}{errors}");
+        let found: Vec<usize> = text
+            .lines()
+            .filter_map(|line| {
+                line.split_once(": class ")?
+                    .1
+                    .split_once(',')?
+                    .0
+                    .parse()
+                    .ok()
+            })
+            .collect();
+        let expected = classes(&project);
+        assert_eq!(expected.len(), 5);
+        assert_eq!(found, expected, "{board}: {text}");
+    }
+}
