@@ -353,6 +353,8 @@ fn clippy_of_boards() -> Result<()> {
                 &board.name,
                 "--package",
                 "fewbit-firmware",
+                "--package",
+                "bare",
             ])
             .args(["--", "-D", "warnings"]);
         process::run(&mut cargo, LIMIT).with_context(|| board.name.clone())?;

@@ -84,43 +84,12 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
     let blob_bytes = blob.len() as u64;
     check(board, blob)?;
     let toolchain = setup::ensure()?;
-    let kept = device_dir().join("firmware");
-    fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
-    let hash = content_name(blob);
+    let bytes = built(board, &toolchain, blob, &board.name)?;
     let way = toolchain.target_dir();
-    let way = way
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-
-    let blob_file = kept.join(format!("{hash}.fewbit"));
-    if !blob_file.is_file() {
-        write_whole(&blob_file, blob)?;
-    }
-    let lock_path = kept.join("build.lock");
-    let lock = File::create(&lock_path)
-        .with_context(|| format!("cannot create {}", lock_path.display()))?;
-    lock.lock()
-        .with_context(|| format!("cannot lock {}", lock_path.display()))?;
-
-    eprintln!("building the firmware of {}", board.name);
-    let mut cargo = cargo(board, &toolchain, &blob_file)?;
-    cargo.args(["build", "--quiet", "--release", "--package", &board.name]);
-    cargo.args(["--bin", &board.name]);
-    process::run(&mut cargo, BUILD_LIMIT)?;
-
-    let built = toolchain
-        .target_dir()
-        .join(&board.target)
-        .join("release")
-        .join(&board.name);
-    let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
-    let elf = kept.join(format!("{}-{way}-{hash}.elf", board.name));
+    let way = way.file_name().unwrap_or_default().to_string_lossy();
+    let elf = kept()?.join(format!("{}-{way}-{}.elf", board.name, content_name(blob)));
     write_whole(&elf, &bytes)?;
-    drop(lock);
-
-    let sizes = elf::sizes(&bytes).with_context(|| built.display().to_string())?;
+    let sizes = elf::sizes(&bytes).with_context(|| elf.display().to_string())?;
     let ram_bytes = sizes.static_ram_bytes + STACK_BYTES;
     let what = "firmware, with variables, arena and the least stack,";
     fits(board, "RAM", what, ram_bytes, board.ram_bytes)?;
@@ -159,43 +128,57 @@ pub fn check(board: &Board, blob: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of flash that the runtime takes around `blob` on `board`: the bare firmware's, without the blob. `None` where there is no bare firmware.
+/// Flash and RAM of the least firmware that runs `blob` on `board`, the blob not counted as flash: what the runtime
+/// costs.
 ///
 /// # Errors
 ///
 /// As [`build`].
-pub fn bare_flash_bytes(board: &Board, blob: &[u8]) -> Result<Option<u64>> {
-    if !board.folder().join("src/bin/bare.rs").is_file() {
-        return Ok(None);
-    }
-    // For its checks, and for the blob's file.
-    build_bytes(board, blob)?;
-    let toolchain = setup::ensure()?;
+pub fn bare_sizes(board: &Board, blob: &[u8]) -> Result<elf::Sizes> {
+    check(board, blob)?;
+    let bytes = built(board, &setup::ensure()?, blob, "bare")?;
+    let mut sizes = elf::sizes(&bytes)?;
+    sizes.flash_bytes = sizes.flash_bytes.saturating_sub(blob.len() as u64);
+    Ok(sizes)
+}
+
+/// The folder of blobs and finished firmware.
+fn kept() -> Result<PathBuf> {
     let kept = device_dir().join("firmware");
-    let lock = File::create(kept.join("build.lock")).context("cannot lock the firmware's build")?;
-    lock.lock().context("cannot lock the firmware's build")?;
+    fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
+    Ok(kept)
+}
+
+/// Builds the program of a package around `blob`; its ELF file.
+fn built(
+    board: &Board,
+    toolchain: &DeviceToolchain,
+    blob: &[u8],
+    package: &str,
+) -> Result<Vec<u8>> {
+    let kept = kept()?;
     let blob_file = kept.join(format!("{}.fewbit", content_name(blob)));
-    let bare = format!("{}-bare", board.name);
-    let mut cargo = cargo(board, &toolchain, &blob_file)?;
-    cargo.args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        &board.name,
-        "--bin",
-        &bare,
-    ]);
+    if !blob_file.is_file() {
+        write_whole(&blob_file, blob)?;
+    }
+    let lock_path = kept.join("build.lock");
+    let lock = File::create(&lock_path)
+        .with_context(|| format!("cannot create {}", lock_path.display()))?;
+    lock.lock()
+        .with_context(|| format!("cannot lock {}", lock_path.display()))?;
+
+    eprintln!("building {package} for {}", board.name);
+    let mut cargo = cargo(board, toolchain, &blob_file)?;
+    cargo.args(["build", "--quiet", "--release", "--package", package]);
+    cargo.args(["--bin", package]);
     process::run(&mut cargo, BUILD_LIMIT)?;
-    let built = toolchain
+    let program = toolchain
         .target_dir()
         .join(&board.target)
         .join("release")
-        .join(&bare);
-    let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
-    drop(lock);
-    let sizes = elf::sizes(&bytes).with_context(|| built.display().to_string())?;
-    Ok(Some(sizes.flash_bytes.saturating_sub(blob.len() as u64)))
+        .join(package);
+    // Read before another build may write it.
+    fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
 }
 
 /// Refuses what a memory of the board has no room for.
@@ -229,14 +212,15 @@ pub(crate) fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> 
     cargo
         .current_dir(board::folder())
         .env("FEWBIT_BLOB", blob)
+        .env("FEWBIT_BOARD", board.folder())
         .env("FEWBIT_CLOCK_HZ", board.clock_hz.to_string())
         .env("FEWBIT_ISA", board.isa.name());
     if board.isa == Isa::Dsp {
         // What the compiler makes is not hot there: the loops are assembly.
-        cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s");
+        cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z");
     }
     if let Some(cpu) = &board.target_cpu {
-        let crates = ["fewbit-runtime", "fewbit-firmware", &board.name];
+        let crates = ["fewbit-runtime", "fewbit-firmware", "bare", &board.name];
         cargo
             .env("RUSTC_WRAPPER", wrapper()?)
             .env("RUSTFLAGS", format!("{}{cpu}\"", cpu_wrapper::MARK))

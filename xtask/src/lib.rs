@@ -28,6 +28,7 @@ pub mod random;
 mod report;
 pub mod sample;
 pub mod setup;
+pub mod size;
 pub mod tidy;
 pub mod toolchain;
 pub mod verify;

@@ -305,8 +305,8 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
                 instructions: report.instructions.first().copied().unwrap_or(0),
                 arena_bytes: report.arena_bytes as u64,
                 blob_bytes: report.blob_bytes,
-                runtime_flash_bytes: firmware::bare_flash_bytes(board, quantized.blob.as_bytes())?
-                    .unwrap_or(report.flash_bytes),
+                runtime_flash_bytes: firmware::bare_sizes(board, quantized.blob.as_bytes())?
+                    .flash_bytes,
             };
             let peer = peers.model(&board.cpu, &own.name);
             rows.add_row(vec![

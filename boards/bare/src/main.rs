@@ -1,21 +1,30 @@
 //! The least firmware that runs a model.
 //!
-//! What it takes of flash, without its blob, is what the runtime costs.
-//!
-//! It is built for its size and is not run: nothing feeds it, and no one reads its output.
+//! What it takes of flash, without its blob, is what the runtime costs. It is built for its size and is not run: nothing
+//! feeds it, and no one reads its output.
 
 #![no_std]
 #![no_main]
 
-use core::hint::black_box;
-use fewbit_firmware::model::{ARENA_BYTES, BLOB, KERNELS, OPS, TENSORS};
+use core::{hint::black_box, panic::PanicInfo};
+
+#[cfg(target_arch = "arm")]
+use cortex_m as _;
+#[cfg(target_arch = "arm")]
+use cortex_m_rt::entry;
 use fewbit_runtime::{Aligned, Engine, Model};
+#[cfg(target_arch = "riscv32")]
+use riscv as _;
+#[cfg(target_arch = "riscv32")]
+use riscv_rt::entry;
 use static_cell::ConstStaticCell;
+
+include!(concat!(env!("OUT_DIR"), "/model.rs"));
 
 static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
     ConstStaticCell::new(Aligned([0; ARENA_BYTES]));
 
-#[cortex_m_rt::entry]
+#[entry]
 fn main() -> ! {
     if let Some(arena) = ARENA.try_take()
         && let Ok(model) = Model::<TENSORS, OPS, KERNELS>::with_kernels(&BLOB.0)
@@ -27,7 +36,10 @@ fn main() -> ! {
             black_box(engine.output(0));
         }
     }
-    loop {
-        cortex_m::asm::wfi();
-    }
+    loop {}
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    loop {}
 }
