@@ -57,6 +57,9 @@ pub struct Emulation {
     /// Further arguments.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// Whether the firmware answers on the machine's first UART.
+    #[serde(default)]
+    pub serial: bool,
 }
 
 /// One folder of `boards/`.

@@ -47,6 +47,30 @@ pub struct DoesNotFit {
     pub room: u64,
 }
 
+/// What a firmware does with its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Application {
+    /// Runs a job file of the host's, by semihosting.
+    Job,
+    /// Answers a host over a UART, by the framed serial protocol.
+    Serial,
+}
+
+impl Application {
+    /// The feature of `fewbit-firmware` that makes it, if any.
+    fn feature(self) -> Option<&'static str> {
+        match self {
+            Self::Job => None,
+            Self::Serial => Some("serial"),
+        }
+    }
+
+    /// A word for messages and file names.
+    fn name(self) -> &'static str {
+        self.feature().unwrap_or("job")
+    }
+}
+
 /// A firmware, ready to run.
 #[derive(Clone, Debug)]
 pub struct Firmware {
@@ -81,13 +105,27 @@ pub fn build(board: &Board, blob_path: &Path) -> Result<Firmware> {
 ///
 /// As [`build`].
 pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
+    build_application(board, blob, Application::Job)
+}
+
+/// Builds the firmware of `board` around `blob`, for another way to use it.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_application(board: &Board, blob: &[u8], application: Application) -> Result<Firmware> {
     let blob_bytes = blob.len() as u64;
     check(board, blob)?;
     let toolchain = setup::ensure()?;
-    let bytes = built(board, &toolchain, blob, &board.name)?;
+    let bytes = built(board, &toolchain, blob, &board.name, application.feature())?;
     let way = toolchain.target_dir();
     let way = way.file_name().unwrap_or_default().to_string_lossy();
-    let elf = kept()?.join(format!("{}-{way}-{}.elf", board.name, content_name(blob)));
+    let elf = kept()?.join(format!(
+        "{}-{}-{way}-{}.elf",
+        board.name,
+        application.name(),
+        content_name(blob)
+    ));
     write_whole(&elf, &bytes)?;
     let sizes = elf::sizes(&bytes).with_context(|| elf.display().to_string())?;
     let ram_bytes = sizes.static_ram_bytes + STACK_BYTES;
@@ -136,7 +174,7 @@ pub fn check(board: &Board, blob: &[u8]) -> Result<()> {
 /// As [`build`].
 pub fn bare_sizes(board: &Board, blob: &[u8]) -> Result<elf::Sizes> {
     check(board, blob)?;
-    let bytes = built(board, &setup::ensure()?, blob, "bare")?;
+    let bytes = built(board, &setup::ensure()?, blob, "bare", None)?;
     let mut sizes = elf::sizes(&bytes)?;
     sizes.flash_bytes = sizes.flash_bytes.saturating_sub(blob.len() as u64);
     Ok(sizes)
@@ -149,12 +187,13 @@ fn kept() -> Result<PathBuf> {
     Ok(kept)
 }
 
-/// Builds the program of a package around `blob`; its ELF file.
+/// Builds the program of a package around `blob`, with a feature of `fewbit-firmware`; its ELF file.
 fn built(
     board: &Board,
     toolchain: &DeviceToolchain,
     blob: &[u8],
     package: &str,
+    feature: Option<&str>,
 ) -> Result<Vec<u8>> {
     let kept = kept()?;
     let blob_file = kept.join(format!("{}.fewbit", content_name(blob)));
@@ -171,6 +210,9 @@ fn built(
     let mut cargo = cargo(board, toolchain, &blob_file)?;
     cargo.args(["build", "--quiet", "--release", "--package", package]);
     cargo.args(["--bin", package]);
+    if let Some(feature) = feature {
+        cargo.args(["--features", &format!("fewbit-firmware/{feature}")]);
+    }
     process::run(&mut cargo, BUILD_LIMIT)?;
     let program = toolchain
         .target_dir()
@@ -213,6 +255,7 @@ pub(crate) fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> 
         .current_dir(board::folder())
         .env("FEWBIT_BLOB", blob)
         .env("FEWBIT_BOARD", board.folder())
+        .env("FEWBIT_BOARD_NAME", &board.name)
         .env("FEWBIT_CLOCK_HZ", board.clock_hz.to_string())
         .env("FEWBIT_ISA", board.isa.name());
     if board.isa == Isa::Dsp {
@@ -220,7 +263,13 @@ pub(crate) fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> 
         cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z");
     }
     if let Some(cpu) = &board.target_cpu {
-        let crates = ["fewbit-runtime", "fewbit-firmware", "bare", &board.name];
+        let crates = [
+            "fewbit-runtime",
+            "fewbit-protocol",
+            "fewbit-firmware",
+            "bare",
+            &board.name,
+        ];
         cargo
             .env("RUSTC_WRAPPER", wrapper()?)
             .env("RUSTFLAGS", format!("{}{cpu}\"", cpu_wrapper::MARK))

@@ -16,7 +16,7 @@
 //! Writing a message costs instructions too; none of them is between the two readings that make a `cost`.
 
 use bytemuck::{cast_slice, cast_slice_mut};
-use crc::{CRC_32_ISO_HDLC, Crc, Table};
+use fewbit_protocol::CRC32;
 use fewbit_runtime::{Aligned, Engine, Model};
 use static_cell::ConstStaticCell;
 
@@ -26,9 +26,6 @@ use crate::{
     model::{ARENA_BYTES, BLOB, KERNELS, OPS, TENSORS},
     stack,
 };
-
-/// The usual CRC-32 (zlib's), with the 1 KiB table.
-const CRC32: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
 
 /// Where job and inputs come from.
 pub trait Source {
@@ -50,6 +47,8 @@ pub struct SourceError;
 pub enum RunError {
     /// The blob does not load. The build checked it, so flash does not hold what was built.
     Load(fewbit_runtime::LoadError),
+    /// The line to the host has come to an end; a real one never does.
+    LineEnded,
     /// The application was called a second time.
     ArenaTaken,
     /// The arena is smaller than the model asks for; the build made it as large as the blob's summary said.
@@ -80,21 +79,43 @@ impl From<SourceError> for RunError {
     }
 }
 
+/// The engine of the model that this firmware was built with.
+pub type ModelEngine<'m, 'a> = Engine<'m, 'a, TENSORS, OPS, KERNELS>;
+
+/// Loads the model and joins it with the arena, for `act`. Once: the arena stays taken.
+///
+/// # Errors
+///
+/// [`RunError`] if the model cannot be loaded, and those of `act`.
+pub fn with_engine<R>(
+    act: impl FnOnce(ModelEngine<'_, '_>) -> Result<R, RunError>,
+) -> Result<R, RunError> {
+    // In .bss from the start: an arena that was built on the stack first would need its size twice.
+    static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
+        ConstStaticCell::new(Aligned([0; ARENA_BYTES]));
+
+    let model = Model::<TENSORS, OPS, KERNELS>::with_kernels(&BLOB.0).map_err(RunError::Load)?;
+    let arena = ARENA.try_take().ok_or(RunError::ArenaTaken)?;
+    let engine = Engine::new(&model, &mut arena.0).map_err(RunError::Arena)?;
+    act(engine)
+}
+
 /// Runs the job that `source` holds and reports it.
 ///
 /// # Errors
 ///
 /// [`RunError`], for the caller to log and to end with. Everything reported until then is valid.
 pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), RunError> {
-    // In .bss from the start: an arena that was built on the stack first would need its size twice.
-    static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
-        ConstStaticCell::new(Aligned([0; ARENA_BYTES]));
+    with_engine(|engine| run_job(engine, source, counter))
+}
 
-    let model = Model::<TENSORS, OPS, KERNELS>::with_kernels(&BLOB.0).map_err(RunError::Load)?;
+fn run_job(
+    mut engine: ModelEngine<'_, '_>,
+    source: &mut impl Source,
+    counter: &mut impl Counter,
+) -> Result<(), RunError> {
+    let model = engine.model();
     let ops = model.op_count();
-
-    let arena = ARENA.try_take().ok_or(RunError::ArenaTaken)?;
-    let mut engine = Engine::new(&model, &mut arena.0).map_err(RunError::Arena)?;
     let expected: usize = (0..model.input_count())
         .map(|port| engine.input_mut(port).len())
         .sum();
@@ -186,7 +207,7 @@ pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), R
 }
 
 /// Sends all outputs of the model.
-fn report_outputs(input: u32, engine: &Engine<'_, '_, TENSORS, OPS, KERNELS>) {
+fn report_outputs(input: u32, engine: &ModelEngine<'_, '_>) {
     for port in 0..engine.model().output_count() {
         let bytes: &[u8] = cast_slice(engine.output(port));
         defmt::println!(

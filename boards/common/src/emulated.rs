@@ -1,37 +1,36 @@
 //! Boards that QEMU emulates: job file, logs and exit code by semihosting.
 //!
-//! The job is [`JOB_FILE`] in QEMU's working directory. The program ends with exit code 0 after a complete run and 1
+//! With the feature `serial` the board answers a host over its UART instead of running a job file. The job is [`JOB_FILE`] in QEMU's working directory. The program ends with exit code 0 after a complete run and 1
 //! after any error, panic or fault, always with a defmt message that says why.
 
 use core::panic::PanicInfo;
 
 use defmt_semihosting as _;
-use semihosting::{fs::File, io::Read, process};
+use embedded_hal::digital::OutputPin;
+use embedded_io::{Read, Write};
+use semihosting::process;
 
-use crate::{
-    app::{self, Source, SourceError},
-    counter::Counter,
-};
+#[cfg(not(feature = "serial"))]
+use crate::app::{self, RunError};
+use crate::{board::Board, counter::Counter};
 
 /// Name of the job's file, relative to the working directory of QEMU.
 pub const JOB_FILE: &core::ffi::CStr = c"job.bin";
 
 /// A job in a file of the host.
-struct FileSource(File);
+#[cfg(not(feature = "serial"))]
+struct FileSource(semihosting::fs::File);
 
-impl Source for FileSource {
-    fn read_exact(&mut self, bytes: &mut [u8]) -> Result<(), SourceError> {
-        self.0.read_exact(bytes).map_err(|_| SourceError)
+#[cfg(not(feature = "serial"))]
+impl app::Source for FileSource {
+    fn read_exact(&mut self, bytes: &mut [u8]) -> Result<(), app::SourceError> {
+        semihosting::io::Read::read_exact(&mut self.0, bytes).map_err(|_| app::SourceError)
     }
 }
 
-/// Runs the job in [`JOB_FILE`] and ends the emulation.
-pub fn run(mut counter: impl Counter) -> ! {
-    let Ok(file) = File::open(JOB_FILE) else {
-        defmt::error!("cannot open job.bin in the emulator's working directory");
-        fail()
-    };
-    match app::run(&mut FileSource(file), &mut counter) {
+/// Runs the application that this firmware was built with, and ends the emulation.
+pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>) -> ! {
+    match application(board) {
         Ok(()) => process::exit(0),
         Err(error) => {
             defmt::error!("run ended: {}", error);
@@ -39,6 +38,22 @@ pub fn run(mut counter: impl Counter) -> ! {
         }
     }
 }
+
+/// The job in [`JOB_FILE`].
+#[cfg(not(feature = "serial"))]
+fn application(
+    mut board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
+) -> Result<(), RunError> {
+    let Ok(file) = semihosting::fs::File::open(JOB_FILE) else {
+        defmt::error!("cannot open job.bin in the emulator's working directory");
+        return Err(app::SourceError.into());
+    };
+    app::run(&mut FileSource(file), &mut board.counter)
+}
+
+/// What a host asks over the UART.
+#[cfg(feature = "serial")]
+use crate::serve::run as application;
 
 /// Ends the emulation with the exit code for failure.
 pub fn fail() -> ! {

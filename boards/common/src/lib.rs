@@ -7,9 +7,14 @@
 #![no_std]
 
 pub mod app;
+pub mod board;
+#[cfg(target_arch = "arm")]
+pub mod cmsdk;
 pub mod counter;
 #[cfg(feature = "semihosting")]
 pub mod emulated;
 pub mod job;
 pub mod model;
+#[cfg(feature = "serial")]
+pub mod serve;
 pub mod stack;

@@ -5,12 +5,24 @@
 #![no_std]
 #![no_main]
 
-use fewbit_firmware::{counter::InstructionCounter, emulated};
+use fewbit_firmware::{
+    board::{Board, NoPin},
+    cmsdk::CmsdkUart,
+    counter::InstructionCounter,
+    emulated,
+};
 
+#[allow(unsafe_code, reason = "only the board knows where its peripherals are")]
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let Some(core) = cortex_m::Peripherals::take() else {
         emulated::fail()
     };
-    emulated::run(InstructionCounter::start(core.SYST))
+    emulated::run(Board {
+        counter: InstructionCounter::start(core.SYST),
+        // SAFETY: UART0 of the AN547, by its Secure address, which nothing else uses.
+        serial: unsafe { CmsdkUart::new(0x5930_3000) },
+        led: NoPin,
+        timing: NoPin,
+    })
 }

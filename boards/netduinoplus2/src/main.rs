@@ -5,12 +5,21 @@
 #![no_std]
 #![no_main]
 
-use fewbit_firmware::{counter::InstructionCounter, emulated};
+use fewbit_firmware::{
+    board::{Board, NoPin, NoSerial},
+    counter::InstructionCounter,
+    emulated,
+};
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let Some(core) = cortex_m::Peripherals::take() else {
         emulated::fail()
     };
-    emulated::run(InstructionCounter::start(core.SYST))
+    emulated::run(Board {
+        counter: InstructionCounter::start(core.SYST),
+        serial: NoSerial,
+        led: NoPin,
+        timing: NoPin,
+    })
 }

@@ -5,10 +5,37 @@
 #![no_std]
 #![no_main]
 
-use fewbit_firmware::{counter::InstructionCounter, emulated, stack};
+use core::ptr::NonNull;
 
+use fewbit_firmware::{
+    board::{Board, NoPin},
+    counter::InstructionCounter,
+    emulated, stack,
+};
+use uart_16550::{Config, Uart16550};
+
+/// Where the machine has its 16550, and how far its registers are from each other.
+const UART: NonNull<u8> = match NonNull::new(core::ptr::without_provenance_mut(0x1000_0000)) {
+    Some(base) => base,
+    None => panic!("the address is not 0"),
+};
+const STRIDE: u8 = 1;
+
+#[allow(unsafe_code, reason = "only the board knows where its peripherals are")]
 #[riscv_rt::entry]
 fn main() -> ! {
     stack::paint();
-    emulated::run(InstructionCounter)
+    // SAFETY: QEMU's `virt` has a 16550 there, which nothing else uses.
+    let Ok(mut serial) = (unsafe { Uart16550::new_mmio(UART, STRIDE) }) else {
+        emulated::fail()
+    };
+    if serial.init(Config::default()).is_err() {
+        emulated::fail()
+    }
+    emulated::run(Board {
+        counter: InstructionCounter,
+        serial,
+        led: NoPin,
+        timing: NoPin,
+    })
 }

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
+use fewbit_protocol::message::Unit;
 use riscv::register::minstret;
 
 use super::Counter;
@@ -10,6 +11,10 @@ use super::Counter;
 pub struct InstructionCounter;
 
 impl Counter for InstructionCounter {
+    fn unit(&self) -> Unit {
+        Unit::Instructions
+    }
+
     fn now(&mut self) -> u64 {
         // Reading a register orders nothing by itself: what is measured must not drift across the reading.
         compiler_fence(Ordering::SeqCst);

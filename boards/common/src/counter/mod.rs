@@ -6,6 +6,8 @@
 
 use core::arch::asm;
 
+use fewbit_protocol::message::Unit;
+
 #[cfg(target_arch = "riscv32")]
 mod minstret;
 #[cfg(target_arch = "arm")]
@@ -18,6 +20,9 @@ pub use systick::InstructionCounter;
 
 /// A free-running count of what running code costs.
 pub trait Counter {
+    /// What is counted.
+    fn unit(&self) -> Unit;
+
     /// The count now, in steps of the counter's own; it never goes backwards.
     fn now(&mut self) -> u64;
 

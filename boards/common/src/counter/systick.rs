@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use cortex_m_rt::exception;
+use fewbit_protocol::message::Unit;
 
 use super::Counter;
 
@@ -59,6 +60,10 @@ impl InstructionCounter {
 }
 
 impl Counter for InstructionCounter {
+    fn unit(&self) -> Unit {
+        Unit::Instructions
+    }
+
     fn now(&mut self) -> u64 {
         // Reading a register orders nothing by itself: what is measured must not drift across the reading.
         compiler_fence(Ordering::SeqCst);

@@ -1,0 +1,169 @@
+//! What host and firmware say.
+//!
+//! Everything a firmware holds of a run belongs to a job, a number that the host draws for each input. A request for
+//! another job than the firmware's is refused, so an answer can never be for another input, whatever was lost, repeated
+//! or reset in between. Every request can be sent again: the answer is the same.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the messages; [`Hello`] carries it.
+pub const VERSION: u16 = 1;
+
+/// Most bytes of data in one message: a frame stays below 254 bytes, where byte stuffing costs one byte.
+pub const CHUNK_BYTES: usize = 192;
+
+/// From the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request<'a> {
+    /// Comes back in the response. New for every request, also for one that is sent again.
+    pub sequence: u32,
+    /// What to do.
+    #[serde(borrow)]
+    pub command: Command<'a>,
+}
+
+/// What the host asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command<'a> {
+    /// Who is there; answered with [`Answer::Hello`].
+    Hello,
+    /// Bytes of the job's input, all inputs of the model one after the other. A new job's number drops the old job.
+    /// Answered with [`Answer::Written`].
+    Write {
+        /// Number of the job.
+        job: u32,
+        /// Where the bytes start in the input.
+        offset: u32,
+        /// The bytes, at most [`CHUNK_BYTES`].
+        #[serde(borrow)]
+        bytes: &'a [u8],
+    },
+    /// Run the whole model; answered with [`Answer::Ran`].
+    Run {
+        /// Number of the job.
+        job: u32,
+        /// CRC-32 of the whole input.
+        input_crc: u32,
+    },
+    /// Run one operator, those before it having run; answered with [`Answer::Ran`], whose figures are the operator's.
+    Step {
+        /// Number of the job.
+        job: u32,
+        /// CRC-32 of the whole input.
+        input_crc: u32,
+        /// Index of the operator.
+        op: u32,
+    },
+    /// Bytes of what ran last: of all outputs of the model after [`Command::Run`], of the operator's output after
+    /// [`Command::Step`]. Answered with [`Answer::Bytes`].
+    Read {
+        /// Number of the job.
+        job: u32,
+        /// Where to start in the output.
+        offset: u32,
+    },
+    /// Try the counter on a loop of `2 * rounds` instructions; answered with [`Answer::Cost`].
+    Spin {
+        /// Rounds of the loop, at least 1.
+        rounds: u32,
+    },
+    /// The deepest stack since reset; answered with [`Answer::Stack`].
+    Stack,
+}
+
+/// From the firmware.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response<'a> {
+    /// The request's.
+    pub sequence: u32,
+    /// The answer, or why there is none.
+    #[serde(borrow)]
+    pub answer: Result<Answer<'a>, Refusal>,
+}
+
+/// What the firmware answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer<'a> {
+    /// To [`Command::Hello`].
+    #[serde(borrow)]
+    Hello(Hello<'a>),
+    /// To [`Command::Write`].
+    Written,
+    /// To [`Command::Run`] and [`Command::Step`].
+    Ran(Ran),
+    /// To [`Command::Read`].
+    Bytes {
+        /// Where the bytes start in the output.
+        offset: u32,
+        /// The bytes: as many as fit in a message, fewer at the end.
+        #[serde(borrow)]
+        bytes: &'a [u8],
+    },
+    /// To [`Command::Spin`].
+    Cost(u64),
+    /// To [`Command::Stack`], in bytes.
+    Stack(u32),
+}
+
+/// A firmware and the model that it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello<'a> {
+    /// [`VERSION`] of the firmware.
+    pub version: u16,
+    /// Name of the board.
+    pub board: &'a str,
+    /// CRC-32 of the blob file.
+    pub blob_crc: u32,
+    /// Bytes of the blob file.
+    pub blob_bytes: u32,
+    /// Bytes of all inputs of the model together.
+    pub input_bytes: u32,
+    /// Bytes of all outputs of the model together.
+    pub output_bytes: u32,
+    /// Operators of the model.
+    pub ops: u32,
+    /// Bytes of the arena that the model asks for.
+    pub arena_bytes: u32,
+    /// What costs are counted in.
+    pub unit: Unit,
+}
+
+/// What a firmware's counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Instructions; an emulator's.
+    Instructions,
+    /// Cycles of the core's clock.
+    Cycles {
+        /// The clock's frequency.
+        clock_hz: u32,
+    },
+    /// Microseconds.
+    Microseconds,
+}
+
+/// A run, or one step of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// What it cost, in [`Hello::unit`].
+    pub cost: u64,
+    /// Bytes that can be read.
+    pub output_bytes: u32,
+    /// CRC-32 of these bytes.
+    pub output_crc: u32,
+}
+
+/// Why a request was not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The job is not this firmware's: it was reset, or the job's first bytes never came.
+    UnknownJob,
+    /// The input is not what the checksum was made of: some of its bytes never came.
+    InputDiffers,
+    /// Nothing can be read: the job has not run yet.
+    NotRun,
+    /// The operators before this one have not run, or later ones have.
+    OutOfOrder,
+    /// An offset or an index is past the end.
+    OutOfRange,
+}
