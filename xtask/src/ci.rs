@@ -343,21 +343,22 @@ fn clippy_of_boards() -> Result<()> {
     let blob = folder.path().join("sample.fewbit");
     fs::write(&blob, sample::two_tables(16)?).context("cannot write the sample blob")?;
     for board in board::all()? {
-        let mut cargo = firmware::cargo(&board, &toolchain, &blob)?;
-        cargo
-            .args([
-                "clippy",
-                "--release",
-                "--locked",
-                "--package",
-                &board.name,
-                "--package",
-                "fewbit-firmware",
-                "--package",
-                "bare",
-            ])
-            .args(["--", "-D", "warnings"]);
-        process::run(&mut cargo, LIMIT).with_context(|| board.name.clone())?;
+        let serial = board.qemu.as_ref().is_some_and(|qemu| qemu.serial);
+        let applications: &[&[&str]] = if serial {
+            &[&[], &["--features", "fewbit-firmware/serial"]]
+        } else {
+            &[&[]]
+        };
+        for features in applications {
+            let mut cargo = firmware::cargo(&board, &toolchain, &blob)?;
+            cargo
+                .args(["clippy", "--quiet", "--release", "--locked"])
+                .args(["--package", &board.name, "--package", "fewbit-firmware"])
+                .args(["--package", "bare"])
+                .args(*features)
+                .args(["--", "-D", "warnings"]);
+            process::run(&mut cargo, LIMIT).with_context(|| board.name.clone())?;
+        }
     }
     Ok(())
 }

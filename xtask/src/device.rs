@@ -181,15 +181,7 @@ pub fn run_firmware(
             Message::Done { stack_bytes, .. } => report.stack_bytes = stack_bytes,
         }
     }
-    // The stack grows towards the variables: where no byte is left between them, it may have overwritten some.
-    if report.static_ram_bytes + report.stack_bytes as u64 >= board.ram_bytes {
-        bail!(
-            "the stack of {} ran into the variables: they take {} of {} bytes of RAM, and the stack all the rest",
-            board.name,
-            report.static_ram_bytes,
-            board.ram_bytes
-        );
-    }
+    check_stack(board, report.static_ram_bytes, report.stack_bytes as u64)?;
     if report.outputs.len() != inputs.len() {
         bail!(
             "{} of {} outputs were reported",
@@ -320,8 +312,20 @@ fn messages(
 /// The least slack of the check: the readings' own instructions fall between them, and are more than two short ticks.
 const READINGS: u64 = 32;
 
+/// The stack grows towards the variables: where no byte is left between them, it may have overwritten some.
+pub(crate) fn check_stack(board: &Board, static_ram_bytes: u64, stack_bytes: u64) -> Result<()> {
+    if static_ram_bytes + stack_bytes >= board.ram_bytes {
+        bail!(
+            "the stack of {} ran into the variables: they take {static_ram_bytes} of {} bytes of RAM, and the stack all the rest",
+            board.name,
+            board.ram_bytes
+        );
+    }
+    Ok(())
+}
+
 /// The loop takes two instructions a round; a reading is right to one tick, so a difference of two is to two ticks.
-fn check_counter(board: &Board, rounds: u32, cost: u64) -> Result<()> {
+pub(crate) fn check_counter(board: &Board, rounds: u32, cost: u64) -> Result<()> {
     let expected = 2 * u64::from(rounds);
     let slack = (2 * board.instructions_per_tick()).max(READINGS);
     if cost.abs_diff(expected) > slack {

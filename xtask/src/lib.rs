@@ -18,6 +18,7 @@ pub mod elf;
 pub mod emulate;
 pub mod firmware;
 mod install;
+pub mod link;
 pub mod models;
 pub mod networks;
 pub mod new;

@@ -52,27 +52,14 @@ pub fn run(
     limit: Duration,
     on_line: &(dyn Fn(&Line) + Sync),
 ) -> Result<Run> {
-    let Some(emulation) = &board.qemu else {
-        bail!(
-            "board {} is not an emulated one: its board.toml has no [qemu]",
-            board.name
-        );
-    };
     let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
     let table = Table::parse(&bytes)
         .with_context(|| format!("{} has a broken defmt table", elf.display()))?
         .with_context(|| format!("{} has no defmt table", elf.display()))?;
 
-    let mut command = Command::new(setup::ensure_qemu(board.emulator())?);
+    let mut command = command(board, elf, "none", "none")?;
     command
         .current_dir(folder)
-        .args(["-machine", &emulation.machine])
-        .args(&emulation.arguments)
-        .args(["-icount", "shift=0"])
-        .args(["-display", "none", "-monitor", "none", "-serial", "none"])
-        .args(["-semihosting-config", "enable=on,target=native"])
-        .arg("-kernel")
-        .arg(elf)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -111,6 +98,30 @@ pub fn run(
     })
 }
 
+/// QEMU for `board` and `elf`, with its monitor and its first UART where the arguments say.
+///
+/// # Errors
+///
+/// If the board is not an emulated one, or QEMU cannot be found and not be installed.
+pub(crate) fn command(board: &Board, elf: &Path, monitor: &str, serial: &str) -> Result<Command> {
+    let Some(emulation) = &board.qemu else {
+        bail!(
+            "board {} is not an emulated one: its board.toml has no [qemu]",
+            board.name
+        );
+    };
+    let mut command = Command::new(setup::ensure_qemu(board.emulator())?);
+    command
+        .args(["-machine", &emulation.machine])
+        .args(&emulation.arguments)
+        .args(["-icount", "shift=0"])
+        .args(["-display", "none", "-monitor", monitor, "-serial", serial])
+        .args(["-semihosting-config", "enable=on,target=native"])
+        .arg("-kernel")
+        .arg(elf);
+    Ok(command)
+}
+
 /// Reads a pipe to its end.
 fn read_all(pipe: Option<impl Read>) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -122,7 +133,7 @@ fn read_all(pipe: Option<impl Read>) -> Vec<u8> {
 }
 
 /// Decodes a log as it arrives.
-fn decode(
+pub(crate) fn decode(
     table: &Table,
     log: Option<impl Read>,
     on_line: &(dyn Fn(&Line) + Sync),

@@ -6,7 +6,10 @@
 #![no_std]
 #![no_main]
 
-use core::{hint::black_box, panic::PanicInfo};
+use core::{
+    hint::{black_box, spin_loop},
+    panic::PanicInfo,
+};
 
 #[cfg(target_arch = "arm")]
 use cortex_m as _;
@@ -36,10 +39,14 @@ fn main() -> ! {
             black_box(engine.output(0));
         }
     }
-    loop {}
+    loop {
+        spin_loop();
+    }
 }
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
+    loop {
+        spin_loop();
+    }
 }

@@ -1,5 +1,6 @@
-//! The UART of Arm's MPS2 and MPS3 boards (CMSDK APB UART, Arm DDI 0479, section 4.3).
+//! The UART of Arm's MPS2 and MPS3 boards.
 //!
+//! CMSDK APB UART, Arm DDI 0479, section 4.3.
 //! Polled: QEMU takes and gives bytes at once, and one at a time.
 
 use core::convert::Infallible;

@@ -1,5 +1,6 @@
-//! Answers a host over a line, by the framed serial protocol (`docs/serial-protocol.md`).
+//! Answers a host over a line, by the framed serial protocol.
 //!
+//! `docs/serial-protocol.md` is its specification.
 //! The line may lose, flip and repeat bytes, and the host may go and come back. Whatever is not a sound request is
 //! passed over; whatever is one can be asked again. Data of a run belongs to its job: see [`fewbit_protocol::message`].
 

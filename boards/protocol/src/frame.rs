@@ -1,5 +1,6 @@
-//! How a message travels: `00 COBS(postcard(message), CRC-32 of that, little-endian) 00`.
+//! How a message travels over a line.
 //!
+//! A frame is `00 COBS(postcard(message), CRC-32 of that, little-endian) 00`.
 //! Byte stuffing keeps zeros out of a frame, so that a reader that lost its place finds it at the next zero. The zero
 //! before a frame ends whatever noise or half a frame came before it.
 

@@ -150,7 +150,7 @@ fn row(net: Net, report: VerifyReport) -> Row {
         inputs: report.inputs,
         identical: report.identical,
         top1: report.top1,
-        instructions: report.instructions_per_inference,
+        instructions: report.instructions_per_inference.unwrap_or(0),
         flash_bytes: report.flash_bytes + report.blob_bytes,
         ram_bytes: report.static_ram_bytes,
         stack_bytes: report.stack_bytes,

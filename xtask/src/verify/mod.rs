@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fmt, fs};
 
+mod over;
+
 use anyhow::{Context as _, Result, bail};
 use fewbit::cli::{QuantizeArgs, write_json};
 use fewbit::dataset::{Dataset, DatasetSpec};
@@ -14,12 +16,12 @@ use fewbit::default_model;
 use fewbit::metrics::top1;
 use fewbit::report::{percent, table};
 use fewbit::simulate::Simulator;
+use fewbit_protocol::{CRC32, message::Unit};
 use fewbit_runtime::AlignedBlob;
 use serde::Serialize;
 
 use crate::board::Board;
-use crate::device::{self, DeviceReport, Options};
-use crate::firmware::{self, Firmware};
+use crate::firmware;
 use crate::quantize;
 
 /// Inputs made up where there is no data.
@@ -48,12 +50,27 @@ pub struct Args {
     /// Use only the first N inputs
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Seconds that the emulator may take
+    /// Seconds that the emulator may take, or one inference on a board
     #[arg(long, default_value_t = LIMIT.as_secs(), value_name = "SECONDS")]
     pub timeout: u64,
+    /// How the board is talked to; `semihosting` where it is emulated, else `serial`
+    #[arg(long)]
+    pub transport: Option<Transport>,
+    /// Serial port of the board, such as /dev/ttyACM0, or HOST:PORT of a server that passes bytes on
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
     /// Write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// How a board is talked to.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A debugger's files and console, as the emulator has them: all inputs at once.
+    Semihosting,
+    /// A UART, with the framed serial protocol; on an emulated board the emulator's UART.
+    Serial,
 }
 
 /// What `verify` found; the keys are an interface.
@@ -68,8 +85,15 @@ pub struct VerifyReport {
     /// Share of inputs classified as labelled, on the device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top1: Option<f64>,
-    /// Mean over the inputs.
-    pub instructions_per_inference: u64,
+    /// Mean over the inputs, on an emulated board.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions_per_inference: Option<u64>,
+    /// Mean over the inputs, on a board that counts cycles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cycles_per_inference: Option<u64>,
+    /// Mean over the inputs, on a board whose time is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub microseconds_per_inference: Option<u64>,
     /// RAM for activations.
     pub arena_bytes: usize,
     /// Deepest stack.
@@ -162,14 +186,14 @@ pub fn verify(args: &Args) -> Result<VerifyReport> {
     let blob = load(&path)?;
     let simulator = simulator(&blob, &path)?;
     let (inputs, labels) = inputs(args, &simulator)?;
-    let limit = Duration::from_secs(args.timeout);
-    compare(
-        &args.board,
-        &path,
+    let board = Board::load(&args.board)?;
+    let mut device = over::open(&board, &blob, &path, args)?;
+    compare_on(
+        &board,
+        device.as_mut(),
         &simulator,
         &inputs,
         labels.as_deref(),
-        limit,
     )
 }
 
@@ -218,13 +242,21 @@ pub fn compare(
     limit: Duration,
 ) -> Result<VerifyReport> {
     let board = Board::load(board)?;
-    let expected = simulator.run(&inputs.concat(), None)?.output;
-    let options = Options {
-        limit,
-        ..Options::default()
-    };
     let firmware = firmware::build(&board, path)?;
-    let found = device::run_firmware(&board, &firmware, inputs, &options)?;
+    let mut device = over::Semihosted::new(&board, firmware, limit);
+    compare_on(&board, &mut device, simulator, inputs, labels)
+}
+
+/// Runs the inputs on both sides and compares.
+fn compare_on(
+    board: &Board,
+    device: &mut dyn over::Device,
+    simulator: &Simulator,
+    inputs: &[Vec<i8>],
+    labels: Option<&[u32]>,
+) -> Result<VerifyReport> {
+    let expected = simulator.run(&inputs.concat(), None)?.output;
+    let found = device.run(inputs)?;
     let expected: Vec<&[i8]> = expected.chunks_exact(simulator.output_elements()).collect();
     let differing: Vec<usize> = (0..inputs.len())
         .filter(|&input| {
@@ -233,21 +265,24 @@ pub fn compare(
         .collect();
     let mut differences = Vec::new();
     for &input in differing.iter().take(EXPLAINED) {
-        differences.extend(explain(
-            &board,
-            &firmware,
-            simulator,
-            &inputs[input],
-            input,
-        )?);
+        differences.extend(explain(device, simulator, &inputs[input], input)?);
     }
     let outputs: Vec<i8> = found.outputs.concat();
+    let cost = mean(&found.costs);
+    let microseconds = |hz: u32| cost * 1_000_000 / u64::from(hz.max(1));
+    let (instructions, cycles, microseconds) = match found.unit {
+        Unit::Instructions => (Some(cost), None, None),
+        Unit::Cycles { clock_hz } => (None, Some(cost), Some(microseconds(clock_hz))),
+        Unit::Microseconds => (None, None, Some(cost)),
+    };
     Ok(VerifyReport {
         board: board.name.clone(),
         inputs: inputs.len(),
         identical: inputs.len() - differing.len(),
         top1: labels.and_then(|labels| top1(&outputs, labels)),
-        instructions_per_inference: mean_instructions(&found),
+        instructions_per_inference: instructions,
+        cycles_per_inference: cycles,
+        microseconds_per_inference: microseconds,
         arena_bytes: found.arena_bytes,
         stack_bytes: found.stack_bytes,
         flash_bytes: found.flash_bytes,
@@ -257,9 +292,8 @@ pub fn compare(
     })
 }
 
-fn mean_instructions(found: &DeviceReport) -> u64 {
-    let total: u64 = found.instructions.iter().sum();
-    total / (found.instructions.len() as u64).max(1)
+fn mean(costs: &[u64]) -> u64 {
+    costs.iter().sum::<u64>() / (costs.len() as u64).max(1)
 }
 
 /// The blob of the built-in network, made if it is not there.
@@ -308,8 +342,7 @@ fn inputs(args: &Args, simulator: &Simulator) -> Result<Samples> {
 
 /// Finds the first operator whose output differs for `input`, and where.
 fn explain(
-    board: &Board,
-    firmware: &Firmware,
+    device: &mut dyn over::Device,
     simulator: &Simulator,
     input: &[i8],
     number: usize,
@@ -317,28 +350,17 @@ fn explain(
     let mut expected: Vec<Vec<i8>> = Vec::new();
     let mut arena = vec![0; simulator.model().arena_bytes()];
     simulator.run_observed(input, &mut arena, |_, bytes| expected.push(bytes.to_vec()))?;
-    let options = Options {
-        operators: true,
-        ..Options::default()
-    };
-    let report = device::run_firmware(board, firmware, &[input.to_vec()], &options)?;
-    let crc32 = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
-    let crc = |bytes: &[i8]| {
-        crc32.checksum(
-            &bytes
-                .iter()
-                .map(|byte| byte.cast_unsigned())
-                .collect::<Vec<u8>>(),
-        )
-    };
-    let first = report
-        .operators
-        .concat()
-        .iter()
-        .zip(&expected)
-        .position(|(found, expected)| found.crc != crc(expected));
+    let first =
+        device
+            .operator_crcs(input)?
+            .iter()
+            .zip(&expected)
+            .position(|(&found, expected)| {
+                let bytes: Vec<u8> = expected.iter().map(|byte| byte.cast_unsigned()).collect();
+                found != CRC32.checksum(&bytes)
+            });
     let Some(op) = first else { return Ok(None) };
-    let found = device::operator_bytes(board, firmware, input, op)?;
+    let found = device.operator_bytes(input, op)?;
     let index = found
         .iter()
         .zip(&expected[op])
@@ -360,13 +382,26 @@ fn explain(
     }))
 }
 
+/// The mean cost with its unit.
+fn cost(report: &VerifyReport) -> String {
+    let milliseconds = |us: u64| format!("{}.{:03} ms", us / 1000, us % 1000);
+    let parts = [
+        report
+            .instructions_per_inference
+            .map(|n| format!("{n} instructions")),
+        report.cycles_per_inference.map(|n| format!("{n} cycles")),
+        report.microseconds_per_inference.map(milliseconds),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 /// The report as a table, and where host and board differ.
 pub fn summary(report: &VerifyReport) -> String {
     let mut summary = table(&[
         "board",
         "identical",
         "top-1",
-        "instructions",
+        "cost",
         "arena",
         "stack",
         "flash",
@@ -376,7 +411,7 @@ pub fn summary(report: &VerifyReport) -> String {
         report.board.clone(),
         format!("{} of {}", report.identical, report.inputs),
         percent(report.top1),
-        report.instructions_per_inference.to_string(),
+        cost(report),
         format!("{} B", report.arena_bytes),
         format!("{} B", report.stack_bytes),
         format!("{} B", report.flash_bytes),

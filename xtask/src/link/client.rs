@@ -1,0 +1,566 @@
+//! The host's side of the framed serial protocol (`docs/serial-protocol.md`).
+//!
+//! A request is sent until its answer comes; an input is started anew when the firmware has lost it. What is returned
+//! as a result was asked for by its own number and has the checksums that the firmware made of the whole input and the
+//! whole output.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use fewbit_protocol::{
+    CRC32,
+    frame::{FRAME_BYTES, Receiver, encode},
+    message::{Answer, CHUNK_BYTES, Command, Ran, Refusal, Request, Response, Unit, VERSION},
+};
+
+use super::line::Line;
+
+/// Why a firmware could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The line is gone.
+    #[error("the line to the firmware: {0}")]
+    Line(#[from] io::Error),
+    /// Nothing that makes sense came back.
+    #[error(
+        "the firmware does not answer: {requests} requests in {seconds} s; is it flashed, is this its port, and does it hold the serial application?"
+    )]
+    Silent {
+        /// How often it was asked.
+        requests: u32,
+        /// For how long.
+        seconds: u64,
+    },
+    /// It answered that it will not.
+    #[error("the firmware refuses: {0:?}")]
+    Refused(Refusal),
+    /// It answered something else.
+    #[error(
+        "the firmware answers another question than was asked; firmware and xtask are of different revisions"
+    )]
+    OtherAnswer,
+    /// It speaks another version of the protocol.
+    #[error("the firmware speaks version {found} of the protocol, this xtask version {expected}")]
+    Version {
+        /// This side's.
+        expected: u16,
+        /// The firmware's.
+        found: u16,
+    },
+    /// Inputs were lost again and again.
+    #[error(
+        "an input could not be run in {0} attempts; the line is too bad, or the firmware resets while it runs"
+    )]
+    TooManyRestarts(u32),
+    /// The input is not what the model takes.
+    #[error("the input has {found} bytes, the model of the firmware takes {expected}")]
+    InputBytes {
+        /// What the model takes.
+        expected: usize,
+        /// What was given.
+        found: usize,
+    },
+}
+
+/// How patient a client is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Wait for an answer before the request is sent again; it doubles each time, up to [`Self::longest`].
+    pub first: Duration,
+    /// The longest such wait.
+    pub longest: Duration,
+    /// Time for one request with all its repetitions; longer than the longest inference.
+    pub request: Duration,
+    /// How often an input is started anew.
+    pub restarts: u32,
+}
+
+impl Default for Patience {
+    /// A quarter of a second for an answer, a minute for a request.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(250),
+            longest: Duration::from_secs(2),
+            request: Duration::from_secs(60),
+            restarts: 20,
+        }
+    }
+}
+
+/// What a firmware says of itself; sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Name of the board.
+    pub board: String,
+    /// CRC-32 of its blob file.
+    pub blob_crc: u32,
+    /// Size of its blob file.
+    pub blob_bytes: u32,
+    /// Size of an input.
+    pub input_bytes: usize,
+    /// Size of an output.
+    pub output_bytes: usize,
+    /// Operators of the model.
+    pub ops: u32,
+    /// Arena that the model asks for.
+    pub arena_bytes: u32,
+    /// What costs are counted in.
+    pub unit: Unit,
+}
+
+/// What came of an input, or of one operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inference {
+    /// All output bytes.
+    pub output: Vec<i8>,
+    /// The cost, in [`Identity::unit`].
+    pub cost: u64,
+}
+
+/// A host that asks a firmware.
+pub struct Client {
+    line: Box<dyn Line>,
+    receiver: Receiver,
+    /// Bytes that have come and were not looked at yet.
+    pending: std::collections::VecDeque<u8>,
+    patience: Patience,
+    numbers: Numbers,
+    identity: Identity,
+    resent: u64,
+}
+
+impl Client {
+    /// Asks who is at the other end of `line`.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`]; `Silent` if there is no such firmware.
+    pub fn connect(line: Box<dyn Line>, patience: Patience) -> Result<Self, LinkError> {
+        let mut client = Self {
+            line,
+            receiver: Receiver::new(),
+            pending: std::collections::VecDeque::new(),
+            patience,
+            numbers: Numbers::from_time(),
+            identity: Identity {
+                board: String::new(),
+                blob_crc: 0,
+                blob_bytes: 0,
+                input_bytes: 0,
+                output_bytes: 0,
+                ops: 0,
+                arena_bytes: 0,
+                unit: Unit::Instructions,
+            },
+            resent: 0,
+        };
+        let (version, identity) = client.ask(&Command::Hello, |answer| match answer {
+            Answer::Hello(hello) => Some((
+                hello.version,
+                Identity {
+                    board: hello.board.to_owned(),
+                    blob_crc: hello.blob_crc,
+                    blob_bytes: hello.blob_bytes,
+                    input_bytes: hello.input_bytes as usize,
+                    output_bytes: hello.output_bytes as usize,
+                    ops: hello.ops,
+                    arena_bytes: hello.arena_bytes,
+                    unit: hello.unit,
+                },
+            )),
+            _ => None,
+        })?;
+        if version != VERSION {
+            return Err(LinkError::Version {
+                expected: VERSION,
+                found: version,
+            });
+        }
+        client.identity = identity;
+        Ok(client)
+    }
+
+    /// The same client with other patience.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// What the firmware said of itself.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Requests that had to be sent again so far.
+    pub fn resent(&self) -> u64 {
+        self.resent
+    }
+
+    /// Runs the model over an input.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`].
+    pub fn infer(&mut self, input: &[i8]) -> Result<Inference, LinkError> {
+        self.with_restarts(|client| {
+            let (job, input_crc) = client.start(input)?;
+            let ran = client.ran(&Command::Run { job, input_crc })?;
+            client.output(job, ran)
+        })
+    }
+
+    /// Runs the model over an input one operator after the other, and returns cost and checksum of each.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`].
+    pub fn operators(&mut self, input: &[i8]) -> Result<Vec<Ran>, LinkError> {
+        let ops = self.identity.ops;
+        self.with_restarts(|client| {
+            let (job, input_crc) = client.start(input)?;
+            (0..ops)
+                .map(|op| client.ran(&Command::Step { job, input_crc, op }))
+                .collect()
+        })
+    }
+
+    /// Runs the model up to an operator and returns what that one wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`]; `Refused` if the model has no such operator.
+    pub fn operator_output(&mut self, input: &[i8], op: u32) -> Result<Inference, LinkError> {
+        if op >= self.identity.ops {
+            return Err(LinkError::Refused(Refusal::OutOfRange));
+        }
+        self.with_restarts(|client| {
+            let (job, input_crc) = client.start(input)?;
+            for before in 0..op {
+                client.ran(&Command::Step {
+                    job,
+                    input_crc,
+                    op: before,
+                })?;
+            }
+            let ran = client.ran(&Command::Step { job, input_crc, op })?;
+            client.output(job, ran)
+        })
+    }
+
+    /// What a loop of `2 * rounds` instructions costs, in [`Identity::unit`].
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`].
+    pub fn spin(&mut self, rounds: u32) -> Result<u64, LinkError> {
+        self.ask(&Command::Spin { rounds }, |answer| match answer {
+            Answer::Cost(cost) => Some(*cost),
+            _ => None,
+        })
+    }
+
+    /// Bytes of the deepest stack since the firmware's reset.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`].
+    pub fn stack_bytes(&mut self) -> Result<u32, LinkError> {
+        self.ask(&Command::Stack, |answer| match answer {
+            Answer::Stack(bytes) => Some(*bytes),
+            _ => None,
+        })
+    }
+
+    /// Repeats `run` as long as the firmware has lost what it needs for it.
+    fn with_restarts<R>(
+        &mut self,
+        mut run: impl FnMut(&mut Self) -> Result<R, LinkError>,
+    ) -> Result<R, LinkError> {
+        for _ in 0..=self.patience.restarts {
+            match run(self) {
+                Err(LinkError::Refused(
+                    Refusal::UnknownJob
+                    | Refusal::InputDiffers
+                    | Refusal::NotRun
+                    | Refusal::OutOfOrder,
+                )) => {}
+                other => return other,
+            }
+        }
+        Err(LinkError::TooManyRestarts(self.patience.restarts + 1))
+    }
+
+    /// Sends an input under a new number; the number and the checksum.
+    fn start(&mut self, input: &[i8]) -> Result<(u32, u32), LinkError> {
+        if input.len() != self.identity.input_bytes {
+            return Err(LinkError::InputBytes {
+                expected: self.identity.input_bytes,
+                found: input.len(),
+            });
+        }
+        let input: Vec<u8> = input.iter().map(|value| value.cast_unsigned()).collect();
+        let job = self.numbers.next();
+        let mut offset = 0;
+        for bytes in input.chunks(CHUNK_BYTES) {
+            let command = Command::Write { job, offset, bytes };
+            self.ask(&command, |answer| {
+                matches!(answer, Answer::Written).then_some(())
+            })?;
+            offset += length(bytes);
+        }
+        Ok((job, CRC32.checksum(&input)))
+    }
+
+    fn ran(&mut self, command: &Command<'_>) -> Result<Ran, LinkError> {
+        self.ask(command, |answer| match answer {
+            Answer::Ran(ran) => Some(*ran),
+            _ => None,
+        })
+    }
+
+    /// Fetches what has run.
+    fn output(&mut self, job: u32, ran: Ran) -> Result<Inference, LinkError> {
+        let mut output: Vec<u8> = Vec::new();
+        while length(&output) < ran.output_bytes {
+            let offset = length(&output);
+            let command = Command::Read { job, offset };
+            let part = self.ask(&command, |answer| match answer {
+                Answer::Bytes {
+                    offset: found,
+                    bytes,
+                } if *found == offset && !bytes.is_empty() => Some(bytes.to_vec()),
+                _ => None,
+            })?;
+            output.extend(part);
+        }
+        if length(&output) != ran.output_bytes || CRC32.checksum(&output) != ran.output_crc {
+            return Err(LinkError::OtherAnswer);
+        }
+        Ok(Inference {
+            output: output.iter().map(|byte| byte.cast_signed()).collect(),
+            cost: ran.cost,
+        })
+    }
+
+    /// Sends a request until its answer comes.
+    fn ask<R>(
+        &mut self,
+        command: &Command<'_>,
+        read: impl Fn(&Answer<'_>) -> Option<R>,
+    ) -> Result<R, LinkError> {
+        let start = Instant::now();
+        let mut wait = self.patience.first;
+        let mut requests = 0;
+        while requests == 0 || start.elapsed() < self.patience.request {
+            if requests != 0 {
+                self.resent += 1;
+            }
+            requests += 1;
+            let sequence = self.numbers.next();
+            let mut frame = [0; FRAME_BYTES];
+            let request = Request {
+                sequence,
+                command: command.clone(),
+            };
+            // Data is cut to chunks before; anything else is short.
+            let frame = encode(&request, &mut frame).ok_or(LinkError::OtherAnswer)?;
+            self.line.send(frame)?;
+            let sent = Instant::now();
+            while let Some(rest) = wait
+                .checked_sub(sent.elapsed())
+                .filter(|rest| !rest.is_zero())
+            {
+                if self.pending.is_empty() {
+                    let mut bytes = [0; 512];
+                    let count = self.line.receive(&mut bytes, rest)?;
+                    self.pending.extend(&bytes[..count]);
+                }
+                while let Some(byte) = self.pending.pop_front() {
+                    match self.receiver.push::<Response<'_>>(byte) {
+                        Some(response) if response.sequence == sequence => {
+                            let answer = response.answer.map_err(LinkError::Refused)?;
+                            return read(&answer).ok_or(LinkError::OtherAnswer);
+                        }
+                        // A late answer to an earlier request.
+                        _ => {}
+                    }
+                }
+            }
+            wait = (wait * 2).min(self.patience.longest);
+        }
+        Err(LinkError::Silent {
+            requests,
+            seconds: start.elapsed().as_secs(),
+        })
+    }
+}
+
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+/// Numbers of requests and jobs: one after the other, from a place that another client would hardly start at.
+struct Numbers(u32);
+
+impl Numbers {
+    fn from_time() -> Self {
+        use std::hash::{BuildHasher as _, RandomState};
+        // Seeded by the system, anew for each one.
+        let random = RandomState::new().hash_one(0);
+        Self((random >> 32) as u32)
+    }
+
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(1);
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fewbit_protocol::message::Hello;
+    use std::collections::VecDeque;
+
+    /// A firmware in a function: for each request that arrives, the answer that it gives, or silence.
+    struct Scripted<F> {
+        answer: F,
+        receiver: Receiver,
+        out: VecDeque<u8>,
+    }
+
+    impl<F> Line for Scripted<F>
+    where
+        F: for<'a> FnMut(&Command<'a>) -> Option<Result<Answer<'static>, Refusal>> + Send,
+    {
+        fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+            for byte in bytes {
+                let Some(request) = self.receiver.push::<Request<'_>>(*byte) else {
+                    continue;
+                };
+                if let Some(answer) = (self.answer)(&request.command) {
+                    let sequence = request.sequence;
+                    let response = Response { sequence, answer };
+                    let mut frame = [0; FRAME_BYTES];
+                    let frame = encode(&response, &mut frame).expect("short");
+                    self.out.extend(frame);
+                }
+            }
+            Ok(())
+        }
+
+        fn receive(&mut self, bytes: &mut [u8], limit: Duration) -> io::Result<usize> {
+            if self.out.is_empty() {
+                std::thread::sleep(limit);
+            }
+            let count = bytes.len().min(self.out.len());
+            for (place, byte) in bytes.iter_mut().zip(self.out.drain(..count)) {
+                *place = byte;
+            }
+            Ok(count)
+        }
+    }
+
+    fn hello(version: u16) -> Answer<'static> {
+        Answer::Hello(Hello {
+            version,
+            board: "none",
+            blob_crc: 1,
+            blob_bytes: 2,
+            input_bytes: 3,
+            output_bytes: 1,
+            ops: 1,
+            arena_bytes: 4,
+            unit: Unit::Microseconds,
+        })
+    }
+
+    fn connect<F>(answer: F) -> Result<Client, LinkError>
+    where
+        F: for<'a> FnMut(&Command<'a>) -> Option<Result<Answer<'static>, Refusal>> + Send + 'static,
+    {
+        let line = Scripted {
+            answer,
+            receiver: Receiver::new(),
+            out: VecDeque::new(),
+        };
+        let patience = Patience {
+            first: Duration::from_millis(2),
+            longest: Duration::from_millis(4),
+            request: Duration::from_millis(40),
+            restarts: 3,
+        };
+        Client::connect(Box::new(line), patience)
+    }
+
+    #[test]
+    fn silence_and_other_versions_are_told_apart() {
+        let error = connect(|_| None).err().expect("silent");
+        assert!(
+            matches!(error, LinkError::Silent { requests: 2.., .. }),
+            "{error}"
+        );
+        let error = connect(|_| Some(Ok(hello(VERSION + 1))))
+            .err()
+            .expect("another version");
+        assert!(error.to_string().contains("version"), "{error}");
+        let error = connect(|_| Some(Ok(Answer::Written)))
+            .err()
+            .expect("no greeting");
+        assert!(matches!(error, LinkError::OtherAnswer), "{error}");
+    }
+
+    #[test]
+    fn an_answer_that_comes_at_the_second_request_is_taken() {
+        let mut requests = 0;
+        let client = connect(move |_| {
+            requests += 1;
+            (requests == 2).then_some(Ok(hello(VERSION)))
+        });
+        let client = client.expect("answers");
+        assert_eq!(client.resent(), 1);
+        assert_eq!(client.identity().input_bytes, 3);
+    }
+
+    #[test]
+    fn a_firmware_that_loses_its_input_again_and_again_is_given_up() {
+        let client = connect(|command| {
+            Some(match command {
+                Command::Hello => Ok(hello(VERSION)),
+                Command::Write { .. } => Ok(Answer::Written),
+                _ => Err(Refusal::InputDiffers),
+            })
+        });
+        let mut client = client.expect("answers");
+        let error = client.infer(&[1, 2, 3]).expect_err("never runs");
+        assert!(matches!(error, LinkError::TooManyRestarts(4)), "{error}");
+        let error = client.infer(&[1, 2]).expect_err("too short");
+        assert!(error.to_string().contains("2 bytes"), "{error}");
+    }
+
+    #[test]
+    fn an_output_with_another_checksum_is_no_result() {
+        let client = connect(|command| {
+            Some(Ok(match command {
+                Command::Hello => hello(VERSION),
+                Command::Write { .. } => Answer::Written,
+                Command::Read { .. } => Answer::Bytes {
+                    offset: 0,
+                    bytes: &[9],
+                },
+                _ => Answer::Ran(Ran {
+                    cost: 1,
+                    output_bytes: 1,
+                    output_crc: CRC32.checksum(&[8]),
+                }),
+            }))
+        });
+        let error = client
+            .expect("answers")
+            .infer(&[1, 2, 3])
+            .expect_err("9 is not 8");
+        assert!(matches!(error, LinkError::OtherAnswer), "{error}");
+    }
+}

@@ -1,0 +1,7 @@
+//! Talking with a firmware while it runs, over a serial line.
+
+pub mod client;
+pub mod emulator;
+pub mod line;
+
+pub use client::{Client, Identity, Inference, LinkError, Patience};
