@@ -5,7 +5,10 @@
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
-use fewbit_runtime::{Summary, format::kernels::kernels_of};
+use fewbit_runtime::{AlignedBlob, Model, Summary, format::kernels::kernels_of};
+
+/// Tensors and operators that a build script has room for, as the host's tools do.
+const CAPACITY: usize = 2048;
 
 /// Writes `model.rs` and the blob to `OUT_DIR`.
 pub(crate) fn write() {
@@ -32,6 +35,16 @@ pub(crate) fn write() {
         Err(error) => fail(&format!("{}: {error}", path.display())),
     };
 
+    let aligned = AlignedBlob::new(&blob);
+    let model = match Model::<CAPACITY, CAPACITY>::from_bytes(aligned.as_bytes()) {
+        Ok(model) => Box::new(model),
+        Err(error) => fail(&format!("{}: {error}", path.display())),
+    };
+    let input_bytes: usize = (0..model.input_count())
+        .filter_map(|port| model.input(port))
+        .map(|port| port.len())
+        .sum();
+
     let blob_file = out.join("model.fewbit");
     fs::write(&blob_file, &blob).expect("OUT_DIR is writable");
     let mut source = String::new();
@@ -52,6 +65,11 @@ pub(crate) fn write() {
             summary.arena_bytes,
         ),
         (
+            "INPUT_BYTES",
+            "Bytes of all inputs of the model together.",
+            u32::try_from(input_bytes).expect("the arena holds them"),
+        ),
+        (
             "KERNELS",
             "The kernels that the model needs; no others are linked.",
             kernels,
@@ -67,7 +85,29 @@ pub(crate) fn write() {
         "/// The blob, as it lies in flash.\npub static BLOB: &Aligned<[u8]> = &Aligned(*include_bytes!({blob_file:?}));"
     )
     .expect("writing to a string");
+    if env::var_os("CARGO_FEATURE_MLPERF").is_some() {
+        source.push_str(&mlperf());
+    }
     fs::write(out.join("model.rs"), source).expect("OUT_DIR is writable");
+}
+
+/// The constants of MLPerf Tiny's interface.
+fn mlperf() -> String {
+    println!("cargo::rerun-if-env-changed=FEWBIT_MLPERF_MODEL");
+    println!("cargo::rerun-if-env-changed=FEWBIT_MLPERF_TABLE");
+    let (Ok(model), Ok(table)) = (
+        env::var("FEWBIT_MLPERF_MODEL"),
+        env::var("FEWBIT_MLPERF_TABLE"),
+    ) else {
+        fail(
+            "FEWBIT_MLPERF_MODEL names the benchmark's model, and FEWBIT_MLPERF_TABLE the file of 256 input values",
+        );
+    };
+    println!("cargo::rerun-if-changed={table}");
+    format!(
+        "/// The benchmark's name of the model.\npub const MLPERF_MODEL: &str = {model:?};\n\
+         /// The model's input value for each byte of the benchmark's.\npub static INPUT_TABLE: [u8; 256] = *include_bytes!({table:?});\n"
+    )
 }
 
 /// Ends the build with a message that cargo shows as an error.

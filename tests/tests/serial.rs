@@ -33,7 +33,8 @@ const RESETS: f64 = 0.05;
 fn sample_firmware() -> (Board, Firmware) {
     let board = Board::load(M4).expect("known");
     let blob = sample::two_tables(SIZE).expect("a blob");
-    let firmware = firmware::build_application(&board, &blob, Application::Serial).expect("builds");
+    let firmware =
+        firmware::build_application(&board, &blob, &Application::Serial).expect("builds");
     (board, firmware)
 }
 
@@ -193,7 +194,7 @@ fn a_network_is_verified_over_the_uart_operator_by_operator() {
     // Costs of the operators, and the bytes of each, against the simulator.
     let board = Board::load(M4).expect("known");
     let firmware =
-        firmware::build_application(&board, quantized.blob.as_bytes(), Application::Serial)
+        firmware::build_application(&board, quantized.blob.as_bytes(), &Application::Serial)
             .expect("builds");
     let (_emulator, line) = Emulator::start(&board, &firmware.elf).expect("starts");
     let mut client = Client::connect(Box::new(line), Patience::default()).expect("answers");

@@ -342,10 +342,16 @@ fn clippy_of_boards() -> Result<()> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let blob = folder.path().join("sample.fewbit");
     fs::write(&blob, sample::two_tables(16)?).context("cannot write the sample blob")?;
+    let table = folder.path().join("input.table");
+    fs::write(&table, [0; 256]).context("cannot write the sample's table")?;
     for board in board::all()? {
         let serial = board.qemu.as_ref().is_some_and(|qemu| qemu.serial);
         let applications: &[&[&str]] = if serial {
-            &[&[], &["--features", "fewbit-firmware/serial"]]
+            &[
+                &[],
+                &["--features", "fewbit-firmware/serial"],
+                &["--features", "fewbit-firmware/mlperf"],
+            ]
         } else {
             &[&[]]
         };
@@ -356,6 +362,8 @@ fn clippy_of_boards() -> Result<()> {
                 .args(["--package", &board.name, "--package", "fewbit-firmware"])
                 .args(["--package", "bare"])
                 .args(*features)
+                .env("FEWBIT_MLPERF_MODEL", "sample")
+                .env("FEWBIT_MLPERF_TABLE", &table)
                 .args(["--", "-D", "warnings"]);
             process::run(&mut cargo, LIMIT).with_context(|| board.name.clone())?;
         }

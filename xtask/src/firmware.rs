@@ -48,27 +48,61 @@ pub struct DoesNotFit {
 }
 
 /// What a firmware does with its model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Application {
     /// Runs a job file of the host's, by semihosting.
     Job,
     /// Answers a host over a UART, by the framed serial protocol.
     Serial,
+    /// Answers the runner of MLPerf Tiny over a UART.
+    Mlperf {
+        /// The benchmark's name of the model, such as `kws01`.
+        model: &'static str,
+        /// The model's input value for each byte of the benchmark's.
+        table: Box<[i8; 256]>,
+    },
 }
 
 impl Application {
     /// The feature of `fewbit-firmware` that makes it, if any.
-    fn feature(self) -> Option<&'static str> {
+    fn feature(&self) -> Option<&'static str> {
         match self {
             Self::Job => None,
             Self::Serial => Some("serial"),
+            Self::Mlperf { .. } => Some("mlperf"),
         }
     }
 
-    /// A word for messages and file names.
-    fn name(self) -> &'static str {
-        self.feature().unwrap_or("job")
+    /// A word for file names, another one for each firmware that it makes of the same blob.
+    fn name(&self) -> String {
+        match self {
+            Self::Job => "job".to_owned(),
+            Self::Serial => "serial".to_owned(),
+            Self::Mlperf { model, table } => {
+                format!("mlperf-{model}-{}", content_name(&bytes(&table[..])))
+            }
+        }
     }
+
+    /// Adds what its build needs.
+    fn configure(&self, cargo: &mut Command) -> Result<()> {
+        if let Some(feature) = self.feature() {
+            cargo.args(["--features", &format!("fewbit-firmware/{feature}")]);
+        }
+        if let Self::Mlperf { model, table } = self {
+            let file = kept()?.join(format!("{}.table", content_name(&bytes(&table[..]))));
+            write_whole(&file, &bytes(&table[..]))?;
+            cargo
+                .env("FEWBIT_MLPERF_MODEL", model)
+                .env("FEWBIT_MLPERF_TABLE", file);
+        }
+        Ok(())
+    }
+}
+
+/// int8 values as they lie in memory.
+fn bytes(values: &[i8]) -> Vec<u8> {
+    values.iter().map(|value| value.cast_unsigned()).collect()
 }
 
 /// A firmware, ready to run.
@@ -105,7 +139,7 @@ pub fn build(board: &Board, blob_path: &Path) -> Result<Firmware> {
 ///
 /// As [`build`].
 pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
-    build_application(board, blob, Application::Job)
+    build_application(board, blob, &Application::Job)
 }
 
 /// Builds the firmware of `board` around `blob`, for another way to use it.
@@ -113,11 +147,15 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
 /// # Errors
 ///
 /// As [`build`].
-pub fn build_application(board: &Board, blob: &[u8], application: Application) -> Result<Firmware> {
+pub fn build_application(
+    board: &Board,
+    blob: &[u8],
+    application: &Application,
+) -> Result<Firmware> {
     let blob_bytes = blob.len() as u64;
     check(board, blob)?;
     let toolchain = setup::ensure()?;
-    let bytes = built(board, &toolchain, blob, &board.name, application.feature())?;
+    let bytes = built(board, &toolchain, blob, &board.name, application)?;
     let way = toolchain.target_dir();
     let way = way.file_name().unwrap_or_default().to_string_lossy();
     let elf = kept()?.join(format!(
@@ -174,7 +212,7 @@ pub fn check(board: &Board, blob: &[u8]) -> Result<()> {
 /// As [`build`].
 pub fn bare_sizes(board: &Board, blob: &[u8]) -> Result<elf::Sizes> {
     check(board, blob)?;
-    let bytes = built(board, &setup::ensure()?, blob, "bare", None)?;
+    let bytes = built(board, &setup::ensure()?, blob, "bare", &Application::Job)?;
     let mut sizes = elf::sizes(&bytes)?;
     sizes.flash_bytes = sizes.flash_bytes.saturating_sub(blob.len() as u64);
     Ok(sizes)
@@ -187,13 +225,13 @@ fn kept() -> Result<PathBuf> {
     Ok(kept)
 }
 
-/// Builds the program of a package around `blob`, with a feature of `fewbit-firmware`; its ELF file.
+/// Builds the program of a package around `blob`; its ELF file.
 fn built(
     board: &Board,
     toolchain: &DeviceToolchain,
     blob: &[u8],
     package: &str,
-    feature: Option<&str>,
+    application: &Application,
 ) -> Result<Vec<u8>> {
     let kept = kept()?;
     let blob_file = kept.join(format!("{}.fewbit", content_name(blob)));
@@ -210,9 +248,7 @@ fn built(
     let mut cargo = cargo(board, toolchain, &blob_file)?;
     cargo.args(["build", "--quiet", "--release", "--package", package]);
     cargo.args(["--bin", package]);
-    if let Some(feature) = feature {
-        cargo.args(["--features", &format!("fewbit-firmware/{feature}")]);
-    }
+    application.configure(&mut cargo)?;
     process::run(&mut cargo, BUILD_LIMIT)?;
     let program = toolchain
         .target_dir()

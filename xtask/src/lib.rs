@@ -19,6 +19,7 @@ pub mod emulate;
 pub mod firmware;
 mod install;
 pub mod link;
+pub mod mlperf;
 pub mod models;
 pub mod networks;
 pub mod new;

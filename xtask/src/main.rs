@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code};
-use xtask::{bench, boards, ci, deny, emulate, new, quantize, setup, size, tidy, verify};
+use xtask::{bench, boards, ci, deny, emulate, mlperf, new, quantize, setup, size, tidy, verify};
 
 /// Tasks of the fewbit project.
 #[derive(Parser)]
@@ -31,6 +31,8 @@ enum Task {
     Boards(boards::Args),
     /// Run a blob on a board and on this machine, and compare every output byte.
     Verify(verify::Args),
+    /// Ask a board as the runner of MLPerf Tiny does, and compare its results with this machine's.
+    Mlperf(mlperf::Args),
     /// Show what a model takes of a board's flash and RAM, and compare with another revision.
     Size(size::Args),
     /// Run a blob on an emulated board with seeded random inputs; print outputs and cost.
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::task(&bench),
         Task::Boards(args) => boards::task(&args),
         Task::Verify(args) => verify::task(&args),
+        Task::Mlperf(args) => mlperf::task(&args),
         Task::Size(args) => size::task(&args),
         Task::Emulate(args) => emulate::task(&args),
         Task::Test(args) => ci::test_task(&args),

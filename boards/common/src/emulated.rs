@@ -1,6 +1,6 @@
 //! Boards that QEMU emulates: job file, logs and exit code by semihosting.
 //!
-//! With the feature `serial` the board answers a host over its UART instead of running a job file. The job is [`JOB_FILE`] in QEMU's working directory. The program ends with exit code 0 after a complete run and 1
+//! With the feature `serial` or `mlperf` the board answers over its UART instead of running a job file. The job is [`JOB_FILE`] in QEMU's working directory. The program ends with exit code 0 after a complete run and 1
 //! after any error, panic or fault, always with a defmt message that says why.
 
 use core::panic::PanicInfo;
@@ -10,7 +10,7 @@ use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
 use semihosting::process;
 
-#[cfg(not(feature = "serial"))]
+#[cfg(not(any(feature = "serial", feature = "mlperf")))]
 use crate::app::{self, RunError};
 use crate::{board::Board, counter::Counter};
 
@@ -18,10 +18,10 @@ use crate::{board::Board, counter::Counter};
 pub const JOB_FILE: &core::ffi::CStr = c"job.bin";
 
 /// A job in a file of the host.
-#[cfg(not(feature = "serial"))]
+#[cfg(not(any(feature = "serial", feature = "mlperf")))]
 struct FileSource(semihosting::fs::File);
 
-#[cfg(not(feature = "serial"))]
+#[cfg(not(any(feature = "serial", feature = "mlperf")))]
 impl app::Source for FileSource {
     fn read_exact(&mut self, bytes: &mut [u8]) -> Result<(), app::SourceError> {
         semihosting::io::Read::read_exact(&mut self.0, bytes).map_err(|_| app::SourceError)
@@ -40,7 +40,7 @@ pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl Ou
 }
 
 /// The job in [`JOB_FILE`].
-#[cfg(not(feature = "serial"))]
+#[cfg(not(any(feature = "serial", feature = "mlperf")))]
 fn application(
     mut board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
 ) -> Result<(), RunError> {
@@ -51,8 +51,11 @@ fn application(
     app::run(&mut FileSource(file), &mut board.counter)
 }
 
+/// What the benchmark's runner asks over the UART.
+#[cfg(feature = "mlperf")]
+use crate::mlperf::run as application;
 /// What a host asks over the UART.
-#[cfg(feature = "serial")]
+#[cfg(all(feature = "serial", not(feature = "mlperf")))]
 use crate::serve::run as application;
 
 /// Ends the emulation with the exit code for failure.

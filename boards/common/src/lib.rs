@@ -14,6 +14,8 @@ pub mod counter;
 #[cfg(feature = "semihosting")]
 pub mod emulated;
 pub mod job;
+#[cfg(feature = "mlperf")]
+pub mod mlperf;
 pub mod model;
 #[cfg(feature = "serial")]
 pub mod serve;

@@ -65,8 +65,11 @@ pub(super) fn open(
             Ok(Box::new(Semihosted::new(board, firmware, limit)))
         }
         Transport::Serial => {
-            let firmware = firmware::build_application(board, blob.as_bytes(), Application::Serial)
-                .with_context(|| format!("firmware of {} for {}", board.name, path.display()))?;
+            let firmware =
+                firmware::build_application(board, blob.as_bytes(), &Application::Serial)
+                    .with_context(|| {
+                        format!("firmware of {} for {}", board.name, path.display())
+                    })?;
             let (emulator, line) = match &args.port {
                 Some(port) => (None, line::open(port)?),
                 None if board.qemu.is_some() => {
