@@ -144,7 +144,7 @@ fn the_runners_commands_are_answered() {
         .map(|value| format!("{}.000", 3 - value))
         .collect();
     let results = format!("m-results-[{}]", results.join(","));
-    assert_eq!(lines[6..], [results.clone()]);
+    assert_eq!(lines[6..], *std::slice::from_ref(&results));
     assert_eq!(dut.ask("results"), [results]);
 
     // Time is the inferences' own: ten times as many take ten times as long.
