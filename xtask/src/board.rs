@@ -62,6 +62,14 @@ pub struct Emulation {
     pub serial: bool,
 }
 
+/// How a real board is reached.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// The chip, as probe-rs names it.
+    pub chip: String,
+}
+
 /// One folder of `boards/`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,14 +86,19 @@ pub struct Board {
     pub target_cpu: Option<String>,
     /// Kernel family.
     pub isa: Isa,
+    /// Whether the memory map is that of the chip's HAL, and there is no `memory.x`.
+    #[serde(default)]
+    pub memory_of_hal: bool,
     /// Bytes of the memory that holds code and blob.
     pub flash_bytes: u64,
     /// Bytes of the memory that holds arena, variables and stack.
     pub ram_bytes: u64,
-    /// What the instruction counter counts: SysTick of Cortex-M, `minstret` of RISC-V.
+    /// What the counter counts: SysTick of Cortex-M, which runs at the core's clock, `minstret` of RISC-V.
     pub clock_hz: u64,
     /// Set for a board that QEMU emulates.
     pub qemu: Option<Emulation>,
+    /// Set for a real board.
+    pub probe: Option<Probe>,
 }
 
 impl Board {
@@ -117,6 +130,12 @@ impl Board {
                 path.display(),
                 board.target,
                 TARGETS.join(", ")
+            );
+        }
+        if board.qemu.is_some() == board.probe.is_some() {
+            bail!(
+                "{}: a board is emulated and has [qemu], or real and has [probe]",
+                path.display()
             );
         }
         if board.clock_hz == 0 {

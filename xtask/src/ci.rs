@@ -14,7 +14,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    bench, board, deny, device_dir, firmware, process, repository, sample, setup, tidy,
+    bench, board, deny, device_dir, firmware,
+    networks::{Net, Network},
+    process, repository, sample, setup, tidy,
     toolchain::{DeviceToolchain, TARGETS},
 };
 
@@ -50,7 +52,7 @@ struct Check {
 }
 
 /// Every check but the tests, cheap ones first.
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     Check {
         name: "fmt",
         run: || host(&["fmt", "--all", "--check"]),
@@ -106,6 +108,10 @@ const CHECKS: [Check; 15] = [
     Check {
         name: "runtime for riscv32imc",
         run: || runtime_for(TARGETS[4]),
+    },
+    Check {
+        name: "firmware of real boards",
+        run: real_boards,
     },
     Check {
         name: "clippy of boards",
@@ -336,6 +342,27 @@ fn runtime_for(target: &str) -> Result<()> {
     Ok(())
 }
 
+/// Builds the firmware of every real board around the built-in network, and holds it against the board's memories.
+fn real_boards() -> Result<()> {
+    let network = Network::load(Net::Digits)?.context("the digits network is built in")?;
+    for board in board::all()? {
+        if board.probe.is_none() {
+            continue;
+        }
+        let quantized = network.quantize_for(board.isa.packing())?;
+        let firmware = firmware::build_bytes(&board, quantized.blob.as_bytes())?;
+        let flash = firmware.flash_bytes + firmware.blob_bytes;
+        if flash > board.flash_bytes {
+            bail!("{}: {flash} bytes of flash", board.name);
+        }
+        println!(
+            "{}: {flash} bytes of flash with the blob, {} of RAM without the stack",
+            board.name, firmware.static_ram_bytes
+        );
+    }
+    Ok(())
+}
+
 /// Clippy over the firmware, for each board's own target.
 fn clippy_of_boards() -> Result<()> {
     let toolchain: DeviceToolchain = setup::ensure()?;
@@ -345,8 +372,13 @@ fn clippy_of_boards() -> Result<()> {
     let table = folder.path().join("input.table");
     fs::write(&table, [0; 256]).context("cannot write the sample's table")?;
     for board in board::all()? {
-        let serial = board.qemu.as_ref().is_some_and(|qemu| qemu.serial);
-        let applications: &[&[&str]] = if serial {
+        // What real boards add is a main of a page each; one shows what they share, and the others are built above.
+        if board.probe.is_some() && board.name != "nrf52840-dk" {
+            continue;
+        }
+        // The applications are the same code for every board, and one target of each architecture shows what a
+        // compiler has to say of them.
+        let applications: &[&[&str]] = if ["mps2-an386", "riscv-virt"].contains(&&*board.name) {
             &[
                 &[],
                 &["--features", "fewbit-firmware/serial"],

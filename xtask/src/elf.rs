@@ -31,8 +31,8 @@ pub fn sizes(bytes: &[u8]) -> Result<Sizes> {
         if !sh_flags.contains(elf::SHF_ALLOC) {
             continue;
         }
-        // What riscv-rt's linker script makes of the memory that is left.
-        if matches!(section.name(), Ok(".stack" | ".heap")) {
+        // What linker scripts of RISC-V make of the memory that is left, and addresses that esp-hal's keeps free.
+        if matches!(section.name(), Ok(".stack" | ".heap" | ".rotext_dummy")) {
             continue;
         }
         let stored = section.file_range().map_or(0, |(_, size)| size);

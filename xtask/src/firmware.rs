@@ -64,6 +64,15 @@ pub enum Application {
 }
 
 impl Application {
+    /// What a board runs where nothing else is asked for.
+    pub fn of(board: &Board) -> Self {
+        if board.qemu.is_some() {
+            Self::Job
+        } else {
+            Self::Serial
+        }
+    }
+
     /// The feature of `fewbit-firmware` that makes it, if any.
     fn feature(&self) -> Option<&'static str> {
         match self {
@@ -133,13 +142,13 @@ pub fn build(board: &Board, blob_path: &Path) -> Result<Firmware> {
         .with_context(|| format!("firmware of {} for {}", board.name, blob_path.display()))
 }
 
-/// Builds the firmware of `board` around `blob`.
+/// Builds the firmware of `board` around `blob`, with the application that the board runs by itself.
 ///
 /// # Errors
 ///
 /// As [`build`].
 pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
-    build_application(board, blob, &Application::Job)
+    build_application(board, blob, &Application::of(board))
 }
 
 /// Builds the firmware of `board` around `blob`, for another way to use it.
@@ -205,17 +214,20 @@ pub fn check(board: &Board, blob: &[u8]) -> Result<()> {
 }
 
 /// Flash and RAM of the least firmware that runs `blob` on `board`, the blob not counted as flash: what the runtime
-/// costs.
+/// costs. None where the chip's HAL is needed to start at all.
 ///
 /// # Errors
 ///
 /// As [`build`].
-pub fn bare_sizes(board: &Board, blob: &[u8]) -> Result<elf::Sizes> {
+pub fn bare_sizes(board: &Board, blob: &[u8]) -> Result<Option<elf::Sizes>> {
     check(board, blob)?;
+    if board.memory_of_hal {
+        return Ok(None);
+    }
     let bytes = built(board, &setup::ensure()?, blob, "bare", &Application::Job)?;
     let mut sizes = elf::sizes(&bytes)?;
     sizes.flash_bytes = sizes.flash_bytes.saturating_sub(blob.len() as u64);
-    Ok(sizes)
+    Ok(Some(sizes))
 }
 
 /// The folder of blobs and finished firmware.

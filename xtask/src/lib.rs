@@ -17,6 +17,7 @@ pub mod device;
 pub mod elf;
 pub mod emulate;
 pub mod firmware;
+pub mod flash;
 mod install;
 pub mod link;
 pub mod mlperf;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code};
-use xtask::{bench, boards, ci, deny, emulate, mlperf, new, quantize, setup, size, tidy, verify};
+use xtask::{
+    bench, boards, ci, deny, emulate, flash, mlperf, new, quantize, setup, size, tidy, verify,
+};
 
 /// Tasks of the fewbit project.
 #[derive(Parser)]
@@ -29,6 +31,8 @@ enum Task {
     Bench(bench::Bench),
     /// List the boards, and what rules blobs out on them.
     Boards(boards::Args),
+    /// Write the firmware around a blob to a real board.
+    Flash(flash::Args),
     /// Run a blob on a board and on this machine, and compare every output byte.
     Verify(verify::Args),
     /// Ask a board as the runner of MLPerf Tiny does, and compare its results with this machine's.
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Task::New(args) => new::task(&args),
         Task::Bench(bench) => bench::task(&bench),
         Task::Boards(args) => boards::task(&args),
+        Task::Flash(args) => flash::task(&args),
         Task::Verify(args) => verify::task(&args),
         Task::Mlperf(args) => mlperf::task(&args),
         Task::Size(args) => size::task(&args),

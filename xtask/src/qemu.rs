@@ -106,7 +106,7 @@ pub fn run(
 pub(crate) fn command(board: &Board, elf: &Path, monitor: &str, serial: &str) -> Result<Command> {
     let Some(emulation) = &board.qemu else {
         bail!(
-            "board {} is not an emulated one: its board.toml has no [qemu]",
+            "{} is a real board and not emulated here: flash it with `cargo xtask flash`, then `cargo xtask verify --port`",
             board.name
         );
     };

@@ -50,8 +50,9 @@ pub struct Args {
 pub struct Sizes {
     /// Name of the board.
     pub board: String,
-    /// Code and constants of the least firmware: runtime, start-up and the compiler's support.
-    pub runtime_flash_bytes: u64,
+    /// Code and constants of the least firmware: runtime, start-up and the compiler's support; none on a chip that does
+    /// not start without its HAL.
+    pub runtime_flash_bytes: Option<u64>,
     /// Code and constants of the shared application, the runtime in it.
     pub application_flash_bytes: u64,
     /// The blob, which lies in flash too.
@@ -110,7 +111,7 @@ pub fn measure(board: &Board, blob: &[u8]) -> Result<Sizes> {
     };
     Ok(Sizes {
         board: board.name.clone(),
-        runtime_flash_bytes: bare.flash_bytes,
+        runtime_flash_bytes: bare.map(|sizes| sizes.flash_bytes),
         application_flash_bytes: application.flash_bytes,
         blob_bytes: application.blob_bytes,
         arena_bytes: Summary::from_bytes(blob)?.arena_bytes.into(),
@@ -185,7 +186,7 @@ fn print(sizes: &Sizes, base: Option<&Sizes>) {
     let (flash, ram) = (Some(sizes.board_flash_bytes), Some(sizes.board_ram_bytes));
     row(
         "flash: runtime, least firmware",
-        &|s| Some(s.runtime_flash_bytes),
+        &|s| s.runtime_flash_bytes,
         None,
     );
     row(

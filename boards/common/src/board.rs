@@ -34,6 +34,24 @@ impl<C: Counter, S: Read + Write, L: OutputPin, T: OutputPin> Board<C, S, L, T> 
     }
 }
 
+/// A byte that the line lost or damaged, for HALs whose errors are not embedded-io's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineError;
+
+impl core::fmt::Display for LineError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("the line lost or damaged a byte")
+    }
+}
+
+impl core::error::Error for LineError {}
+
+impl embedded_io::Error for LineError {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        embedded_io::ErrorKind::InvalidData
+    }
+}
+
 /// A pin that a board does not have.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoPin;
@@ -49,6 +67,24 @@ impl OutputPin for NoPin {
 
     fn set_high(&mut self) -> Result<(), Infallible> {
         Ok(())
+    }
+}
+
+/// An LED that a low level lights.
+#[derive(Clone, Copy, Debug)]
+pub struct ActiveLow<P>(pub P);
+
+impl<P: OutputPin> PinErrorType for ActiveLow<P> {
+    type Error = P::Error;
+}
+
+impl<P: OutputPin> OutputPin for ActiveLow<P> {
+    fn set_low(&mut self) -> Result<(), P::Error> {
+        self.0.set_high()
+    }
+
+    fn set_high(&mut self) -> Result<(), P::Error> {
+        self.0.set_low()
     }
 }
 

@@ -17,6 +17,11 @@ pub mod job;
 #[cfg(feature = "mlperf")]
 pub mod mlperf;
 pub mod model;
-#[cfg(feature = "serial")]
+#[cfg(feature = "rtt")]
+pub mod real;
+#[cfg(any(feature = "serial", feature = "rtt"))]
 pub mod serve;
 pub mod stack;
+
+/// Name of the board, which xtask passes on.
+pub const BOARD_NAME: &str = env!("FEWBIT_BOARD_NAME", "FEWBIT_BOARD_NAME is the board's name");

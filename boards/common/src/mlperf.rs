@@ -12,6 +12,7 @@ use fewbit_runtime::PortInfo;
 use static_cell::ConstStaticCell;
 
 use crate::{
+    BOARD_NAME,
     app::{ModelEngine, RunError, with_engine},
     board::Board,
     counter::Counter,
@@ -23,9 +24,6 @@ const COMMAND_BYTES: usize = 80;
 
 /// What the runner expects of every firmware to its `profile`.
 const PROFILE: &str = "ULPMark for tinyML Firmware V0.0.1";
-
-/// Name of the board, which xtask passes on.
-const BOARD_NAME: &str = env!("FEWBIT_BOARD_NAME", "FEWBIT_BOARD_NAME is the board's name");
 
 /// Bytes of the input in one line of `db print`.
 const PRINTED: usize = 8;

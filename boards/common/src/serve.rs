@@ -15,15 +15,13 @@ use fewbit_protocol::{
 };
 
 use crate::{
+    BOARD_NAME,
     app::{ModelEngine, RunError, with_engine},
     board::Board,
     counter::{Counter, spin},
     model::BLOB,
     stack,
 };
-
-/// Name of the board, which xtask passes on.
-const BOARD_NAME: &str = env!("FEWBIT_BOARD_NAME", "FEWBIT_BOARD_NAME is the board's name");
 
 /// Answers requests for ever.
 ///

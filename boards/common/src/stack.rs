@@ -2,7 +2,8 @@
 //!
 //! The whole free stack is painted before the application starts; the lowest word that lost its paint shows how deep the
 //! stack ever was. A deeper frame that was reserved and never written is not seen. On Cortex-M cortex-m-rt paints
-//! (feature `paint-stack`), on RISC-V `main` does, with [`paint`].
+//! (feature `paint-stack`), on RISC-V `main` does, with [`paint`]. The symbols are cortex-m-rt's and esp-hal's; riscv-rt
+//! has other names for them.
 
 #[cfg(target_arch = "arm")]
 use cortex_m_rt::STACK_PAINT_VALUE;
@@ -17,10 +18,16 @@ const STACK_PAINT_VALUE: u32 = 0xCCCC_CCCC;
 )]
 unsafe extern "C" {
     /// Lowest address that the stack may reach: the end of the static variables.
-    #[cfg_attr(target_arch = "riscv32", link_name = "__estack")]
+    #[cfg_attr(
+        all(target_arch = "riscv32", feature = "semihosting"),
+        link_name = "__estack"
+    )]
     static mut _stack_end: u32;
     /// Address just above the stack's first word.
-    #[cfg_attr(target_arch = "riscv32", link_name = "__sstack")]
+    #[cfg_attr(
+        all(target_arch = "riscv32", feature = "semihosting"),
+        link_name = "__sstack"
+    )]
     static mut _stack_start: u32;
 }
 

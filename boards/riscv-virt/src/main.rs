@@ -12,6 +12,7 @@ use fewbit_firmware::{
     counter::InstructionCounter,
     emulated, stack,
 };
+use riscv as _;
 use uart_16550::{Config, Uart16550};
 
 /// Where the machine has its 16550, and how far its registers are from each other.

@@ -58,7 +58,10 @@ pub fn task(args: &Args) -> Result<()> {
             board.name.clone(),
             board.cpu.clone(),
             board.isa.name().to_owned(),
-            if board.qemu.is_some() { "QEMU" } else { "-" }.to_owned(),
+            match &board.probe {
+                Some(probe) => format!("probe-rs: {}", probe.chip),
+                None => "QEMU".to_owned(),
+            },
             format!("{} B", board.flash_bytes),
             format!("{} B", board.ram_bytes),
         ]);

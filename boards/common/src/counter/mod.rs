@@ -1,22 +1,22 @@
 //! Counting what an inference costs.
 //!
-//! On an emulated board the figure is instructions: QEMU with `-icount shift=0` lets 1 ns of virtual time pass an
+//! A real board counts cycles, or microseconds. On an emulated board the figure is instructions: QEMU with `-icount shift=0` lets 1 ns of virtual time pass an
 //! instruction, which each architecture reads in its own way. The application proves the count at start with a loop of
 //! known length, see [`crate::app::run`].
 
 use core::arch::asm;
 
-use fewbit_protocol::message::Unit;
+pub use fewbit_protocol::message::Unit;
 
-#[cfg(target_arch = "riscv32")]
+#[cfg(all(target_arch = "riscv32", feature = "semihosting"))]
 mod minstret;
 #[cfg(target_arch = "arm")]
 mod systick;
 
-#[cfg(target_arch = "riscv32")]
+#[cfg(all(target_arch = "riscv32", feature = "semihosting"))]
 pub use minstret::InstructionCounter;
 #[cfg(target_arch = "arm")]
-pub use systick::InstructionCounter;
+pub use systick::{CycleCounter, InstructionCounter};
 
 /// A free-running count of what running code costs.
 pub trait Counter {

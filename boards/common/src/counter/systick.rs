@@ -1,7 +1,8 @@
-//! SysTick of Cortex-M, as a count of instructions.
+//! SysTick of Cortex-M, as a count of instructions or of cycles.
 //!
-//! It runs at the board's clock: at the 25 MHz of most MPS2 boards one tick is exactly 40 instructions. A difference of
-//! two readings is right to one tick, whatever it measures.
+//! It runs at the core's clock, on every Cortex-M, and never ends: its exception counts the periods. In the emulator a
+//! tick is a fixed number of instructions, exactly 40 at the 25 MHz of most MPS2 boards. A difference of two readings is
+//! right to one tick, whatever it measures.
 
 use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
@@ -41,15 +42,15 @@ const RELOAD: u32 = 0x00FF_FFFF;
 /// Periods of SysTick that have passed; its exception counts them.
 static WRAPS: AtomicU32 = AtomicU32::new(0);
 
-/// Instructions executed, from SysTick under QEMU's `-icount shift=0`. Granularity: a tick.
-pub struct InstructionCounter {
+/// SysTick, running.
+struct Ticks {
     /// Owned, so that nothing else reprograms the timer.
     _systick: SYST,
 }
 
-impl InstructionCounter {
+impl Ticks {
     /// Starts SysTick on the core clock with its longest period, about 671 million instructions at 25 MHz.
-    pub fn start(mut systick: SYST) -> Self {
+    fn start(mut systick: SYST) -> Self {
         systick.set_clock_source(SystClkSource::Core);
         systick.set_reload(RELOAD);
         systick.clear_current();
@@ -57,14 +58,9 @@ impl InstructionCounter {
         systick.enable_counter();
         Self { _systick: systick }
     }
-}
 
-impl Counter for InstructionCounter {
-    fn unit(&self) -> Unit {
-        Unit::Instructions
-    }
-
-    fn now(&mut self) -> u64 {
+    /// The ticks so far.
+    fn now(&self) -> u64 {
         // Reading a register orders nothing by itself: what is measured must not drift across the reading.
         compiler_fence(Ordering::SeqCst);
         let ticks = self.read();
@@ -72,13 +68,6 @@ impl Counter for InstructionCounter {
         ticks
     }
 
-    fn cost_since(&mut self, start: u64) -> u64 {
-        // Converted after the second reading: a 64-bit product takes a small core many instructions.
-        (self.now() - start) * INSTRUCTIONS / TICKS
-    }
-}
-
-impl InstructionCounter {
     /// The ticks so far, consistent even if a period ends in between.
     fn read(&self) -> u64 {
         loop {
@@ -90,6 +79,60 @@ impl InstructionCounter {
                 return u64::from(wraps) * u64::from(RELOAD + 1) + u64::from(into_period);
             }
         }
+    }
+}
+
+/// Instructions executed, from SysTick under QEMU's `-icount shift=0`. Granularity: a tick.
+pub struct InstructionCounter(Ticks);
+
+impl InstructionCounter {
+    /// Starts counting.
+    pub fn start(systick: SYST) -> Self {
+        Self(Ticks::start(systick))
+    }
+}
+
+impl Counter for InstructionCounter {
+    fn unit(&self) -> Unit {
+        Unit::Instructions
+    }
+
+    fn now(&mut self) -> u64 {
+        self.0.now()
+    }
+
+    fn cost_since(&mut self, start: u64) -> u64 {
+        // Converted after the second reading: a 64-bit product takes a small core many instructions.
+        (self.now() - start) * INSTRUCTIONS / TICKS
+    }
+}
+
+/// Cycles of the core, from SysTick of a chip.
+///
+/// The debug unit's cycle counter would do too, but not on every core, and it ends after 32 bits.
+pub struct CycleCounter(Ticks);
+
+impl CycleCounter {
+    /// Starts counting; the core runs at the clock that the board's file says.
+    pub fn start(systick: SYST) -> Self {
+        Self(Ticks::start(systick))
+    }
+}
+
+impl Counter for CycleCounter {
+    fn unit(&self) -> Unit {
+        Unit::Cycles {
+            // A frequency of a microcontroller fits.
+            clock_hz: CLOCK_HZ as u32,
+        }
+    }
+
+    fn now(&mut self) -> u64 {
+        self.0.now()
+    }
+
+    fn cost_since(&mut self, start: u64) -> u64 {
+        self.now() - start
     }
 }
 

@@ -306,7 +306,7 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
                 arena_bytes: report.arena_bytes as u64,
                 blob_bytes: report.blob_bytes,
                 runtime_flash_bytes: firmware::bare_sizes(board, quantized.blob.as_bytes())?
-                    .flash_bytes,
+                    .map_or(report.flash_bytes, |sizes| sizes.flash_bytes),
             };
             let peer = peers.model(&board.cpu, &own.name);
             rows.add_row(vec![

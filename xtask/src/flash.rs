@@ -1,0 +1,155 @@
+//! `cargo xtask flash`: a blob's firmware onto a real board.
+//!
+//! probe-rs does it, by its command line. What is missing on the machine is said with the way to get it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use fewbit::cli::QuantizeArgs;
+
+use crate::{
+    board::{Board, Probe},
+    firmware, process, quantize,
+};
+
+/// Time for erasing, writing and checking the flash of a chip.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// The program that talks to debug probes.
+const PROGRAM: &str = "probe-rs";
+
+/// Arguments of `cargo xtask flash`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// The blob; without one, that of the built-in digits network, quantized first if it is not there yet
+    blob: Option<PathBuf>,
+    /// Folder of `boards/`
+    #[arg(long)]
+    board: String,
+    /// The probe, as `probe-rs list` names it, where there are several
+    #[arg(long, value_name = "VID:PID:SERIAL")]
+    probe: Option<String>,
+    /// Build, and show the commands instead of running them
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Builds the firmware and writes it to the board.
+///
+/// # Errors
+///
+/// If the board is an emulated one, the firmware cannot be built, or probe-rs is missing or fails.
+pub fn task(args: &Args) -> Result<()> {
+    let board = Board::load(&args.board)?;
+    let Some(probe) = &board.probe else {
+        bail!(
+            "{} is emulated and has no flash to write; run `cargo xtask verify --board {}`",
+            board.name,
+            board.name
+        );
+    };
+    let blob = match &args.blob {
+        Some(path) => path.clone(),
+        None => {
+            let path = quantize::blob_path(None);
+            if !path.exists() {
+                quantize::task(&QuantizeArgs::default())?;
+            }
+            path
+        }
+    };
+    let bytes = fs::read(&blob).with_context(|| format!("cannot read {}", blob.display()))?;
+    let firmware = firmware::build_bytes(&board, &bytes)
+        .with_context(|| format!("firmware of {} for {}", board.name, blob.display()))?;
+    let program = match process::find_program(PROGRAM) {
+        Some(program) => program,
+        None if args.dry_run => PathBuf::from(PROGRAM),
+        None => bail!("{}", missing(&firmware.elf)),
+    };
+    for mut command in commands(&program, probe, args.probe.as_deref(), &firmware.elf) {
+        if args.dry_run {
+            println!("{}", process::shown(&command));
+        } else {
+            process::run(&mut command, LIMIT).context(
+                "is the board connected, and may your user open its probe? `probe-rs list` shows what it sees; \
+                 on Linux it needs the udev rules of https://probe.rs/docs/getting-started/probe-setup",
+            )?;
+        }
+    }
+    println!(
+        "next    cargo xtask verify {} --board {} --port PORT",
+        blob.display(),
+        board.name
+    );
+    Ok(())
+}
+
+/// Write, check, and start.
+fn commands(program: &Path, probe: &Probe, selector: Option<&str>, elf: &Path) -> [Command; 2] {
+    let command = |action: &str| {
+        let mut command = Command::new(program);
+        command.args([action, "--chip", &probe.chip, "--non-interactive"]);
+        if let Some(selector) = selector {
+            command.args(["--probe", selector]);
+        }
+        command
+    };
+    let mut download = command("download");
+    download.arg("--verify").arg(elf);
+    [download, command("reset")]
+}
+
+/// What to do without probe-rs.
+fn missing(elf: &Path) -> String {
+    format!(
+        "probe-rs is not in PATH; get it with `cargo install probe-rs-tools --locked`, or as \
+         https://probe.rs/docs/getting-started/installation says. The firmware is built: {}",
+        elf.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_name_chip_probe_and_file() {
+        let probe = Probe {
+            chip: "nRF52840_xxAA".to_owned(),
+        };
+        let elf = Path::new("some firmware.elf");
+        let shown = |selector| {
+            commands(Path::new("probe-rs"), &probe, selector, elf).map(|c| process::shown(&c))
+        };
+        assert_eq!(
+            shown(None),
+            [
+                "probe-rs download --chip nRF52840_xxAA --non-interactive --verify some firmware.elf",
+                "probe-rs reset --chip nRF52840_xxAA --non-interactive",
+            ]
+        );
+        let [download, reset] = shown(Some("1366:1015:000683"));
+        assert!(download.contains("--probe 1366:1015:000683"), "{download}");
+        assert!(reset.contains("--probe 1366:1015:000683"), "{reset}");
+    }
+
+    #[test]
+    fn an_emulated_board_is_pointed_elsewhere() {
+        let args = Args {
+            blob: None,
+            board: "mps2-an386".to_owned(),
+            probe: None,
+            dry_run: true,
+        };
+        let error = task(&args).expect_err("it has no flash").to_string();
+        assert!(
+            error.contains("cargo xtask verify --board mps2-an386"),
+            "{error}"
+        );
+    }
+}
