@@ -7,6 +7,7 @@
 
 use super::ALIGNMENT;
 use super::header::saturate;
+use super::kernels;
 use super::packing::{self, CONV_MULTIPLE, FULLY_CONNECTED_MULTIPLE, Packing};
 use super::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
@@ -67,27 +68,37 @@ impl<'p> Checker<'p> {
         }
     }
 
-    pub(super) fn check(&self, op: &Op) -> Result<(), LoadError> {
-        self.operator(op)?;
+    /// Checks an operator whose kernel is among `KERNELS`; the checks of the others are not linked either.
+    pub(super) fn check<const KERNELS: u32>(&self, op: &Op) -> Result<(), LoadError> {
+        self.operator::<KERNELS>(op)?;
         self.scratch(op)
     }
 
-    fn operator(&self, op: &Op) -> Result<(), LoadError> {
+    fn operator<const KERNELS: u32>(&self, op: &Op) -> Result<(), LoadError> {
         match op {
-            Op::Conv2d(op) => self.conv2d(op),
-            Op::DepthwiseConv2d(op) => self.depthwise_conv2d(op),
-            Op::FullyConnected(op) => self.fully_connected(op),
-            Op::MaxPool(op) => self.max_pool(op),
-            Op::AveragePool(op) => self.average_pool(op),
-            Op::Add(op) => self.add(op),
-            Op::Mul(op) => self.mul(op),
-            Op::Lut(op) => self.lut(op),
-            Op::Softmax(op) => self.softmax(op),
+            Op::Conv2d(op) if KERNELS & (kernels::CONV_2D | kernels::PAIRED_CONV_2D) != 0 => {
+                self.conv2d(op)
+            }
+            Op::DepthwiseConv2d(op) if KERNELS & kernels::DEPTHWISE_CONV_2D != 0 => {
+                self.depthwise_conv2d(op)
+            }
+            Op::FullyConnected(op)
+                if KERNELS & (kernels::FULLY_CONNECTED | kernels::PAIRED_FULLY_CONNECTED) != 0 =>
+            {
+                self.fully_connected(op)
+            }
+            Op::MaxPool(op) if KERNELS & kernels::MAX_POOL != 0 => self.max_pool(op),
+            Op::AveragePool(op) if KERNELS & kernels::AVERAGE_POOL != 0 => self.average_pool(op),
+            Op::Add(op) if KERNELS & kernels::ADD != 0 => self.add(op),
+            Op::Mul(op) if KERNELS & kernels::MUL != 0 => self.mul(op),
+            Op::Lut(op) if KERNELS & kernels::LUT != 0 => self.lut(op),
+            Op::Softmax(op) if KERNELS & kernels::SOFTMAX != 0 => self.softmax(op),
             Op::Reshape(op) => self.reshape(op),
-            Op::Transpose(op) => self.transpose(op),
-            Op::Concat(op) => self.concat(op),
-            Op::Pad(op) => self.pad(op),
-            Op::Constant(op) => self.constant(op),
+            Op::Transpose(op) if KERNELS & kernels::TRANSPOSE != 0 => self.transpose(op),
+            Op::Concat(op) if KERNELS & kernels::CONCAT != 0 => self.concat(op),
+            Op::Pad(op) if KERNELS & kernels::PAD != 0 => self.pad(op),
+            Op::Constant(op) if KERNELS & kernels::CONSTANT != 0 => self.constant(op),
+            _ => Err(LoadError::Kernel { op: self.op }),
         }
     }
 

@@ -190,7 +190,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
             if kernel_of(op) & !KERNELS != 0 {
                 return Err(LoadError::Kernel { op: index });
             }
-            checker.check(op)?;
+            checker.check::<KERNELS>(op)?;
             work = work.saturating_add(super::work::work(op, &program.tensors));
         }
         if work > MAX_WORK {
