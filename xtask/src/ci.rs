@@ -14,7 +14,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    bench, board, deny, device_dir, firmware,
+    bench, board, deny, device_dir,
+    firmware::{self, Application},
     networks::{Net, Network},
     process, repository, sample, setup, tidy,
     toolchain::{DeviceToolchain, TARGETS},
@@ -342,7 +343,11 @@ fn runtime_for(target: &str) -> Result<()> {
     Ok(())
 }
 
-/// Builds the firmware of every real board around the built-in network, and holds it against the board's memories.
+/// The board that the embassy example is for.
+const EXAMPLE_BOARD: &str = "nrf52840-dk";
+
+/// Builds the firmware of every real board around the built-in network, and holds it against the board's memories; the
+/// example with embassy too.
 fn real_boards() -> Result<()> {
     let network = Network::load(Net::Digits)?.context("the digits network is built in")?;
     for board in board::all()? {
@@ -354,6 +359,16 @@ fn real_boards() -> Result<()> {
         let flash = firmware.flash_bytes + firmware.blob_bytes;
         if flash > board.flash_bytes {
             bail!("{}: {flash} bytes of flash", board.name);
+        }
+        if board.name == EXAMPLE_BOARD {
+            let (toolchain, blob) = (setup::ensure()?, quantized.blob.as_bytes());
+            firmware::built(
+                &board,
+                &toolchain,
+                blob,
+                "embassy-example",
+                &Application::Job,
+            )?;
         }
         println!(
             "{}: {flash} bytes of flash with the blob, {} of RAM without the stack",
@@ -373,7 +388,7 @@ fn clippy_of_boards() -> Result<()> {
     fs::write(&table, [0; 256]).context("cannot write the sample's table")?;
     for board in board::all()? {
         // What real boards add is a main of a page each; one shows what they share, and the others are built above.
-        if board.probe.is_some() && board.name != "nrf52840-dk" {
+        if board.probe.is_some() && board.name != EXAMPLE_BOARD {
             continue;
         }
         // The applications are the same code for every board, and one target of each architecture shows what a

@@ -238,7 +238,7 @@ fn kept() -> Result<PathBuf> {
 }
 
 /// Builds the program of a package around `blob`; its ELF file.
-fn built(
+pub(crate) fn built(
     board: &Board,
     toolchain: &DeviceToolchain,
     blob: &[u8],

@@ -15,8 +15,8 @@ use crate::mlperf::run as application;
 use crate::serve::run as application;
 use crate::{board::Board, counter::Counter};
 
-/// Starts the log and answers a host for ever.
-pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>) -> ! {
+/// Starts the log. Once; what is logged before is lost.
+pub fn start_log() {
     // A message that no one reads is skipped: the program must not wait for a debugger.
     let channels = rtt_init! {
         up: {
@@ -28,6 +28,11 @@ pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl Ou
         }
     };
     set_defmt_channel(channels.up.0);
+}
+
+/// Starts the log and answers a host for ever.
+pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>) -> ! {
+    start_log();
     defmt::info!("fewbit on {=str}", crate::BOARD_NAME);
     match application(board) {
         Ok(()) => defmt::info!("the line has ended"),
