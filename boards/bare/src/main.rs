@@ -27,6 +27,7 @@ include!(concat!(env!("OUT_DIR"), "/model.rs"));
 static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
     ConstStaticCell::new(Aligned([0; ARENA_BYTES]));
 
+/// Loads the model and runs it for ever.
 #[entry]
 fn main() -> ! {
     if let Some(arena) = ARENA.try_take()

@@ -22,6 +22,7 @@ const UART: NonNull<u8> = match NonNull::new(core::ptr::without_provenance_mut(0
 };
 const STRIDE: u8 = 1;
 
+/// Sets the board up and hands over to the application.
 #[allow(unsafe_code, reason = "only the board knows where its peripherals are")]
 #[riscv_rt::entry]
 fn main() -> ! {
