@@ -1,6 +1,6 @@
 //! What the shared application needs of a board.
 
-use core::convert::Infallible;
+use core::{convert::Infallible, fmt};
 
 use embedded_hal::digital::{ErrorType as PinErrorType, OutputPin};
 use embedded_io::{ErrorType, Read, Write};
@@ -34,12 +34,60 @@ impl<C: Counter, S: Read + Write, L: OutputPin, T: OutputPin> Board<C, S, L, T> 
     }
 }
 
-/// A byte that the line lost or damaged, for HALs whose errors are not embedded-io's.
+/// The line over a UART whose HAL has no traits for it, from its two halves as functions.
+///
+/// Bytes are read one at a time, as the host's requests come. `receive` waits for one, `send` for all of them to be
+/// taken; both say whether that went well.
+pub struct Polled<R, T> {
+    receive: R,
+    send: T,
+}
+
+impl<R: FnMut(&mut [u8; 1]) -> bool, T: FnMut(&[u8]) -> bool> Polled<R, T> {
+    /// A line of these two.
+    pub fn new(receive: R, send: T) -> Self {
+        Self { receive, send }
+    }
+}
+
+impl<R, T> ErrorType for Polled<R, T> {
+    type Error = LineError;
+}
+
+impl<R: FnMut(&mut [u8; 1]) -> bool, T> Read for Polled<R, T> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, LineError> {
+        let Some(first) = bytes.first_chunk_mut() else {
+            return Ok(0);
+        };
+        if (self.receive)(first) {
+            Ok(1)
+        } else {
+            Err(LineError)
+        }
+    }
+}
+
+impl<R, T: FnMut(&[u8]) -> bool> Write for Polled<R, T> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, LineError> {
+        if (self.send)(bytes) {
+            Ok(bytes.len())
+        } else {
+            Err(LineError)
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), LineError> {
+        // `send` returns when the UART has them.
+        Ok(())
+    }
+}
+
+/// A byte that the line lost or damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineError;
 
-impl core::fmt::Display for LineError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the line lost or damaged a byte")
     }
 }

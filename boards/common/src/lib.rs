@@ -1,8 +1,9 @@
 //! The application all boards share: run a model over inputs, report bytes.
 //!
-//! A board's `main` sets up its clocks and a [`counter::Counter`] and hands over to the transport it has, which calls
-//! [`app::run`]. What is reported is a fixed set of defmt messages (see [`app`]); the host parses them by their first
-//! words, so they are an interface between this crate and xtask, changed together.
+//! A board's `main` sets up its parts as a [`board::Board`] and hands it to `emulated::run` or `real::run`. These start
+//! the application that the firmware was built with: a job of the host's ([`app`]), the serial protocol (`serve`), or
+//! MLPerf Tiny's interface (`mlperf`). What a job reports is a fixed set of defmt messages; the host parses them by their
+//! first words, so they are an interface between this crate and xtask, changed together.
 
 #![no_std]
 
@@ -13,6 +14,8 @@ pub mod cmsdk;
 pub mod counter;
 #[cfg(feature = "semihosting")]
 pub mod emulated;
+#[cfg(any(feature = "semihosting", feature = "rtt"))]
+mod fault;
 pub mod job;
 #[cfg(feature = "mlperf")]
 pub mod mlperf;

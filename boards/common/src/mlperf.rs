@@ -1,13 +1,13 @@
 //! MLPerf Tiny's device interface.
 //!
-//! The benchmark's runner drives the firmware by text over the UART. Commands end with `%`, answers are lines, and `m-ready` ends each. Bytes of an input are the benchmark's; a table
-//! that the host has made turns each into the model's encoding. `docs/mlperf-tiny.md` lists what is understood.
+//! The benchmark's runner drives the firmware by text over the UART. Commands end with `%`, answers are lines, and
+//! `m-ready` ends each. Bytes of an input are the benchmark's; a table that the host has made turns each into the model's
+//! encoding. `docs/mlperf-tiny.md` lists what is understood.
 
 use core::fmt;
 
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
-use fewbit_protocol::message::Unit;
 use fewbit_runtime::PortInfo;
 use static_cell::ConstStaticCell;
 
@@ -39,39 +39,39 @@ pub fn run(
     static BUFFER: ConstStaticCell<[u8; INPUT_BYTES]> = ConstStaticCell::new([0; INPUT_BYTES]);
     let buffer = BUFFER.try_take().ok_or(RunError::ArenaTaken)?;
     with_engine(|engine| {
-        let start = board.counter.now();
         let mut device = Device {
-            engine,
+            start: board.counter.now(),
+            scale: Scale::of(engine.model().output(0)),
             input: Input {
                 buffer,
                 expected: 0,
                 filled: 0,
             },
-            start,
-            scale: Scale::default(),
+            engine,
+            board,
         };
-        device.scale = Scale::of(device.engine.model().output(0));
-        device.greet(&mut board);
+        device.line(format_args!("m-timestamp-mode-performance"));
+        device.line(format_args!("m-init-done"));
+        device.line(format_args!("m-ready"));
         let mut command = [0; COMMAND_BYTES];
         let mut length = 0;
         loop {
             let mut byte = [0];
-            match board.serial.read(&mut byte) {
+            match device.board.serial.read(&mut byte) {
                 Ok(0) => return Err(RunError::LineEnded),
                 Ok(_) => {}
                 Err(_) => continue,
             }
             match byte[0] {
                 b'%' => {
-                    let text = command.get(..length).map(core::str::from_utf8);
-                    match text {
-                        Some(Ok(text)) => device.execute(text, &mut board),
-                        Some(Err(_)) => board.line(format_args!("e-[The command is not text]")),
-                        None => board.line(format_args!(
+                    match command.get(..length).map(core::str::from_utf8) {
+                        Some(Ok(text)) => device.execute(text),
+                        Some(Err(_)) => device.line(format_args!("e-[The command is not text]")),
+                        None => device.line(format_args!(
                             "e-[The command has more than {COMMAND_BYTES} bytes]"
                         )),
                     }
-                    board.line(format_args!("m-ready"));
+                    device.line(format_args!("m-ready"));
                     length = 0;
                 }
                 // A terminal's ends of lines, which the runner does not send.
@@ -86,19 +86,6 @@ pub fn run(
             }
         }
     })
-}
-
-impl<C: Counter, S: Read + Write, L: OutputPin, T: OutputPin> Board<C, S, L, T> {
-    /// Sends text. A line that does not take it loses it: the runner asks again.
-    fn text(&mut self, text: fmt::Arguments<'_>) {
-        let _ = self.serial.write_fmt(text);
-        let _ = self.serial.flush();
-    }
-
-    /// Sends a line.
-    fn line(&mut self, text: fmt::Arguments<'_>) {
-        self.text(format_args!("{text}\r\n"));
-    }
 }
 
 /// The benchmark's input, as it was loaded.
@@ -146,7 +133,8 @@ impl fmt::Display for Decimal {
     }
 }
 
-struct Device<'m, 'a> {
+struct Device<'m, 'a, C, S, L, T> {
+    board: Board<C, S, L, T>,
     engine: ModelEngine<'m, 'a>,
     input: Input,
     /// The counter when the firmware started.
@@ -154,28 +142,26 @@ struct Device<'m, 'a> {
     scale: Scale,
 }
 
-impl Device<'_, '_> {
-    fn greet(
-        &mut self,
-        board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
-    ) {
-        board.line(format_args!("m-timestamp-mode-performance"));
-        board.line(format_args!("m-init-done"));
-        board.line(format_args!("m-ready"));
+impl<C: Counter, S: Read + Write, L: OutputPin, T: OutputPin> Device<'_, '_, C, S, L, T> {
+    /// Sends text. A line that does not take it loses it: the runner asks again.
+    fn text(&mut self, text: fmt::Arguments<'_>) {
+        let _ = self.board.serial.write_fmt(text);
+        let _ = self.board.serial.flush();
     }
 
-    fn execute(
-        &mut self,
-        command: &str,
-        board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
-    ) {
+    /// Sends a line.
+    fn line(&mut self, text: fmt::Arguments<'_>) {
+        self.text(format_args!("{text}\r\n"));
+    }
+
+    fn execute(&mut self, command: &str) {
         let mut words = command.split_ascii_whitespace();
         match words.next() {
-            Some("name") => board.line(format_args!("m-name-dut-[{BOARD_NAME}]")),
-            Some("timestamp") => self.timestamp(board),
+            Some("name") => self.line(format_args!("m-name-dut-[{BOARD_NAME}]")),
+            Some("timestamp") => self.timestamp(),
             Some("profile") => {
-                board.line(format_args!("m-profile-[{PROFILE}]"));
-                board.line(format_args!("m-model-[{MLPERF_MODEL}]"));
+                self.line(format_args!("m-profile-[{PROFILE}]"));
+                self.line(format_args!("m-model-[{MLPERF_MODEL}]"));
             }
             Some("help") => {
                 for line in [
@@ -191,42 +177,38 @@ impl Device<'_, '_> {
                     "infer N [W]: N inferences after W that are not timed",
                     "results: the last output",
                 ] {
-                    board.line(format_args!("{line}"));
+                    self.line(format_args!("{line}"));
                 }
             }
-            Some("db") => self.buffer(words, board),
+            Some("db") => self.buffer(words),
             Some("infer") => {
                 // The benchmark's own defaults.
                 let inferences = words.next().map_or(Some(1), |word| word.parse().ok());
                 let warmups = words.next().map_or(Some(10), |word| word.parse().ok());
                 match (inferences, warmups) {
                     (Some(0) | None, _) => {
-                        board.line(format_args!("e-[Inference iterations must be >0]"));
+                        self.line(format_args!("e-[Inference iterations must be >0]"));
                     }
-                    (_, None) => board.line(format_args!("e-[Inference warmup must be >=0]")),
-                    (Some(inferences), Some(warmups)) => self.infer(inferences, warmups, board),
+                    (_, None) => self.line(format_args!("e-[Inference warmup must be >=0]")),
+                    (Some(inferences), Some(warmups)) => self.infer(inferences, warmups),
                 }
             }
-            Some("results") => self.results(board),
-            Some(other) => board.line(format_args!("e-[Unknown command: {other}]")),
+            Some("results") => self.results(),
+            Some(other) => self.line(format_args!("e-[Unknown command: {other}]")),
             None => {}
         }
     }
 
     /// The commands that begin with `db`.
-    fn buffer<'w>(
-        &mut self,
-        mut words: impl Iterator<Item = &'w str>,
-        board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
-    ) {
+    fn buffer<'w>(&mut self, mut words: impl Iterator<Item = &'w str>) {
         match words.next() {
-            None => board.line(format_args!("e-[Command 'db' requires a subcommand]")),
+            None => self.line(format_args!("e-[Command 'db' requires a subcommand]")),
             Some("load") => match words.next().map(str::parse::<usize>) {
                 Some(Ok(bytes)) if (1..=INPUT_BYTES).contains(&bytes) => {
                     (self.input.expected, self.input.filled) = (bytes, 0);
-                    board.line(format_args!("m-[Expecting {bytes} bytes]"));
+                    self.line(format_args!("m-[Expecting {bytes} bytes]"));
                 }
-                _ => board.line(format_args!(
+                _ => self.line(format_args!(
                     "e-[Command 'db load' takes 1 to {INPUT_BYTES} bytes]"
                 )),
             },
@@ -238,34 +220,33 @@ impl Device<'_, '_> {
                 let filled = self.input.filled;
                 let (count, offset) = (number(filled), number(0).min(filled));
                 let end = offset.saturating_add(count).min(filled);
-                let bytes = self.input.buffer.get(offset..end).unwrap_or_default();
-                for line in bytes.chunks(PRINTED) {
-                    board.text(format_args!("m-buffer-"));
-                    for (index, byte) in line.iter().enumerate() {
-                        let separator = if index == 0 { "" } else { "-" };
-                        board.text(format_args!("{separator}{byte:02x}"));
-                    }
-                    board.line(format_args!(""));
+                for at in offset..end {
+                    let before = match (at - offset) % PRINTED {
+                        0 if at == offset => "m-buffer-",
+                        0 => "\r\nm-buffer-",
+                        _ => "-",
+                    };
+                    let byte = self.input.buffer[at];
+                    self.text(format_args!("{before}{byte:02x}"));
+                }
+                if offset < end {
+                    self.line(format_args!(""));
                 }
             }
-            Some(digits) => self.load(digits, board),
+            Some(digits) => self.load(digits),
         }
     }
 
     /// Takes bytes of the input.
-    fn load(
-        &mut self,
-        digits: &str,
-        board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
-    ) {
-        let input = &mut self.input;
+    fn load(&mut self, digits: &str) {
         if !digits.len().is_multiple_of(2) {
-            return board.line(format_args!("e-[Insufficient number of hex digits]"));
+            return self.line(format_args!("e-[Insufficient number of hex digits]"));
         }
         for pair in digits.as_bytes().chunks_exact(2) {
             let Some(byte) = hexadecimal(pair) else {
-                return board.line(format_args!("e-[Invalid hex digits]"));
+                return self.line(format_args!("e-[Invalid hex digits]"));
             };
+            let input = &mut self.input;
             if input.filled == input.expected {
                 // What is too much is passed over, as the benchmark's own firmware does.
                 return;
@@ -275,44 +256,41 @@ impl Device<'_, '_> {
             }
             input.filled += 1;
             if input.filled == input.expected {
-                return board.line(format_args!("m-load-done"));
+                return self.line(format_args!("m-load-done"));
             }
         }
     }
 
-    fn infer(
-        &mut self,
-        inferences: u32,
-        warmups: u32,
-        board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
-    ) {
+    fn infer(&mut self, inferences: u32, warmups: u32) {
         if self.input.filled != INPUT_BYTES {
-            return board.line(format_args!(
-                "e-[The input has {} of {INPUT_BYTES} bytes]",
-                self.input.filled
+            let filled = self.input.filled;
+            return self.line(format_args!(
+                "e-[The input has {filled} of {INPUT_BYTES} bytes]"
             ));
         }
-        board.line(format_args!("m-warmup-start-{warmups}"));
+        self.line(format_args!("m-warmup-start-{warmups}"));
         for _ in 0..warmups {
-            self.inference(board);
+            self.inference();
         }
-        board.line(format_args!("m-warmup-done"));
-        board.line(format_args!("m-infer-start-{inferences}"));
-        self.timestamp(board);
+        self.line(format_args!("m-warmup-done"));
+        self.line(format_args!("m-infer-start-{inferences}"));
+        self.timestamp();
         for _ in 0..inferences {
-            self.inference(board);
+            self.inference();
         }
-        self.timestamp(board);
-        board.line(format_args!("m-infer-done"));
-        self.results(board);
+        self.timestamp();
+        self.line(format_args!("m-infer-done"));
+        self.results();
     }
 
     /// One inference, from the benchmark's bytes on: inputs share the arena and do not outlive a run.
-    fn inference(
-        &mut self,
-        board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
-    ) {
-        let Self { engine, input, .. } = self;
+    fn inference(&mut self) {
+        let Self {
+            board,
+            engine,
+            input,
+            ..
+        } = self;
         board.measured(|| {
             let places = engine.input_mut(0).iter_mut();
             for (place, byte) in places.zip(input.buffer.iter()) {
@@ -322,31 +300,21 @@ impl Device<'_, '_> {
         });
     }
 
-    fn results(
-        &mut self,
-        board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
-    ) {
-        board.text(format_args!("m-results-["));
-        for (index, value) in self.engine.output(0).iter().enumerate() {
+    fn results(&mut self) {
+        self.text(format_args!("m-results-["));
+        for index in 0..self.engine.output(0).len() {
             let separator = if index == 0 { "" } else { "," };
-            let real = Decimal(self.scale.thousandths(*value));
-            board.text(format_args!("{separator}{real}"));
+            let real = Decimal(self.scale.thousandths(self.engine.output(0)[index]));
+            self.text(format_args!("{separator}{real}"));
         }
-        board.line(format_args!("]"));
+        self.line(format_args!("]"));
     }
 
-    fn timestamp(
-        &mut self,
-        board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
-    ) {
-        let cost = board.counter.cost_since(self.start);
-        let microseconds = match board.counter.unit() {
-            // The emulator's: one instruction a nanosecond.
-            Unit::Instructions => cost / 1000,
-            Unit::Cycles { clock_hz } => cost * 1_000_000 / u64::from(clock_hz.max(1)),
-            Unit::Microseconds => cost,
-        };
-        board.line(format_args!("m-lap-us-{microseconds}"));
+    fn timestamp(&mut self) {
+        let counter = &mut self.board.counter;
+        let cost = counter.cost_since(self.start);
+        let microseconds = counter.unit().microseconds(cost);
+        self.line(format_args!("m-lap-us-{microseconds}"));
     }
 }
 

@@ -3,7 +3,7 @@
 //! A debugger reads the log from memory while the program runs. After an error, a panic or a fault the program stands
 //! still, and the log's last message says why.
 
-use core::{hint::spin_loop, panic::PanicInfo};
+use core::hint::spin_loop;
 
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
@@ -46,28 +46,4 @@ pub fn halt() -> ! {
     loop {
         spin_loop();
     }
-}
-
-#[panic_handler]
-fn panic(info: &PanicInfo<'_>) -> ! {
-    match info.location() {
-        Some(at) => defmt::error!("panic at {=str}:{=u32}", at.file(), at.line()),
-        None => defmt::error!("panic"),
-    }
-    halt()
-}
-
-#[cfg(target_arch = "arm")]
-#[cortex_m_rt::exception]
-#[allow(
-    unsafe_code,
-    reason = "cortex-m-rt asks for it: the handler may have been entered at any point"
-)]
-unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
-    defmt::error!(
-        "hard fault at pc={=u32:#010x} lr={=u32:#010x}",
-        frame.pc(),
-        frame.lr()
-    );
-    halt()
 }

@@ -40,6 +40,7 @@ impl Counter for Timer {
 
 #[esp_hal::main]
 fn main() -> ! {
+    // Before `init`, which watches the stack's end from then on.
     stack::paint();
     let chip = esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max()));
     let config = uart::Config::default().with_baudrate(115_200);

@@ -12,9 +12,8 @@ use embassy_nrf::{
     peripherals,
     uarte::{self, Baudrate, Uarte},
 };
-use embedded_io::{ErrorType, Read, Write};
 use fewbit_firmware::{
-    board::{Board, LineError},
+    board::{Board, Polled},
     counter::CycleCounter,
     real,
 };
@@ -31,49 +30,22 @@ fn main() -> ! {
     let chip = embassy_nrf::init(Default::default());
     let mut config = uarte::Config::default();
     config.baudrate = Baudrate::Baud115200;
-    let uart = Uarte::new(chip.UARTE0, chip.P1_08, chip.P0_06, Interrupts, config);
+    let (mut send, mut receive) =
+        Uarte::new(chip.UARTE0, chip.P1_08, chip.P0_06, Interrupts, config).split();
     // Dropped, it would let go of the column.
     let _column = Output::new(chip.P0_28, Level::Low, OutputDrive::Standard);
     real::run(Board {
         counter: CycleCounter::start(core.SYST),
-        serial: Serial(uart),
+        serial: Polled::new(
+            move |byte| receive.blocking_read(byte).is_ok(),
+            // What lies in flash the HAL copies into a buffer of 512 bytes, as its DMA cannot read it.
+            move |bytes| {
+                bytes
+                    .chunks(512)
+                    .all(|bytes| send.blocking_write(bytes).is_ok())
+            },
+        ),
         led: Output::new(chip.P0_21, Level::Low, OutputDrive::Standard),
         timing: Output::new(chip.P0_02, Level::Low, OutputDrive::Standard),
     })
-}
-
-/// The UART, byte by byte as the host's requests come.
-struct Serial(Uarte<'static>);
-
-impl ErrorType for Serial {
-    type Error = LineError;
-}
-
-impl Read for Serial {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, LineError> {
-        let Some(first) = bytes.first_mut() else {
-            return Ok(0);
-        };
-        match self.0.blocking_read(core::slice::from_mut(first)) {
-            Ok(()) => Ok(1),
-            Err(_) => Err(LineError),
-        }
-    }
-}
-
-impl Write for Serial {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, LineError> {
-        // The HAL copies what lies in flash, which its DMA cannot read, into a buffer of this size.
-        const MOST: usize = 255;
-        let bytes = bytes.get(..MOST).unwrap_or(bytes);
-        match self.0.blocking_write(bytes) {
-            Ok(()) => Ok(bytes.len()),
-            Err(_) => Err(LineError),
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), LineError> {
-        // A write returns when its bytes are out.
-        Ok(())
-    }
 }

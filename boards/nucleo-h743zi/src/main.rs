@@ -9,16 +9,14 @@
 use embassy_stm32::{
     Config,
     gpio::{Level, Output, Speed},
-    mode::Blocking,
     rcc::{
         AHBPrescaler, APBPrescaler, HSIPrescaler, Pll, PllDiv, PllMul, PllPreDiv, PllSource,
         Sysclk, VoltageScale,
     },
     usart::{self, Uart},
 };
-use embedded_io::{ErrorType, Read, Write};
 use fewbit_firmware::{
-    board::{Board, LineError},
+    board::{Board, Polled},
     counter::CycleCounter,
     real,
 };
@@ -59,42 +57,14 @@ fn main() -> ! {
     else {
         real::halt()
     };
+    let (mut send, mut receive) = uart.split();
     real::run(Board {
         counter: CycleCounter::start(core.SYST),
-        serial: Serial(uart),
+        serial: Polled::new(
+            move |byte| receive.blocking_read(byte).is_ok(),
+            move |bytes| send.blocking_write(bytes).is_ok(),
+        ),
         led: Output::new(chip.PB0, Level::Low, Speed::Low),
         timing: Output::new(chip.PE11, Level::Low, Speed::VeryHigh),
     })
-}
-
-/// The UART, byte by byte as the host's requests come.
-struct Serial(Uart<'static, Blocking>);
-
-impl ErrorType for Serial {
-    type Error = LineError;
-}
-
-impl Read for Serial {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, LineError> {
-        let Some(first) = bytes.first_mut() else {
-            return Ok(0);
-        };
-        match self.0.blocking_read(core::slice::from_mut(first)) {
-            Ok(()) => Ok(1),
-            Err(_) => Err(LineError),
-        }
-    }
-}
-
-impl Write for Serial {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, LineError> {
-        match self.0.blocking_write(bytes) {
-            Ok(()) => Ok(bytes.len()),
-            Err(_) => Err(LineError),
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), LineError> {
-        self.0.blocking_flush().map_err(|_| LineError)
-    }
 }

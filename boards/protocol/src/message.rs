@@ -142,6 +142,22 @@ pub enum Unit {
     Microseconds,
 }
 
+impl Unit {
+    /// A cost in microseconds. An emulator's instruction takes a nanosecond.
+    #[must_use]
+    pub fn microseconds(self, cost: u64) -> u64 {
+        match self {
+            Unit::Instructions => cost / 1000,
+            Unit::Cycles { clock_hz } => {
+                // A product of 64 bits would end after 36 hours at 140 MHz.
+                let microseconds = u128::from(cost) * 1_000_000 / u128::from(clock_hz.max(1));
+                u64::try_from(microseconds).unwrap_or(u64::MAX)
+            }
+            Unit::Microseconds => cost,
+        }
+    }
+}
+
 /// A run, or one step of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ran {
@@ -166,4 +182,21 @@ pub enum Refusal {
     OutOfOrder,
     /// An offset or an index is past the end.
     OutOfRange,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Unit;
+
+    #[test]
+    fn costs_become_microseconds() {
+        assert_eq!(Unit::Instructions.microseconds(3_238_999), 3238);
+        let cycles = Unit::Cycles {
+            clock_hz: 64_000_000,
+        };
+        assert_eq!(cycles.microseconds(64), 1);
+        assert_eq!(cycles.microseconds(u64::MAX), u64::MAX / 64);
+        assert_eq!(Unit::Cycles { clock_hz: 0 }.microseconds(2), 2_000_000);
+        assert_eq!(Unit::Microseconds.microseconds(7), 7);
+    }
 }

@@ -269,10 +269,9 @@ fn compare_on(
     }
     let outputs: Vec<i8> = found.outputs.concat();
     let cost = mean(&found.costs);
-    let microseconds = |hz: u32| cost * 1_000_000 / u64::from(hz.max(1));
     let (instructions, cycles, microseconds) = match found.unit {
         Unit::Instructions => (Some(cost), None, None),
-        Unit::Cycles { clock_hz } => (None, Some(cost), Some(microseconds(clock_hz))),
+        Unit::Cycles { .. } => (None, Some(cost), Some(found.unit.microseconds(cost))),
         Unit::Microseconds => (None, None, Some(cost)),
     };
     Ok(VerifyReport {
