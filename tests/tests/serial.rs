@@ -121,6 +121,7 @@ fn impatience() -> Patience {
         first: Duration::from_millis(15),
         longest: Duration::from_millis(100),
         request: Duration::from_secs(60),
+        work: Duration::from_secs(60),
         restarts: 1000,
     }
 }
@@ -173,7 +174,7 @@ fn a_network_is_verified_over_the_uart_operator_by_operator() {
         board: M4.to_owned(),
         data: None,
         limit: Some(3),
-        timeout: 120,
+        timeout: Some(120),
         transport: Some(Transport::Serial),
         port: None,
         json: None,
@@ -236,7 +237,7 @@ fn a_board_with_another_model_is_told_apart() {
         board: M4.to_owned(),
         data: None,
         limit: Some(1),
-        timeout: 60,
+        timeout: Some(60),
         transport: None,
         port: Some(format!("127.0.0.1:{port}")),
         json: None,

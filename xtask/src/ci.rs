@@ -14,8 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    bench, board, deny, device_dir,
-    firmware::{self, Application},
+    bench, board, deny, device_dir, firmware,
     networks::{Net, Network},
     process, repository, sample, setup, tidy,
     toolchain::{DeviceToolchain, TARGETS},
@@ -350,30 +349,30 @@ const EXAMPLE_BOARD: &str = "nrf52840-dk";
 /// example with embassy too.
 fn real_boards() -> Result<()> {
     let network = Network::load(Net::Digits)?.context("the digits network is built in")?;
-    for board in board::all()? {
-        if board.probe.is_none() {
+    let mut boards = board::all()?;
+    boards.retain(|board| board.probe.is_some());
+    // Quantized once for all boards of a family.
+    boards.sort_by_key(|board| board.isa.name());
+    for family in boards.chunk_by(|a, b| a.isa == b.isa) {
+        let Some(first) = family.first() else {
             continue;
+        };
+        let quantized = network.quantize_for(first.isa.packing())?;
+        let blob = quantized.blob.as_bytes();
+        for board in family {
+            let firmware = firmware::build_bytes(board, blob)?;
+            let flash = firmware.flash_bytes + firmware.blob_bytes;
+            if flash > board.flash_bytes {
+                bail!("{}: {flash} bytes of flash", board.name);
+            }
+            if board.name == EXAMPLE_BOARD {
+                firmware::built(board, &setup::ensure()?, blob, "embassy-example", None)?;
+            }
+            println!(
+                "{}: {flash} bytes of flash with the blob, {} of RAM without the stack",
+                board.name, firmware.static_ram_bytes
+            );
         }
-        let quantized = network.quantize_for(board.isa.packing())?;
-        let firmware = firmware::build_bytes(&board, quantized.blob.as_bytes())?;
-        let flash = firmware.flash_bytes + firmware.blob_bytes;
-        if flash > board.flash_bytes {
-            bail!("{}: {flash} bytes of flash", board.name);
-        }
-        if board.name == EXAMPLE_BOARD {
-            let (toolchain, blob) = (setup::ensure()?, quantized.blob.as_bytes());
-            firmware::built(
-                &board,
-                &toolchain,
-                blob,
-                "embassy-example",
-                &Application::Job,
-            )?;
-        }
-        println!(
-            "{}: {flash} bytes of flash with the blob, {} of RAM without the stack",
-            board.name, firmware.static_ram_bytes
-        );
     }
     Ok(())
 }

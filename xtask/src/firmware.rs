@@ -164,7 +164,7 @@ pub fn build_application(
     let blob_bytes = blob.len() as u64;
     check(board, blob)?;
     let toolchain = setup::ensure()?;
-    let bytes = built(board, &toolchain, blob, &board.name, application)?;
+    let bytes = built(board, &toolchain, blob, &board.name, Some(application))?;
     let way = toolchain.target_dir();
     let way = way.file_name().unwrap_or_default().to_string_lossy();
     let elf = kept()?.join(format!(
@@ -224,7 +224,7 @@ pub fn bare_sizes(board: &Board, blob: &[u8]) -> Result<Option<elf::Sizes>> {
     if board.memory_of_hal {
         return Ok(None);
     }
-    let bytes = built(board, &setup::ensure()?, blob, "bare", &Application::Job)?;
+    let bytes = built(board, &setup::ensure()?, blob, "bare", None)?;
     let mut sizes = elf::sizes(&bytes)?;
     sizes.flash_bytes = sizes.flash_bytes.saturating_sub(blob.len() as u64);
     Ok(Some(sizes))
@@ -237,13 +237,13 @@ fn kept() -> Result<PathBuf> {
     Ok(kept)
 }
 
-/// Builds the program of a package around `blob`; its ELF file.
+/// Builds the program of a package around `blob`, with the application where it is a board's; its ELF file.
 pub(crate) fn built(
     board: &Board,
     toolchain: &DeviceToolchain,
     blob: &[u8],
     package: &str,
-    application: &Application,
+    application: Option<&Application>,
 ) -> Result<Vec<u8>> {
     let kept = kept()?;
     let blob_file = kept.join(format!("{}.fewbit", content_name(blob)));
@@ -260,7 +260,9 @@ pub(crate) fn built(
     let mut cargo = cargo(board, toolchain, &blob_file)?;
     cargo.args(["build", "--quiet", "--release", "--package", package]);
     cargo.args(["--bin", package]);
-    application.configure(&mut cargo)?;
+    if let Some(application) = application {
+        application.configure(&mut cargo)?;
+    }
     process::run(&mut cargo, BUILD_LIMIT)?;
     let program = toolchain
         .target_dir()

@@ -14,7 +14,8 @@ use fewbit::cli::QuantizeArgs;
 
 use crate::{
     board::{Board, Probe},
-    firmware, process, quantize,
+    firmware::{self, Application},
+    mlperf, process, quantize,
 };
 
 /// Time for erasing, writing and checking the flash of a chip.
@@ -31,6 +32,9 @@ pub struct Args {
     /// Folder of `boards/`
     #[arg(long)]
     board: String,
+    /// The firmware that MLPerf Tiny's runner drives, for this model of the benchmark, instead of the serial protocol's
+    #[arg(long, value_name = "MODEL")]
+    mlperf: Option<mlperf::Model>,
     /// The probe, as `probe-rs list` names it, where there are several
     #[arg(long, value_name = "VID:PID:SERIAL")]
     probe: Option<String>,
@@ -64,7 +68,11 @@ pub fn task(args: &Args) -> Result<()> {
         }
     };
     let bytes = fs::read(&blob).with_context(|| format!("cannot read {}", blob.display()))?;
-    let firmware = firmware::build_bytes(&board, &bytes)
+    let application = match args.mlperf {
+        Some(model) => model.application(&bytes)?,
+        None => Application::of(&board),
+    };
+    let firmware = firmware::build_application(&board, &bytes, &application)
         .with_context(|| format!("firmware of {} for {}", board.name, blob.display()))?;
     let program = match process::find_program(PROGRAM) {
         Some(program) => program,
@@ -81,8 +89,13 @@ pub fn task(args: &Args) -> Result<()> {
             )?;
         }
     }
+    let next = if args.mlperf.is_some() {
+        "mlperf"
+    } else {
+        "verify"
+    };
     println!(
-        "next    cargo xtask verify {} --board {} --port PORT",
+        "next    cargo xtask {next} {} --board {} --port PORT",
         blob.display(),
         board.name
     );
@@ -143,6 +156,7 @@ mod tests {
         let args = Args {
             blob: None,
             board: "mps2-an386".to_owned(),
+            mlperf: None,
             probe: None,
             dry_run: true,
         };

@@ -30,9 +30,6 @@ use crate::link::{
 /// Bytes of an input in one command: 2 digits each, and a command has at most 80 characters.
 const CHUNK_BYTES: usize = 31;
 
-/// How often a command is sent when its answer does not come or is an error.
-const ATTEMPTS: usize = 3;
-
 /// The benchmark's models that send bytes.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
@@ -75,6 +72,28 @@ impl Model {
                 Ok(reals)
             }
         }
+    }
+
+    /// The model's own input value for each byte of the benchmark's.
+    fn table(self, simulator: &Simulator) -> Result<Box<[i8; 256]>> {
+        let table = simulator.quantize_inputs(&self.reals(simulator)?);
+        match table.into_boxed_slice().try_into() {
+            Ok(table) => Ok(table),
+            Err(_) => bail!("a table of 256 values has another length"),
+        }
+    }
+
+    /// The firmware that the benchmark's runner drives, around `blob`.
+    ///
+    /// # Errors
+    ///
+    /// If the blob cannot be run, or its input is not made of the benchmark's bytes.
+    pub fn application(self, blob: &[u8]) -> Result<Application> {
+        let blob = AlignedBlob::new(blob);
+        Ok(Application::Mlperf {
+            model: self.name(),
+            table: self.table(&Simulator::new(blob.as_bytes())?)?,
+        })
     }
 }
 
@@ -194,19 +213,13 @@ pub fn run(args: &Args, transcript: &mut String) -> Result<Report> {
     let simulator = Simulator::new(blob.as_bytes())
         .with_context(|| format!("cannot run {}", args.blob.display()))?;
     let reals = args.model.reals(&simulator)?;
-    let table = simulator.quantize_inputs(&reals);
-    let Ok(table) = <Box<[i8; 256]>>::try_from(table.into_boxed_slice()) else {
-        bail!("a table of 256 values has another length");
-    };
+    let table = args.model.table(&simulator)?;
     let (inputs, labels) = inputs(args, &simulator, &reals)?;
-    let application = Application::Mlperf {
-        model: args.model.name(),
-        table: table.clone(),
-    };
-    let firmware = firmware::build_application(&board, blob.as_bytes(), &application)?;
     let (emulator, line): (Option<Emulator>, Box<dyn Line>) = match &args.port {
         Some(port) => (None, line::open(port)?),
         None => {
+            let application = args.model.application(blob.as_bytes())?;
+            let firmware = firmware::build_application(&board, blob.as_bytes(), &application)?;
             let (emulator, line) = Emulator::start(&board, &firmware.elf)?;
             (Some(emulator), Box::new(line))
         }
@@ -218,8 +231,10 @@ pub fn run(args: &Args, transcript: &mut String) -> Result<Report> {
         pending: Vec::new(),
     };
     if emulator.is_some() {
-        // A board on a cable has greeted long ago.
         runner.until_ready().context("the firmware's greeting")?;
+    } else {
+        // A board on a cable has greeted long ago, and may have half a command of someone else's.
+        runner.ask("")?;
     }
     runner.identify(args.model, &board)?;
 
@@ -414,27 +429,21 @@ impl Runner<'_> {
         })
     }
 
-    /// Sends a command and reads its answer up to `m-ready`.
+    /// Sends a command and reads its answer up to `m-ready`; an error is one here too.
     fn command(&mut self, command: &str) -> Result<Vec<String>> {
-        let mut problem = String::new();
-        // Only what can be said twice is said again.
-        let attempts = if command.starts_with("db ") {
-            1
-        } else {
-            ATTEMPTS
-        };
-        for _ in 0..attempts {
-            let _ = writeln!(self.transcript, "> {command}%");
-            self.line.send(format!("{command}%").as_bytes())?;
-            let lines = self
-                .until_ready()
-                .with_context(|| format!("the answer to `{command}`"))?;
-            match lines.iter().find(|line| line.starts_with("e-")) {
-                None => return Ok(lines),
-                Some(error) => problem.clone_from(error),
-            }
+        let lines = self.ask(command)?;
+        match lines.iter().find(|line| line.starts_with("e-")) {
+            None => Ok(lines),
+            Some(error) => bail!("`{command}` was answered with {error}"),
         }
-        bail!("`{command}` was answered with {problem}")
+    }
+
+    /// Sends a command and reads its answer, an error or not.
+    fn ask(&mut self, command: &str) -> Result<Vec<String>> {
+        let _ = writeln!(self.transcript, "> {command}%");
+        self.line.send(format!("{command}%").as_bytes())?;
+        self.until_ready()
+            .with_context(|| format!("the answer to `{command}`"))
     }
 
     /// Reads lines up to `m-ready`, which is not among them.

@@ -5,6 +5,7 @@
 //! whole output.
 
 use std::{
+    collections::VecDeque,
     io,
     time::{Duration, Instant},
 };
@@ -71,19 +72,22 @@ pub struct Patience {
     pub first: Duration,
     /// The longest such wait.
     pub longest: Duration,
-    /// Time for one request with all its repetitions; longer than the longest inference.
+    /// Time for one request with all its repetitions.
     pub request: Duration,
+    /// The same where the answer takes work; longer than the longest inference.
+    pub work: Duration,
     /// How often an input is started anew.
     pub restarts: u32,
 }
 
 impl Default for Patience {
-    /// A quarter of a second for an answer, a minute for a request.
+    /// A quarter of a second for an answer, half a minute for a request, two for one that takes work.
     fn default() -> Self {
         Self {
             first: Duration::from_millis(250),
             longest: Duration::from_secs(2),
-            request: Duration::from_secs(60),
+            request: Duration::from_secs(30),
+            work: Duration::from_secs(120),
             restarts: 20,
         }
     }
@@ -121,14 +125,8 @@ pub struct Inference {
 
 /// A host that asks a firmware.
 pub struct Client {
-    line: Box<dyn Line>,
-    receiver: Receiver,
-    /// Bytes that have come and were not looked at yet.
-    pending: std::collections::VecDeque<u8>,
-    patience: Patience,
-    numbers: Numbers,
+    link: Link,
     identity: Identity,
-    resent: u64,
 }
 
 impl Client {
@@ -138,25 +136,15 @@ impl Client {
     ///
     /// [`LinkError`]; `Silent` if there is no such firmware.
     pub fn connect(line: Box<dyn Line>, patience: Patience) -> Result<Self, LinkError> {
-        let mut client = Self {
+        let mut link = Link {
             line,
             receiver: Receiver::new(),
-            pending: std::collections::VecDeque::new(),
+            pending: VecDeque::new(),
             patience,
-            numbers: Numbers::from_time(),
-            identity: Identity {
-                board: String::new(),
-                blob_crc: 0,
-                blob_bytes: 0,
-                input_bytes: 0,
-                output_bytes: 0,
-                ops: 0,
-                arena_bytes: 0,
-                unit: Unit::Instructions,
-            },
+            numbers: Numbers::from_system(),
             resent: 0,
         };
-        let (version, identity) = client.ask(&Command::Hello, |answer| match answer {
+        let (version, identity) = link.ask(&Command::Hello, |answer| match answer {
             Answer::Hello(hello) => Some((
                 hello.version,
                 Identity {
@@ -178,14 +166,7 @@ impl Client {
                 found: version,
             });
         }
-        client.identity = identity;
-        Ok(client)
-    }
-
-    /// The same client with other patience.
-    #[must_use]
-    pub fn with_patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+        Ok(Self { link, identity })
     }
 
     /// What the firmware said of itself.
@@ -195,7 +176,7 @@ impl Client {
 
     /// Requests that had to be sent again so far.
     pub fn resent(&self) -> u64 {
-        self.resent
+        self.link.resent
     }
 
     /// Runs the model over an input.
@@ -255,10 +236,11 @@ impl Client {
     ///
     /// [`LinkError`].
     pub fn spin(&mut self, rounds: u32) -> Result<u64, LinkError> {
-        self.ask(&Command::Spin { rounds }, |answer| match answer {
-            Answer::Cost(cost) => Some(*cost),
-            _ => None,
-        })
+        self.link
+            .ask(&Command::Spin { rounds }, |answer| match answer {
+                Answer::Cost(cost) => Some(*cost),
+                _ => None,
+            })
     }
 
     /// Bytes of the deepest stack since the firmware's reset.
@@ -267,7 +249,7 @@ impl Client {
     ///
     /// [`LinkError`].
     pub fn stack_bytes(&mut self) -> Result<u32, LinkError> {
-        self.ask(&Command::Stack, |answer| match answer {
+        self.link.ask(&Command::Stack, |answer| match answer {
             Answer::Stack(bytes) => Some(*bytes),
             _ => None,
         })
@@ -278,7 +260,7 @@ impl Client {
         &mut self,
         mut run: impl FnMut(&mut Self) -> Result<R, LinkError>,
     ) -> Result<R, LinkError> {
-        for _ in 0..=self.patience.restarts {
+        for _ in 0..=self.link.patience.restarts {
             match run(self) {
                 Err(LinkError::Refused(
                     Refusal::UnknownJob
@@ -289,7 +271,7 @@ impl Client {
                 other => return other,
             }
         }
-        Err(LinkError::TooManyRestarts(self.patience.restarts + 1))
+        Err(LinkError::TooManyRestarts(self.link.patience.restarts + 1))
     }
 
     /// Sends an input under a new number; the number and the checksum.
@@ -301,11 +283,11 @@ impl Client {
             });
         }
         let input: Vec<u8> = input.iter().map(|value| value.cast_unsigned()).collect();
-        let job = self.numbers.next();
+        let job = self.link.numbers.next();
         let mut offset = 0;
         for bytes in input.chunks(CHUNK_BYTES) {
             let command = Command::Write { job, offset, bytes };
-            self.ask(&command, |answer| {
+            self.link.ask(&command, |answer| {
                 matches!(answer, Answer::Written).then_some(())
             })?;
             offset += length(bytes);
@@ -314,7 +296,7 @@ impl Client {
     }
 
     fn ran(&mut self, command: &Command<'_>) -> Result<Ran, LinkError> {
-        self.ask(command, |answer| match answer {
+        self.link.ask(command, |answer| match answer {
             Answer::Ran(ran) => Some(*ran),
             _ => None,
         })
@@ -326,7 +308,7 @@ impl Client {
         while length(&output) < ran.output_bytes {
             let offset = length(&output);
             let command = Command::Read { job, offset };
-            let part = self.ask(&command, |answer| match answer {
+            let part = self.link.ask(&command, |answer| match answer {
                 Answer::Bytes {
                     offset: found,
                     bytes,
@@ -343,17 +325,34 @@ impl Client {
             cost: ran.cost,
         })
     }
+}
 
+/// A line with the state of the conversation on it.
+struct Link {
+    line: Box<dyn Line>,
+    receiver: Receiver,
+    /// Bytes that have come and were not looked at yet.
+    pending: VecDeque<u8>,
+    patience: Patience,
+    numbers: Numbers,
+    resent: u64,
+}
+
+impl Link {
     /// Sends a request until its answer comes.
     fn ask<R>(
         &mut self,
         command: &Command<'_>,
         read: impl Fn(&Answer<'_>) -> Option<R>,
     ) -> Result<R, LinkError> {
+        let limit = match command {
+            Command::Run { .. } | Command::Step { .. } | Command::Spin { .. } => self.patience.work,
+            _ => self.patience.request,
+        };
         let start = Instant::now();
         let mut wait = self.patience.first;
         let mut requests = 0;
-        while requests == 0 || start.elapsed() < self.patience.request {
+        while requests == 0 || start.elapsed() < limit {
             if requests != 0 {
                 self.resent += 1;
             }
@@ -405,7 +404,7 @@ fn length(bytes: &[u8]) -> u32 {
 struct Numbers(u32);
 
 impl Numbers {
-    fn from_time() -> Self {
+    fn from_system() -> Self {
         use std::hash::{BuildHasher as _, RandomState};
         // Seeded by the system, anew for each one.
         let random = RandomState::new().hash_one(0);
@@ -422,7 +421,6 @@ impl Numbers {
 mod tests {
     use super::*;
     use fewbit_protocol::message::Hello;
-    use std::collections::VecDeque;
 
     /// A firmware in a function: for each request that arrives, the answer that it gives, or silence.
     struct Scripted<F> {
@@ -490,6 +488,7 @@ mod tests {
             first: Duration::from_millis(2),
             longest: Duration::from_millis(4),
             request: Duration::from_millis(40),
+            work: Duration::from_millis(40),
             restarts: 3,
         };
         Client::connect(Box::new(line), patience)

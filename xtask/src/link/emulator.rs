@@ -62,10 +62,9 @@ impl Emulator {
                 .map_or_else(String::new, |line| line.text.clone()),
             Err(error) => format!("{error:#}"),
         });
-        let connect = |listener: &TcpListener, child: &mut Child| accept(listener, child);
-        let line =
-            connect(&uart, &mut child).and_then(|line| Ok((line, connect(&monitor, &mut child)?)));
-        let (line, monitor) = match line {
+        let streams =
+            accept(&uart, &mut child).and_then(|line| Ok((line, accept(&monitor, &mut child)?)));
+        let (line, monitor) = match streams {
             Ok(streams) => streams,
             Err(error) => {
                 let _ = child.kill();

@@ -50,9 +50,9 @@ pub struct Args {
     /// Use only the first N inputs
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Seconds that the emulator may take, or one inference on a board
-    #[arg(long, default_value_t = LIMIT.as_secs(), value_name = "SECONDS")]
-    pub timeout: u64,
+    /// Seconds that the emulator may take for all inputs (1800 if not given), or one inference over a line (120)
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
     /// How the board is talked to; `semihosting` where it is emulated, else `serial`
     #[arg(long)]
     pub transport: Option<Transport>,

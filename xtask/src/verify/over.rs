@@ -49,7 +49,7 @@ pub(super) fn open(
     path: &Path,
     args: &Args,
 ) -> Result<Box<dyn Device>> {
-    let limit = Duration::from_secs(args.timeout);
+    let limit = args.timeout.map(Duration::from_secs);
     let transport = match (args.transport, &args.port) {
         (Some(transport), _) => transport,
         (None, Some(_)) => Transport::Serial,
@@ -62,6 +62,7 @@ pub(super) fn open(
                 bail!("--port is for --transport serial");
             }
             let firmware = firmware::build(board, path)?;
+            let limit = limit.unwrap_or(super::LIMIT);
             Ok(Box::new(Semihosted::new(board, firmware, limit)))
         }
         Transport::Serial => {
@@ -82,10 +83,10 @@ pub(super) fn open(
                     board.name
                 ),
             };
-            let patience = Patience {
-                request: limit,
-                ..Patience::default()
-            };
+            let mut patience = Patience::default();
+            if let Some(limit) = limit {
+                patience.work = limit;
+            }
             let linked = Linked::new(board, firmware, line, patience, emulator)?;
             linked.check_blob(blob.as_bytes())?;
             Ok(Box::new(linked))
@@ -161,13 +162,8 @@ impl Linked {
         patience: Patience,
         emulator: Option<Emulator>,
     ) -> Result<Self> {
-        // Whether anything is there at all is known sooner than an inference takes.
-        let greeting = Patience {
-            request: Patience::default().request.min(patience.request),
-            ..patience
-        };
-        let client = match Client::connect(line, greeting) {
-            Ok(client) => client.with_patience(patience),
+        let client = match Client::connect(line, patience) {
+            Ok(client) => client,
             Err(error) => {
                 let words = emulator.map(Emulator::last_words).unwrap_or_default();
                 let error = anyhow::Error::from(error);
@@ -242,7 +238,10 @@ impl Device for Linked {
             stack_bytes.into(),
         )?;
         if self.client.resent() != 0 {
-            println!("requests sent again: {}", self.client.resent());
+            println!(
+                "requests sent again, as the answer was lost or late: {}",
+                self.client.resent()
+            );
         }
         Ok(Found {
             outputs,
