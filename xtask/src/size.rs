@@ -7,7 +7,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -157,7 +157,9 @@ fn measure_in(checkout: &Path, folder: &Path, board: &str, blob: &[u8]) -> Resul
         .args(["run", "--quiet", "--package", "xtask", "--", "size"])
         .arg(&blob_file)
         .args(["--board", board, "--json"])
-        .arg(&json);
+        .arg(&json)
+        // Its table, which is a column of this one's.
+        .stdout(Stdio::null());
     process::run(&mut cargo, BASE_LIMIT)?;
     let text = fs::read_to_string(&json).context("it wrote no figures")?;
     let sizes: Sizes = serde_json::from_str(&text).context("its figures have other fields")?;
