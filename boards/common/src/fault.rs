@@ -1,4 +1,4 @@
-//! Panics and faults: the log says where, and the program ends in the board's way.
+//! Panics and faults: the log says where, and the program ends as a board can.
 
 use core::panic::PanicInfo;
 
