@@ -4,6 +4,7 @@
 //! the writer and the kernels. The gaps of the sections hold rubbish, and so does the arena before the first operator:
 //! what reads there does not get away with zeros.
 
+use fewbit_runtime::format::kernels::ALL_KERNELS;
 use fewbit_runtime::format::overlap;
 use fewbit_runtime::format::packing::{self, Packing};
 use fewbit_runtime::format::program::DType;
@@ -265,8 +266,16 @@ impl Layer {
     /// When the blob is refused, when the second inference differs from the first, or when a byte of the arena changes
     /// that belongs neither to an output of an operator nor to a scratch area.
     pub fn run(&self) -> Result<Vec<Vec<i8>>, String> {
+        self.run_with::<ALL_KERNELS>()
+    }
+
+    /// As [`Layer::run`], by a build with some kernels only.
+    ///
+    /// # Errors
+    /// As [`Layer::run`].
+    pub fn run_with<const KERNELS: u32>(&self) -> Result<Vec<Vec<i8>>, String> {
         let blob = self.blob()?;
-        let model = Model::<MAX_TENSORS, MAX_OPS>::from_bytes(&blob)
+        let model = Model::<MAX_TENSORS, MAX_OPS, KERNELS>::with_kernels(&blob)
             .map_err(|error| format!("refused: {error}"))?;
         let mut arena = vec![RUBBISH; model.arena_bytes() + GUARD_BYTES];
         let mut engine =

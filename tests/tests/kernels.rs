@@ -5,7 +5,9 @@
 //! `FEWBIT_RANDOM_FIRST=<seed> FEWBIT_RANDOM_LAYERS=1 cargo test -p fewbit-tests --test kernels`.
 //! That every corner was met is asserted from 20000 layers on.
 
+use fewbit_runtime::format::kernels::kernels_of;
 use fewbit_runtime::format::packing::Packing;
+use fewbit_tests::layer::Layer;
 use fewbit_tests::oracle::Trace;
 use fewbit_tests::random_layer::{RandomLayer, SHARES, random_layer};
 use rayon::prelude::*;
@@ -355,6 +357,76 @@ fn outputs_over_inputs_equal_the_oracle() {
             "no {operator}"
         );
     }
+}
+
+/// A build without one kernel, or one part of a kernel: it refuses what needs it, and computes everything else as before.
+fn check_without<const KERNELS: u32>(
+    layer: &Layer,
+    needed: u32,
+    expected: &[Vec<i8>],
+) -> Result<bool, String> {
+    let what = |what: &str| format!("without {:#x}: {what}", !KERNELS);
+    match (layer.run_with::<KERNELS>(), needed & !KERNELS == 0) {
+        (Ok(found), true) => same(expected, &found)
+            .map(|()| false)
+            .map_err(|how| what(&how)),
+        (Ok(_), false) => Err(what("runs what it has no kernel for")),
+        (Err(_), false) => Ok(true),
+        (Err(error), true) => Err(what(&error)),
+    }
+}
+
+type CheckWithout = fn(&Layer, u32, &[Vec<i8>]) -> Result<bool, String>;
+
+/// [`check_without`] for each bit; a number per bit, as it is part of the model's type.
+macro_rules! without {
+    ($($bit:literal)*) => {
+        [$(check_without::<{ !(1 << $bit) }> as CheckWithout),*]
+    };
+}
+
+const WITHOUT: [CheckWithout; 27] =
+    without!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26);
+
+#[test]
+fn a_build_without_a_kernel_refuses_or_computes_the_same() {
+    let layers = number_from_environment("FEWBIT_RANDOM_LAYERS", LAYERS) / 40;
+    let first = number_from_environment("FEWBIT_RANDOM_FIRST", 0) + 700_000_000;
+    let check = |seed: u64| -> Result<u32, String> {
+        let random = random_layer(seed);
+        let expected = random.layer.expected().0;
+        let mut refused = 0;
+        for packing in Packing::ALL {
+            let layer = random.layer.packed_for(packing);
+            let needed = kernels_of(&layer.blob()?).map_err(|error| error.to_string())?;
+            for (bit, check) in WITHOUT.iter().enumerate() {
+                let result = check(&layer, needed, &expected);
+                let is_refused = result.map_err(|what| {
+                    let family = packing.name();
+                    format!("seed {seed}, family {family}: {}", describe(&random, &what))
+                })?;
+                refused |= u32::from(is_refused) << bit;
+            }
+        }
+        Ok(refused)
+    };
+    let results: Vec<_> = (first..first + layers).into_par_iter().map(check).collect();
+    let failures: Vec<&str> = results
+        .iter()
+        .filter_map(|result| Some(result.as_ref().err()?.as_str()))
+        .collect();
+    let printed = &failures[..failures.len().min(PRINTED_FAILURES)];
+    assert!(
+        failures.is_empty(),
+        "{} layers:\n{}",
+        failures.len(),
+        printed.join("\n")
+    );
+    let met = results.into_iter().flatten().fold(0, |all, one| all | one);
+    assert!(
+        layers < LAYERS_THAT_MEET_ALL / 40 || met == (1 << WITHOUT.len()) - 1,
+        "no layer needed some of the bits: {met:#x}"
+    );
 }
 
 /// Every operator and every corner was met, so that a change of the generator cannot silently drop one.

@@ -76,15 +76,11 @@ impl<'p> Checker<'p> {
 
     fn operator<const KERNELS: u32>(&self, op: &Op) -> Result<(), LoadError> {
         match op {
-            Op::Conv2d(op) if KERNELS & (kernels::CONV_2D | kernels::PAIRED_CONV_2D) != 0 => {
-                self.conv2d(op)
-            }
-            Op::DepthwiseConv2d(op) if KERNELS & kernels::DEPTHWISE_CONV_2D != 0 => {
+            Op::Conv2d(op) if KERNELS & kernels::ANY_CONV_2D != 0 => self.conv2d(op),
+            Op::DepthwiseConv2d(op) if KERNELS & kernels::ANY_DEPTHWISE != 0 => {
                 self.depthwise_conv2d(op)
             }
-            Op::FullyConnected(op)
-                if KERNELS & (kernels::FULLY_CONNECTED | kernels::PAIRED_FULLY_CONNECTED) != 0 =>
-            {
+            Op::FullyConnected(op) if KERNELS & kernels::ANY_FULLY_CONNECTED != 0 => {
                 self.fully_connected(op)
             }
             Op::MaxPool(op) if KERNELS & kernels::MAX_POOL != 0 => self.max_pool(op),
@@ -93,7 +89,7 @@ impl<'p> Checker<'p> {
             Op::Mul(op) if KERNELS & kernels::MUL != 0 => self.mul(op),
             Op::Lut(op) if KERNELS & kernels::LUT != 0 => self.lut(op),
             Op::Softmax(op) if KERNELS & kernels::SOFTMAX != 0 => self.softmax(op),
-            Op::Reshape(op) => self.reshape(op),
+            Op::Reshape(op) if KERNELS & kernels::RESHAPE != 0 => self.reshape(op),
             Op::Transpose(op) if KERNELS & kernels::TRANSPOSE != 0 => self.transpose(op),
             Op::Concat(op) if KERNELS & kernels::CONCAT != 0 => self.concat(op),
             Op::Pad(op) if KERNELS & kernels::PAD != 0 => self.pad(op),

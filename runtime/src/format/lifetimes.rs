@@ -200,10 +200,10 @@ impl Plan<'_> {
             _ => op.inputs().all(|input| {
                 !same_bytes(input)
                     || self.tensors.get(usize::from(input)).is_some_and(|input| {
-                        let apart = u64::from(input.offset).checked_sub(output.offset.into());
+                        let apart = input.offset.checked_sub(output.offset);
                         let far = distance(op, self.packing, input, output)
                             .zip(apart)
-                            .is_some_and(|(least, apart)| apart >= least);
+                            .is_some_and(|(least, apart)| u64::from(apart) >= least);
                         // Depthwise kernels take some channels of all rows first: they may only meet their own.
                         let depthwise = matches!(op, Op::DepthwiseConv2d(_));
                         let own =

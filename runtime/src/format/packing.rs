@@ -132,7 +132,8 @@ fn paired_scratch_bytes(window: &Window, in_channels: u64) -> u64 {
 
 /// Bytes of a layer's weights in pairs: `channels` rows of `products` weights each.
 ///
-/// Convolutions fill rows up to 4 weights, fully connected layers (`multiple` 8) to 8; an odd last channel gets a partner.
+/// Convolutions fill rows up to 4 weights, fully connected layers (`multiple` 8) to 8, both powers of two; an odd last channel
+/// gets a partner.
 #[must_use]
 pub(crate) fn paired_bytes(
     weight_type: WeightType,
@@ -140,7 +141,8 @@ pub(crate) fn paired_bytes(
     products: u64,
     multiple: u64,
 ) -> u64 {
-    let row = products.div_ceil(multiple).saturating_mul(multiple);
+    // No division: in 64 bits it would be a long way round on a microcontroller.
+    let row = products.saturating_add(multiple - 1) & !(multiple - 1);
     let pair = match weight_type {
         WeightType::PairedInt4 => row,
         _ => 2 * row,

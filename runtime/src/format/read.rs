@@ -2,7 +2,7 @@
 
 use super::check::Checker;
 use super::header::{Header, saturate};
-use super::kernels::{ALL_KERNELS, kernel_of};
+use super::kernels::{ALL_KERNELS, kernels_of_op};
 use super::packing::Packing;
 use super::program::{Port, Program, Tensor};
 use super::{ALIGNMENT, MAX_ARENA_BYTES, MAX_WORK, lifetimes};
@@ -187,10 +187,10 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
                 self.params,
                 self.packing,
             );
-            if kernel_of(op) & !KERNELS != 0 {
+            checker.check::<KERNELS>(op)?;
+            if kernels_of_op(op, &program.tensors, self.packing) & !KERNELS != 0 {
                 return Err(LoadError::Kernel { op: index });
             }
-            checker.check::<KERNELS>(op)?;
             work = work.saturating_add(super::work::work(op, &program.tensors));
         }
         if work > MAX_WORK {

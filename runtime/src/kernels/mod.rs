@@ -35,7 +35,7 @@ use crate::format::kernels;
 use crate::format::packing::Packing;
 use crate::format::program::{Conv2d, Op, Requant, Scratch, Tensor, TensorIndex};
 use core::cell::Cell;
-pub(crate) use planar::scratch_bytes as depthwise_scratch_bytes;
+pub(crate) use planar::{lines_of as depthwise_lines, scratch_bytes as depthwise_scratch_bytes};
 
 use params::{
     AddParams, AveragePoolParams, Conv2dParams, CopyParams, FullyConnectedParams, MaxPoolParams,
@@ -44,11 +44,11 @@ use params::{
 
 /// Calls the kernel of the vector family where that runs, else the scalar one.
 macro_rules! kernel {
-    ($memory:ident, $name:ident($($argument:expr),+)) => {
+    ($memory:ident, $name:ident::<KERNELS>($($argument:expr),+)) => {
         match $memory.family {
             #[cfg(any(feature = "std", fewbit_family = "mve"))]
-            Packing::Mve => mve::$name($($argument),+),
-            _ => scalar::$name($($argument),+),
+            Packing::Mve => mve::$name::<KERNELS>($($argument),+),
+            _ => scalar::$name::<KERNELS>($($argument),+),
         }
     };
 }
@@ -135,27 +135,24 @@ fn run<T>(section: &[T], start: u32, length: usize) -> &[T] {
 
 /// Runs one operator of a checked model.
 pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
-    if kernels::kernel_of(op) & !KERNELS != 0 {
-        return;
-    }
     match op {
         #[cfg(any(feature = "std", fewbit_family = "dsp"))]
         Op::Conv2d(op) if KERNELS & kernels::PAIRED_CONV_2D != 0 && op.weight_type.is_paired() => {
-            memory.convolution(op, dsp::conv2d);
+            memory.convolution(op, dsp::conv2d::<KERNELS>);
         }
         Op::Conv2d(op) if KERNELS & kernels::CONV_2D != 0 => {
-            memory.convolution(op, |p, x, y| kernel!(memory, conv2d(p, x, y)));
+            memory.convolution(op, |p, x, y| kernel!(memory, conv2d::<KERNELS>(p, x, y)));
         }
-        Op::DepthwiseConv2d(op) if KERNELS & kernels::DEPTHWISE_CONV_2D != 0 => {
+        Op::DepthwiseConv2d(op) if KERNELS & kernels::ANY_DEPTHWISE != 0 => {
             memory.convolution(op, |p, x, y| match (memory.family, memory.packing) {
                 #[cfg(any(feature = "std", fewbit_family = "mve"))]
-                (Packing::Mve, Packing::Mve) => mve::depthwise_conv2d(p, x, y),
-                (family, _) => planar::depthwise_conv2d(family == Packing::Dsp, p, x, y),
+                (Packing::Mve, Packing::Mve) => mve::depthwise_conv2d::<KERNELS>(p, x, y),
+                (family, _) => {
+                    planar::depthwise_conv2d::<KERNELS>(family == Packing::Dsp, p, x, y);
+                }
             });
         }
-        Op::FullyConnected(op)
-            if KERNELS & (kernels::FULLY_CONNECTED | kernels::PAIRED_FULLY_CONNECTED) != 0 =>
-        {
+        Op::FullyConnected(op) if KERNELS & kernels::ANY_FULLY_CONNECTED != 0 => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let params = FullyConnectedParams {
                 weight_type: op.weight_type,
@@ -169,10 +166,10 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
             };
             #[cfg(any(feature = "std", fewbit_family = "dsp"))]
             if KERNELS & kernels::PAIRED_FULLY_CONNECTED != 0 && op.weight_type.is_paired() {
-                return dsp::fully_connected(&params, x.data, y.data);
+                return dsp::fully_connected::<KERNELS>(&params, x.data, y.data);
             }
             if KERNELS & kernels::FULLY_CONNECTED != 0 {
-                kernel!(memory, fully_connected(&params, x.data, y.data));
+                kernel!(memory, fully_connected::<KERNELS>(&params, x.data, y.data));
             }
         }
         Op::MaxPool(op) if KERNELS & kernels::MAX_POOL != 0 => {

@@ -5,13 +5,18 @@ use super::QUAD;
 use super::expand::{copy_lines, expand4, sums};
 use super::fully_connected::OddChannel;
 use super::multiply::{Multiply, STEP_BYTES, SUMS_BYTES};
-use crate::format::program::WeightType;
+use crate::format::kernels;
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`Conv2dParams`].
 ///
 /// A row of outputs is written after the rows of inputs that it reads; outputs may take the place of rows above those.
-pub(in super::super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+pub(in super::super) fn conv2d<const KERNELS: u32>(
+    p: &Conv2dParams<'_>,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
+    let int4 = kernels::is_int4::<KERNELS>(p.weight_type);
     let kernel_w = usize::from(p.window.kernel_w);
     let quads = (usize::from(p.window.kernel_h) * kernel_w * p.input.c).div_ceil(QUAD);
     let Some((activations, rest)) = p.scratch.split_at_checked(SUMS_BYTES + quads * STEP_BYTES)
@@ -29,9 +34,10 @@ pub(in super::super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output:
         quads,
     };
     gather.prepare();
+    let kind = kernels::windows(&p.window, p.input.c) & KERNELS;
     let expand = |group: &Group| {
-        gather.expand(group);
-        if p.weight_type == WeightType::PairedInt4 {
+        gather.expand(kind, group);
+        if int4 {
             sums(sums_area, expanded);
         }
     };
@@ -39,7 +45,7 @@ pub(in super::super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output:
     let whole = Multiply {
         activations,
         weights: p.weights,
-        weight_type: p.weight_type,
+        int4,
         bias: p.bias,
         multipliers: p.stage.multipliers,
         quads,
@@ -48,7 +54,7 @@ pub(in super::super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output:
         first_channel: 0,
         output,
     };
-    if even == p.output.c {
+    if KERNELS & kernels::ODD_CHANNELS == 0 || even == p.output.c {
         return whole.blocks(|block| {
             groups(p, |group| {
                 expand(&group);
@@ -57,11 +63,7 @@ pub(in super::super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output:
         });
     }
     // The last of an odd number of channels, into a place of its own.
-    let word_bytes = if p.weight_type == WeightType::PairedInt4 {
-        4
-    } else {
-        8
-    };
+    let word_bytes = if int4 { 4 } else { 8 };
     let odd = OddChannel::of(&p.stage, p.bias, even);
     let outputs = [const { Cell::new(0) }; 8];
     let last = Multiply {
@@ -175,34 +177,32 @@ impl Gather<'_> {
         }
     }
 
-    fn expand(&self, group: &Group) {
-        let channels = self.p.input.c;
-        if self.is_pointwise() {
-            let window = &self.p.window;
-            let (down, right) = (
-                usize::from(window.stride_h) * self.p.input.w,
-                usize::from(window.stride_w),
-            );
-            let from = group.pixels.map(|at| {
-                let start = (at.y * down + at.x * right) * channels;
-                self.input.get(start..start + channels).unwrap_or_default()
-            });
-            return expand4(self.expanded, from, self.quads);
-        }
-        let lanes = group.pixels.map(|at| self.lane(at));
-        if self.is_direct() {
-            self.expand_words(&lanes);
-        } else {
-            self.expand_bytes(&lanes);
+    /// Expands the windows of four pixels; `kind` is one of the bits that [`kernels::windows`] gives.
+    #[inline]
+    fn expand(&self, kind: u32, group: &Group) {
+        match kind {
+            kernels::POINTWISE_WINDOWS => self.expand_pixels(group),
+            kernels::WORD_WINDOWS => self.expand_words(group),
+            kernels::BYTE_WINDOWS => self.expand_bytes(group),
+            _ => {}
         }
     }
 
-    /// Whether a window is one pixel, and never one of padding.
-    fn is_pointwise(&self) -> bool {
-        let window = &self.p.window;
-        let single = window.kernel_h == 1 && window.kernel_w == 1;
-        let pads = window.pad_top | window.pad_left | window.pad_bottom | window.pad_right;
-        single && pads == 0 && self.is_direct()
+    // Compiled with this crate, whatever the settings of the one that runs a model.
+
+    /// Windows of one pixel, of whole words.
+    #[inline(never)]
+    fn expand_pixels(&self, group: &Group) {
+        let (window, channels) = (&self.p.window, self.p.input.c);
+        let (down, right) = (
+            usize::from(window.stride_h) * self.p.input.w,
+            usize::from(window.stride_w),
+        );
+        let from = group.pixels.map(|at| {
+            let start = (at.y * down + at.x * right) * channels;
+            self.input.get(start..start + channels).unwrap_or_default()
+        });
+        expand4(self.expanded, from, self.quads);
     }
 
     /// Up to `length` elements of line `y` from column `x` on; `None` outside.
@@ -216,7 +216,10 @@ impl Gather<'_> {
         self.input.get(start..start + length)
     }
 
-    fn expand_words(&self, lanes: &[Lane; 4]) {
+    /// Windows whose pixels are whole words.
+    #[inline(never)]
+    fn expand_words(&self, group: &Group) {
+        let lanes = group.pixels.map(|at| self.lane(at));
         let (p, channels) = (self.p, self.p.input.c);
         let kernel_w = usize::from(p.window.kernel_w);
         let step = usize::from(p.window.dilation_w);
@@ -250,7 +253,10 @@ impl Gather<'_> {
         }
     }
 
-    fn expand_bytes(&self, lanes: &[Lane; 4]) {
+    /// Any windows, of which lines are copied first.
+    #[inline(never)]
+    fn expand_bytes(&self, group: &Group) {
+        let lanes = group.pixels.map(|at| self.lane(at));
         let row = self.quads * QUAD;
         let mut rows = [&[][..]; 4];
         let mut rest = self.rest;

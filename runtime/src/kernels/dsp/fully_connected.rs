@@ -4,11 +4,11 @@ use super::super::cells::set_int16;
 use super::super::params::{FullyConnectedParams, Limits, Stage};
 use super::expand::expand;
 use super::vector::{STEP_BYTES, Vector, vector};
-use crate::format::program::WeightType;
+use crate::format::kernels;
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`FullyConnectedParams`]. The two may overlap: the input is expanded before.
-pub(in super::super) fn fully_connected(
+pub(in super::super) fn fully_connected<const KERNELS: u32>(
     p: &FullyConnectedParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
@@ -28,10 +28,8 @@ pub(in super::super) fn fully_connected(
             x.into(),
         );
     }
-    let pair_bytes = match p.weight_type {
-        WeightType::PairedInt4 => 8 * steps,
-        _ => 16 * steps,
-    };
+    let int4 = kernels::is_int4::<KERNELS>(p.weight_type);
+    let pair_bytes = if int4 { 8 * steps } else { 16 * steps };
     let run = |first: usize,
                channels: usize,
                stage: &Stage<'_>,
@@ -42,7 +40,7 @@ pub(in super::super) fn fully_connected(
             activations: expanded,
             sum,
             weights: p.weights.get(first / 2 * pair_bytes..).unwrap_or_default(),
-            weight_type: p.weight_type,
+            int4,
             bias,
             multipliers,
             steps,
@@ -56,7 +54,9 @@ pub(in super::super) fn fully_connected(
     if even > 0 {
         run(0, even, &p.stage, p.bias, p.stage.multipliers, output);
     }
-    if let Some(last) = output.get(even) {
+    if KERNELS & kernels::ODD_CHANNELS != 0
+        && let Some(last) = output.get(even)
+    {
         let odd = OddChannel::of(&p.stage, p.bias, even);
         let outputs = [const { Cell::new(0) }; 2];
         run(even, 2, &odd.stage, &odd.bias, &odd.multipliers, &outputs);

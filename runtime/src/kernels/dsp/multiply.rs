@@ -4,7 +4,6 @@
 use super::super::cells::int16;
 use super::super::params::Stage;
 use super::QUAD;
-use crate::format::program::WeightType;
 use core::cell::Cell;
 
 /// Bytes that a step of four products of four pixels takes: 16 int16.
@@ -23,7 +22,8 @@ pub(super) struct Multiply<'a> {
     pub(super) activations: &'a [Cell<i8>],
     /// Packed weights from the first pair on.
     pub(super) weights: &'a [i8],
-    pub(super) weight_type: WeightType,
+    /// Whether weights are int4, else int8.
+    pub(super) int4: bool,
     /// One a channel.
     pub(super) bias: &'a [i32],
     /// One a channel.
@@ -70,9 +70,12 @@ impl Multiply<'_> {
     fn model(&self, offsets: [usize; 4]) {
         let expanded = self.activations.get(SUMS_BYTES..).unwrap_or_default();
         for pair in 0..self.pairs {
-            let both: [(i32, i32); 4] = core::array::from_fn(|pixel| match self.weight_type {
-                WeightType::PairedInt8 => self.int8(pair, pixel, expanded),
-                _ => self.int4(pair, pixel, expanded),
+            let both: [(i32, i32); 4] = core::array::from_fn(|pixel| {
+                if self.int4 {
+                    self.int4(pair, pixel, expanded)
+                } else {
+                    self.int8(pair, pixel, expanded)
+                }
             });
             let sums = [both.map(|sums| sums.0), both.map(|sums| sums.1)];
             for (side, sums) in sums.iter().enumerate() {
@@ -167,7 +170,6 @@ pub(super) use arm::{Job, general};
 )]
 mod arm {
     use super::{CHUNK, Multiply, QUAD, STEP_BYTES, SUMS_BYTES};
-    use crate::format::program::WeightType;
     use crate::kernels::cells::is_aligned;
     use crate::kernels::params::{Limits, Stage};
 
@@ -210,7 +212,7 @@ mod arm {
     impl Multiply<'_> {
         /// Has blocks computed by the assembly.
         pub(super) fn call(&self, each: impl FnOnce(&mut dyn FnMut([usize; 4]))) {
-            let int8 = self.weight_type == WeightType::PairedInt8;
+            let int8 = !self.int4;
             let whole = match self.stage.limits {
                 Limits::PerTensor(min, max) => [min, max],
                 Limits::PerChannel(_) => [i8::MIN, i8::MAX],

@@ -3,7 +3,6 @@
 #[cfg(not(fewbit_family = "dsp"))]
 use super::super::cells::int16;
 use super::super::params::Stage;
-use crate::format::program::WeightType;
 use core::cell::Cell;
 
 /// Bytes of a step of eight expanded activations.
@@ -17,7 +16,8 @@ pub(super) struct Vector<'a> {
     pub(super) sum: i32,
     /// Packed weights from the first pair on.
     pub(super) weights: &'a [i8],
-    pub(super) weight_type: WeightType,
+    /// Whether weights are int4, else int8.
+    pub(super) int4: bool,
     /// One a channel.
     pub(super) bias: &'a [i32],
     /// One a channel.
@@ -44,9 +44,10 @@ pub(super) fn vector(row: &Vector<'_>) {
 impl Vector<'_> {
     fn model(&self) {
         for (channel, y) in self.output.iter().enumerate().take(2 * self.pairs) {
-            let sum = match self.weight_type {
-                WeightType::PairedInt8 => self.int8(channel),
-                _ => self.int4(channel),
+            let sum = if self.int4 {
+                self.int4(channel)
+            } else {
+                self.int8(channel)
             };
             let mut requantizer = self.stage.requantizer(self.first_channel + channel, 0);
             requantizer.multiplier = self.multipliers.get(channel).copied().unwrap_or(0);
@@ -112,7 +113,6 @@ impl Vector<'_> {
 mod arm {
     use super::super::multiply::{CHUNK, Job, Multiply, general};
     use super::{STEP_BYTES, Vector};
-    use crate::format::program::WeightType;
     use crate::kernels::cells::is_aligned;
     use crate::kernels::params::Limits;
 
@@ -124,7 +124,7 @@ mod arm {
     impl Vector<'_> {
         /// Hands the row to the assembly.
         pub(super) fn call(&self) {
-            let int8 = self.weight_type == WeightType::PairedInt8;
+            let int8 = !self.int4;
             let whole = match self.stage.limits {
                 Limits::PerTensor(min, max) => [min, max],
                 Limits::PerChannel(_) => [i8::MIN, i8::MAX],

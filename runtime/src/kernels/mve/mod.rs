@@ -10,25 +10,30 @@ mod rows;
 use super::cells::overlap;
 use super::params::{Axis, Conv2dParams, FullyConnectedParams, Limits, split_rows};
 use super::scalar;
+use crate::format::kernels::{self, is_int4};
 use crate::format::program::WeightType;
 use core::cell::Cell;
 use depthwise::{BLOCK, Pixel};
 use rows::{copy_lines, rows};
 
 /// Computes `output` from `input`; see [`FullyConnectedParams`]. The two do not overlap.
-pub(super) fn fully_connected(
+pub(super) fn fully_connected<const KERNELS: u32>(
     p: &FullyConnectedParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    if p.weight_type != WeightType::Int8 {
-        return scalar::fully_connected(p, input, output);
+    if is_int4::<KERNELS>(p.weight_type) {
+        return scalar::fully_connected::<KERNELS>(p, input, output);
     }
     rows(p.weights, p.bias, &p.stage, input, output);
 }
 
 /// Computes `output` from `input`; see [`Conv2dParams`]. A pixel of outputs is written after its window was read.
-pub(super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+pub(super) fn conv2d<const KERNELS: u32>(
+    p: &Conv2dParams<'_>,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
     let (kernel_h, kernel_w) = (
         usize::from(p.window.kernel_h),
         usize::from(p.window.kernel_w),
@@ -36,7 +41,7 @@ pub(super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8
     let line = kernel_w * p.input.c;
     let window = p.scratch.get(..kernel_h * line);
     let (WeightType::Int8, 1, Some(window)) = (p.weight_type, p.groups, window) else {
-        return scalar::conv2d(p, input, output);
+        return scalar::conv2d::<KERNELS>(p, input, output);
     };
     let (vertical, horizontal) = (
         Axis::vertical(&p.window, p.input),
@@ -86,7 +91,11 @@ pub(super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8
 }
 
 /// Computes `output` from `input`; see [`Conv2dParams`]. A pixel of outputs is written after its window was read.
-pub(super) fn depthwise_conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+pub(super) fn depthwise_conv2d<const KERNELS: u32>(
+    p: &Conv2dParams<'_>,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
     let (kernel_h, kernel_w) = (
         usize::from(p.window.kernel_h),
         usize::from(p.window.kernel_w),
@@ -97,7 +106,10 @@ pub(super) fn depthwise_conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output:
         && channels == p.output.c
         && channels.is_multiple_of(BLOCK);
     let (Limits::PerTensor(min, max), Some(window), true) = (p.stage.limits, window, plain) else {
-        return super::planar::depthwise_conv2d(false, p, input, output);
+        if KERNELS & kernels::DEPTHWISE_PLANAR != 0 {
+            super::planar::depthwise_conv2d::<KERNELS>(false, p, input, output);
+        }
+        return;
     };
     let (vertical, horizontal) = (
         Axis::vertical(&p.window, p.input),

@@ -3,6 +3,7 @@
 #[cfg(not(fewbit_family = "dsp"))]
 use super::super::cells::{int16, set_int16};
 use crate::arith::Requantizer;
+use crate::format::kernels;
 use core::cell::Cell;
 
 /// One line of outputs of up to four channels.
@@ -13,12 +14,8 @@ pub(super) struct Lines<'a> {
     pub(super) steps: [usize; 3],
     /// Parameters of each channel.
     pub(super) channels: &'a [Channel],
-    /// Stride along the line, 1 or 2.
-    pub(super) stride: usize,
     pub(super) zero_point: i8,
     pub(super) pre_shift: u8,
-    /// Whether there is a pre-shift, or a limit other than int8's.
-    pub(super) general: bool,
     /// From the first output of the first channel on.
     pub(super) output: &'a [Cell<i8>],
     /// Outputs a channel.
@@ -63,27 +60,56 @@ impl Channel {
     }
 }
 
-/// Computes a line.
-pub(super) fn lines(line: &Lines<'_>) {
-    #[cfg(fewbit_family = "dsp")]
-    line.call();
+/// One of the four loops.
+pub(super) struct Loop {
+    /// Whether the stride along the line is 1, else 2.
+    one: bool,
+    /// Whether there is a pre-shift, or a limit other than int8's.
     #[cfg(not(fewbit_family = "dsp"))]
-    line.model();
+    general: bool,
+    #[cfg(fewbit_family = "dsp")]
+    function: arm::Function,
+}
+
+impl Loop {
+    /// The loop for a stride of 1 or 2, out of those that a build has.
+    #[inline]
+    pub(super) fn of<const KERNELS: u32>(stride: usize, general: bool) -> Self {
+        let one = KERNELS & kernels::DEPTHWISE_3X3_STRIDE_2 == 0
+            || (KERNELS & kernels::DEPTHWISE_3X3_STRIDE_1 != 0 && stride == 1);
+        let general = KERNELS & kernels::DEPTHWISE_GENERAL != 0 && general;
+        Loop {
+            one,
+            #[cfg(not(fewbit_family = "dsp"))]
+            general,
+            #[cfg(fewbit_family = "dsp")]
+            function: arm::function(one, general),
+        }
+    }
+
+    /// Computes a line.
+    pub(super) fn run(&self, line: &Lines<'_>) {
+        #[cfg(fewbit_family = "dsp")]
+        line.call(self.one, self.function);
+        #[cfg(not(fewbit_family = "dsp"))]
+        line.model(self);
+    }
 }
 
 /// What the tests and the host run in place of the assembly.
 #[cfg(not(fewbit_family = "dsp"))]
 impl Lines<'_> {
-    fn model(&self) {
+    fn model(&self, kernel: &Loop) {
+        let stride = if kernel.one { 1 } else { 2 };
         for (index, channel) in self.channels.iter().enumerate() {
-            let [activation_min, activation_max] = if self.general {
+            let [activation_min, activation_max] = if kernel.general {
                 channel.limits.map(|limit| i8::try_from(limit).unwrap_or(0))
             } else {
                 [i8::MIN, i8::MAX]
             };
             let requantizer = Requantizer {
                 multiplier: channel.multiplier,
-                pre_shift: if self.general { self.pre_shift } else { 0 },
+                pre_shift: if kernel.general { self.pre_shift } else { 0 },
                 zero_point: self.zero_point,
                 activation_min,
                 activation_max,
@@ -97,8 +123,7 @@ impl Lines<'_> {
                         [0, 1].map(|at| pairs.get(at).copied().unwrap_or(0).cast_signed());
                     let weights = [(first << 16) >> 16, first >> 16, second >> 16];
                     for (tap, w) in weights.into_iter().enumerate() {
-                        sum =
-                            sum.wrapping_add(w * i32::from(int16(line, place * self.stride + tap)));
+                        sum = sum.wrapping_add(w * i32::from(int16(line, place * stride + tap)));
                     }
                 }
                 if let Some(y) = self.output.get(index + place * self.output_step) {
@@ -152,7 +177,7 @@ mod arm {
 
     /// What the loops read: the words named `L_` in lines.s.
     #[repr(C)]
-    struct Job {
+    pub(super) struct Job {
         lines: [*const i8; 3],
         output: *mut i8,
         steps: [usize; 3],
@@ -187,10 +212,22 @@ mod arm {
         );
     }
 
+    /// One of the loops.
+    pub(super) type Function = unsafe extern "C" fn(*const Job);
+
+    #[inline]
+    pub(super) fn function(one: bool, general: bool) -> Function {
+        match (one, general) {
+            (true, false) => fewbit_dsp_depthwise3_stride1_int8,
+            (true, true) => fewbit_dsp_depthwise3_stride1_general,
+            (false, false) => fewbit_dsp_depthwise3_stride2_int8,
+            (false, true) => fewbit_dsp_depthwise3_stride2_general,
+        }
+    }
+
     impl Lines<'_> {
         /// Hands the line to the assembly.
-        pub(super) fn call(&self) {
-            let one = self.stride == 1;
+        pub(super) fn call(&self, one: bool, function: Function) {
             // Words read of a line: both loops load one word ahead.
             let words = if one {
                 self.count.div_ceil(2) + 1
@@ -239,12 +276,7 @@ mod arm {
             // `output_step` apart: all of that lies inside the slices by the checks above, and lines start at multiples of
             // 4. Outputs are cells.
             unsafe {
-                match (one, self.general) {
-                    (true, false) => fewbit_dsp_depthwise3_stride1_int8(&raw const job),
-                    (true, true) => fewbit_dsp_depthwise3_stride1_general(&raw const job),
-                    (false, false) => fewbit_dsp_depthwise3_stride2_int8(&raw const job),
-                    (false, true) => fewbit_dsp_depthwise3_stride2_general(&raw const job),
-                }
+                function(&raw const job);
             }
         }
     }

@@ -8,9 +8,10 @@ mod lines;
 use super::cells::{int16, overlap, set_int16};
 use super::params::{Conv2dParams, Limits};
 use super::scalar;
+use crate::format::kernels;
 use crate::format::program::Window;
 use core::cell::Cell;
-use lines::{Channel, Lines, lines, planes};
+use lines::{Channel, Lines, Loop, planes};
 
 /// Channels of a block.
 const BLOCK: usize = 4;
@@ -111,6 +112,35 @@ pub(crate) fn scratch_bytes(window: &Window, input: [usize; 2], output: [usize; 
     }
 }
 
+/// The kernels that a layer needs, as bits of [`kernels`].
+///
+/// `single`: the depth multiplier is 1. `scratch`: the bytes that it has. Which way the lines run may depend on the arena, so
+/// that both ways count.
+pub(crate) fn lines_of(
+    window: &Window,
+    input: [usize; 2],
+    output: [usize; 2],
+    single: bool,
+    scratch: u64,
+) -> u32 {
+    let needed = scratch_bytes(window, input, output);
+    if needed == 0 || scratch < needed {
+        return kernels::DEPTHWISE_LARGE;
+    }
+    let three = single && window.kernel_h == 3 && window.kernel_w == 3;
+    let along = |stride: u8, dilation: u8| match stride {
+        1 if three && dilation == 1 => kernels::DEPTHWISE_3X3_STRIDE_1,
+        2 if three && dilation == 1 => kernels::DEPTHWISE_3X3_STRIDE_2,
+        _ => kernels::DEPTHWISE_ANY,
+    };
+    let rows = along(window.stride_w, window.dilation_w);
+    if wants_columns(output) {
+        rows | along(window.stride_h, window.dilation_h)
+    } else {
+        rows
+    }
+}
+
 /// Short rows cost more around the loops than in them.
 fn wants_columns([h, w]: [usize; 2]) -> bool {
     w < 8 && h > 2 * w
@@ -122,7 +152,7 @@ fn wants_columns([h, w]: [usize; 2]) -> bool {
 ///
 /// With a depth multiplier of 1 the two may overlap as far as the loader allows: whole pixels apart, a line of outputs in the place of rows
 /// above those it reads.
-pub(super) fn depthwise_conv2d(
+pub(super) fn depthwise_conv2d<const KERNELS: u32>(
     wide: bool,
     p: &Conv2dParams<'_>,
     input: &[Cell<i8>],
@@ -131,38 +161,44 @@ pub(super) fn depthwise_conv2d(
     let (input_size, output_size) = ([p.input.h, p.input.w], [p.output.h, p.output.w]);
     let columns = wants_columns(output_size) && !rows_only(p, input, output);
     let needed = scratch_bytes(&p.window, input_size, output_size);
-    if needed == 0 || (p.scratch.len() as u64) < needed {
-        return scalar::depthwise_conv2d(p, input, output);
+    if KERNELS & kernels::DEPTHWISE_LARGE != 0 && (needed == 0 || (p.scratch.len() as u64) < needed)
+    {
+        return scalar::depthwise_conv2d::<KERNELS>(p, input, output);
+    }
+    if KERNELS & kernels::DEPTHWISE_LINES == 0 {
+        return;
     }
     let layout = Layout::new(&p.window, input_size, output_size, columns);
-    let length = usize::try_from(layout.scratch_bytes()).unwrap_or(usize::MAX);
-    let Some(scratch) = p.scratch.get(..length) else {
+    let Some(planes) = Planes::new(wide, p, layout, input) else {
         return;
     };
-    let element = if wide { 2 } else { 1 };
-    let (pitch, depth) = (element * layout.pitch(), layout.depth());
-    if wide {
-        for place in 0..scratch.len() / 2 {
-            set_int16(scratch, place, p.input_zero_point.into());
-        }
-    } else {
-        scratch.iter().for_each(|cell| cell.set(p.input_zero_point));
-    }
-    let Some((padding, ring)) = scratch.split_at_checked(pitch) else {
-        return;
-    };
-    let planes = Planes {
-        wide,
-        p,
-        layout,
-        ring,
-        pitch,
-        depth,
-        input,
-    };
+    let along = layout.along;
+    let multiplier = p.output.c.checked_div(p.input.c).unwrap_or(1);
+    // What the loader has let through is one or the other.
+    let three = KERNELS & kernels::DEPTHWISE_3X3 != 0
+        && (KERNELS & kernels::DEPTHWISE_ANY == 0
+            || (p.window.kernel_h == 3
+                && p.window.kernel_w == 3
+                && along.dilation == 1
+                && multiplier == 1
+                && along.stride <= 2));
+    let general =
+        p.stage.pre_shift != 0 || !matches!(p.stage.limits, Limits::PerTensor(i8::MIN, i8::MAX));
     for first in (0..p.input.c).step_by(BLOCK) {
-        let count = BLOCK.min(p.input.c - first);
-        block(&planes, padding, first, count, output);
+        let block = Block {
+            planes: &planes,
+            first,
+            count: BLOCK.min(p.input.c - first),
+            multiplier,
+            output,
+        };
+        if three && wide {
+            block.by_loops(&Loop::of::<KERNELS>(along.stride, general));
+        } else if three {
+            block.by_nines();
+        } else if KERNELS & kernels::DEPTHWISE_ANY != 0 {
+            block.any();
+        }
     }
 }
 
@@ -178,121 +214,173 @@ fn rows_only(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) -> b
     overlap(input, output) && !aligned
 }
 
-/// All outputs of the input channels `first..first + count`.
-#[inline(never)]
-fn block(
-    planes: &Planes<'_>,
-    padding: &[Cell<i8>],
+/// A block of input channels, and where its outputs are.
+///
+/// The three ways to compute it are compiled with this crate, whatever the settings of the one that runs a model.
+struct Block<'b> {
+    planes: &'b Planes<'b>,
     first: usize,
     count: usize,
-    output: &[Cell<i8>],
-) {
-    let (p, Layout { along, across }) = (planes.p, planes.layout);
-    let multiplier = p.output.c.checked_div(p.input.c).unwrap_or(1);
-    let weights = Taps::new(p);
-    let three = along.kernel == 3 && across.kernel == 3 && along.dilation == 1 && multiplier == 1;
-    let loops = three && planes.wide && along.stride <= 2;
-    let general =
-        p.stage.pre_shift != 0 || !matches!(p.stage.limits, Limits::PerTensor(i8::MIN, i8::MAX));
-    // What the 3x3 loops need of each channel.
-    let mut channels = [Channel::default(); BLOCK];
-    let mut nines = [[0; 9]; BLOCK];
-    if three {
-        for ((channel, taps), o) in channels.iter_mut().zip(&mut nines).take(count).zip(first..) {
-            weights.read(o, &planes.layout, taps);
-            if loops {
-                let bias = p.bias.get(o).copied().unwrap_or(0);
-                *channel = Channel::new(taps, bias, &p.stage.requantizer(o, o));
+    /// Output channels of an input channel.
+    multiplier: usize,
+    output: &'b [Cell<i8>],
+}
+
+/// From a tap across to its line, and how far the next plane's is.
+type LineOf<'l> = dyn Fn(usize) -> (&'l [Cell<i8>], usize) + 'l;
+
+impl<'b> Block<'b> {
+    /// Takes the lines of outputs in order: the lines of each one's window, and the output from its first place on.
+    #[inline]
+    fn lines(&self, mut each: impl FnMut(&LineOf<'b>, &'b [Cell<i8>])) {
+        let (planes, across) = (self.planes, self.planes.layout.across);
+        let mut gathered = 0;
+        for at in 0..across.output {
+            let top = (at * across.stride).wrapping_sub(across.pad).cast_signed();
+            let end = top + planes.depth.cast_signed();
+            while gathered < across.input && gathered.cast_signed() < end {
+                planes.gather(gathered, self.first, self.count);
+                gathered += 1;
             }
+            let line = move |tap: usize| {
+                let line = top + (tap * across.dilation).cast_signed();
+                match usize::try_from(line)
+                    .ok()
+                    .filter(|line| *line < across.input)
+                {
+                    Some(line) => (planes.line(0, line), planes.depth * planes.pitch),
+                    None => (planes.padding, 0),
+                }
+            };
+            let start = at * across.output_step * planes.p.output.c + self.first * self.multiplier;
+            each(&line, self.output.get(start..).unwrap_or_default());
         }
     }
-    let mut gathered = 0;
-    for at in 0..across.output {
-        let top = (at * across.stride).wrapping_sub(across.pad).cast_signed();
-        let end = top + planes.depth.cast_signed();
-        while gathered < across.input && gathered.cast_signed() < end {
-            planes.gather(gathered, first, count);
-            gathered += 1;
+
+    /// Bytes from an output to the next of its line.
+    fn output_step(&self) -> usize {
+        self.planes.layout.along.output_step * self.planes.p.output.c
+    }
+
+    /// The outputs of a line of one of the block's channels.
+    fn outputs(
+        &self,
+        output: &'b [Cell<i8>],
+        channel: usize,
+    ) -> impl Iterator<Item = &'b Cell<i8>> + use<'b> {
+        let output = output.get(channel..).unwrap_or_default();
+        let step = self.output_step().max(1);
+        output
+            .iter()
+            .step_by(step)
+            .take(self.planes.layout.along.output)
+    }
+
+    /// Nine taps of each channel.
+    fn nines(&self) -> [[i32; 9]; BLOCK] {
+        let weights = Taps::new(self.planes.p);
+        let mut nines = [[0; 9]; BLOCK];
+        for (taps, channel) in nines.iter_mut().take(self.count).zip(self.first..) {
+            weights.read(channel, &self.planes.layout, taps);
         }
-        // Line `tap` of the window, and how far the next plane's is.
-        let line = |tap: usize| {
-            let line = top + (tap * across.dilation).cast_signed();
-            match usize::try_from(line)
-                .ok()
-                .filter(|line| *line < across.input)
-            {
-                Some(line) => (planes.line(0, line), planes.depth * planes.pitch),
-                None => (padding, 0),
-            }
-        };
-        let start = at * across.output_step * p.output.c + first * multiplier;
-        let output = output.get(start..).unwrap_or_default();
-        let output_step = along.output_step * p.output.c;
-        if loops {
-            let [a, b, c] = [0, 1, 2].map(line);
-            lines(&Lines {
+        nines
+    }
+
+    /// 3x3 by a loop of the DSP family, one line of outputs of all channels at a time.
+    #[inline(never)]
+    fn by_loops(&self, kernel: &Loop) {
+        let (p, along) = (self.planes.p, self.planes.layout.along);
+        let nines = self.nines();
+        let mut channels = [Channel::default(); BLOCK];
+        for ((channel, taps), o) in channels
+            .iter_mut()
+            .zip(&nines)
+            .take(self.count)
+            .zip(self.first..)
+        {
+            let bias = p.bias.get(o).copied().unwrap_or(0);
+            *channel = Channel::new(taps, bias, &p.stage.requantizer(o, o));
+        }
+        self.lines(|line, output| {
+            let [a, b, c] = [line(0), line(1), line(2)];
+            kernel.run(&Lines {
                 lines: [a.0, b.0, c.0],
                 steps: [a.1, b.1, c.1],
-                channels: channels.get(..count).unwrap_or_default(),
-                stride: along.stride,
+                channels: channels.get(..self.count).unwrap_or_default(),
                 zero_point: p.stage.zero_point,
                 pre_shift: p.stage.pre_shift,
-                general,
                 output,
                 count: along.output,
-                output_step,
+                output_step: self.output_step(),
             });
-            continue;
-        }
-        let element = if planes.wide { 2 } else { 1 };
-        for (plane, nine_taps) in (0..count).zip(&nines) {
-            for repeat in 0..multiplier {
-                let o = (first + plane) * multiplier + repeat;
+        });
+    }
+
+    /// 3x3 in plain Rust, over planes of int8.
+    #[inline(never)]
+    fn by_nines(&self) {
+        let (p, along) = (self.planes.p, self.planes.layout.along);
+        let nines = self.nines();
+        self.lines(|line, output| {
+            let lines = [line(0), line(1), line(2)];
+            for (plane, taps) in (0..self.count).zip(&nines) {
+                let o = self.first + plane;
                 let requantizer = p.stage.requantizer(o, o);
                 let bias = p.bias.get(o).copied().unwrap_or(0);
-                let output = output
-                    .get(plane * multiplier + repeat..)
-                    .unwrap_or_default();
-                let outputs = output.iter().step_by(output_step.max(1)).take(along.output);
-                let row = |tap: usize| {
-                    let (line, step) = line(tap);
-                    line.get(plane * step..).unwrap_or_default()
-                };
-                if three && !planes.wide {
-                    let rows = [row(0), row(1), row(2)];
-                    let mut start = 0;
-                    for y in outputs {
-                        y.set(requantizer.requantize(bias + nine(rows, start, nine_taps)));
-                        start += along.stride;
-                    }
-                    continue;
-                }
-                let mut taps = [0; MAX_TAPS];
-                weights.read(o, &planes.layout, &mut taps);
-                for (place, y) in outputs.enumerate() {
-                    let mut sum = bias;
-                    let mut rest = &taps[..];
-                    for tap in 0..across.kernel {
-                        let line = row(tap)
-                            .get(element * place * along.stride..)
-                            .unwrap_or_default();
-                        let (taps, next) =
-                            rest.split_at_checked(along.kernel).unwrap_or((rest, &[]));
-                        for (kx, w) in taps.iter().enumerate() {
-                            let x = if planes.wide {
-                                int16(line, kx * along.dilation).into()
-                            } else {
-                                line.get(kx * along.dilation)
-                                    .map_or(0, |x| i32::from(x.get()))
-                            };
-                            sum += w * x;
-                        }
-                        rest = next;
-                    }
-                    y.set(requantizer.requantize(sum));
+                let rows = lines.map(|(line, step)| line.get(plane * step..).unwrap_or_default());
+                let mut start = 0;
+                for y in self.outputs(output, plane) {
+                    y.set(requantizer.requantize(bias + nine(rows, start, taps)));
+                    start += along.stride;
                 }
             }
-        }
+        });
+    }
+
+    /// Windows of any size.
+    #[inline(never)]
+    fn any(&self) {
+        let Planes {
+            wide, p, layout, ..
+        } = *self.planes;
+        let Layout { along, across } = layout;
+        let weights = Taps::new(p);
+        let element = if wide { 2 } else { 1 };
+        self.lines(|line, output| {
+            for plane in 0..self.count {
+                for repeat in 0..self.multiplier {
+                    let o = (self.first + plane) * self.multiplier + repeat;
+                    let requantizer = p.stage.requantizer(o, o);
+                    let bias = p.bias.get(o).copied().unwrap_or(0);
+                    let mut taps = [0; MAX_TAPS];
+                    weights.read(o, &layout, &mut taps);
+                    let outputs = self.outputs(output, plane * self.multiplier + repeat);
+                    for (place, y) in outputs.enumerate() {
+                        let mut sum = bias;
+                        let mut rest = &taps[..];
+                        for tap in 0..across.kernel {
+                            let (line, step) = line(tap);
+                            let line = line
+                                .get(plane * step + element * place * along.stride..)
+                                .unwrap_or_default();
+                            let (taps, next) =
+                                rest.split_at_checked(along.kernel).unwrap_or((rest, &[]));
+                            for (kx, w) in taps.iter().enumerate() {
+                                let x = if wide {
+                                    int16(line, kx * along.dilation).into()
+                                } else {
+                                    line.get(kx * along.dilation)
+                                        .map_or(0, |x| i32::from(x.get()))
+                                };
+                                sum += w * x;
+                            }
+                            rest = next;
+                        }
+                        y.set(requantizer.requantize(sum));
+                    }
+                }
+            }
+        });
     }
 }
 
@@ -346,6 +434,8 @@ struct Planes<'g> {
     wide: bool,
     p: &'g Conv2dParams<'g>,
     layout: Layout,
+    /// A line of zero points.
+    padding: &'g [Cell<i8>],
     ring: &'g [Cell<i8>],
     /// Bytes of a line.
     pitch: usize,
@@ -354,9 +444,40 @@ struct Planes<'g> {
     input: &'g [Cell<i8>],
 }
 
-impl Planes<'_> {
+impl<'g> Planes<'g> {
+    /// Fills the scratch with zero points; `None` if there is too little.
+    fn new(
+        wide: bool,
+        p: &'g Conv2dParams<'g>,
+        layout: Layout,
+        input: &'g [Cell<i8>],
+    ) -> Option<Self> {
+        let length = usize::try_from(layout.scratch_bytes()).ok()?;
+        let scratch = p.scratch.get(..length)?;
+        let element = if wide { 2 } else { 1 };
+        let pitch = element * layout.pitch();
+        if wide {
+            for place in 0..scratch.len() / 2 {
+                set_int16(scratch, place, p.input_zero_point.into());
+            }
+        } else {
+            scratch.iter().for_each(|cell| cell.set(p.input_zero_point));
+        }
+        let (padding, ring) = scratch.split_at_checked(pitch)?;
+        Some(Planes {
+            wide,
+            p,
+            layout,
+            padding,
+            ring,
+            pitch,
+            depth: layout.depth(),
+            input,
+        })
+    }
+
     /// The place of line `line` of a plane, up to the end of the ring.
-    fn line(&self, plane: usize, line: usize) -> &[Cell<i8>] {
+    fn line(&self, plane: usize, line: usize) -> &'g [Cell<i8>] {
         let slot = if line < self.depth {
             line
         } else {

@@ -3,17 +3,31 @@
 use super::super::cells::overlap;
 use super::super::params::{Axis, Conv2dParams, Taps, split_rows};
 use super::weights::{Int4, Int8, Row, channels};
-use crate::format::program::WeightType;
+use crate::format::kernels::is_int4;
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`Conv2dParams`]. The two do not overlap.
-pub(in super::super) fn conv2d(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
-    match p.weight_type {
-        WeightType::Int8 => convolve::<Int8<'_>>(p, input, output),
-        WeightType::Int4 => convolve::<Int4<'_>>(p, input, output),
-        // Of another family, to which the loader gives them.
-        WeightType::PairedInt8 | WeightType::PairedInt4 => {}
+pub(in super::super) fn conv2d<const KERNELS: u32>(
+    p: &Conv2dParams<'_>,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
+    if is_int4::<KERNELS>(p.weight_type) {
+        int4(p, input, output);
+    } else {
+        int8(p, input, output);
     }
+}
+
+// Compiled with this crate, whatever the settings of the one that runs a model.
+#[inline(never)]
+fn int8(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    convolve::<Int8<'_>>(p, input, output);
+}
+
+#[inline(never)]
+fn int4(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    convolve::<Int4<'_>>(p, input, output);
 }
 
 /// Where one output pixel looks.
@@ -170,6 +184,8 @@ mod tests {
     use super::super::super::params::{Shape, Stage};
     use super::super::testing::{ONE, cells, outputs, unit, window};
     use super::*;
+    use crate::format::kernels::ALL_KERNELS;
+    use crate::format::program::WeightType;
     use crate::format::program::{Clamp, Requant, Window};
 
     fn params<'a>(
@@ -200,7 +216,7 @@ mod tests {
         let x = cells(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
         let p = params([3, 3, 1], [3, 3, 1], window(3, 1, 1, 1), &[1; 9], &[0]);
         assert_eq!(
-            outputs(9, |y| conv2d(&p, &x, y)),
+            outputs(9, |y| conv2d::<ALL_KERNELS>(&p, &x, y)),
             [12, 21, 16, 27, 45, 33, 24, 39, 28]
         );
         let p = Conv2dParams {
@@ -208,7 +224,7 @@ mod tests {
             ..p
         };
         assert_eq!(
-            outputs(9, |y| conv2d(&p, &x, y)),
+            outputs(9, |y| conv2d::<ALL_KERNELS>(&p, &x, y)),
             [62, 51, 66, 57, 45, 63, 74, 69, 78]
         );
     }
@@ -219,16 +235,19 @@ mod tests {
         // Corners of a 3 x 3 square two apart: centre times 4.
         let weights = [1, 0, 1, 0, 0, 0, 1, 0, 1];
         let p = params([5, 5, 1], [1, 1, 1], window(3, 1, 0, 2), &weights, &[7]);
-        assert_eq!(outputs(1, |y| conv2d(&p, &x, y)), [48 + 7]);
+        assert_eq!(outputs(1, |y| conv2d::<ALL_KERNELS>(&p, &x, y)), [48 + 7]);
         // One tap, every second pixel.
         let p = params([5, 5, 1], [3, 3, 1], window(1, 2, 0, 1), &[1], &[0]);
         assert_eq!(
-            outputs(9, |y| conv2d(&p, &x, y)),
+            outputs(9, |y| conv2d::<ALL_KERNELS>(&p, &x, y)),
             [0, 2, 4, 10, 12, 14, 20, 22, 24]
         );
         // Dilation and padding: the window's corners fall outside but for one.
         let p = params([5, 5, 1], [7, 7, 1], window(3, 1, 3, 2), &weights, &[0]);
-        assert_eq!(outputs(49, |y| conv2d(&p, &x, y))[..3], [6, 7, 8]);
+        assert_eq!(
+            outputs(49, |y| conv2d::<ALL_KERNELS>(&p, &x, y))[..3],
+            [6, 7, 8]
+        );
     }
 
     #[test]
@@ -243,7 +262,10 @@ mod tests {
             &[0, 100],
         );
         let p = Conv2dParams { groups: 2, ..p };
-        assert_eq!(outputs(4, |y| conv2d(&p, &x, y)), [3, 98, 30, 80]);
+        assert_eq!(
+            outputs(4, |y| conv2d::<ALL_KERNELS>(&p, &x, y)),
+            [3, 98, 30, 80]
+        );
     }
 
     #[test]
@@ -280,8 +302,8 @@ mod tests {
             };
             let len = size * size * 2;
             assert_eq!(
-                outputs(len, |y| conv2d(&p, &cells(&x), y)),
-                outputs(len, |y| conv2d(&q, &cells(&x), y))
+                outputs(len, |y| conv2d::<ALL_KERNELS>(&p, &cells(&x), y)),
+                outputs(len, |y| conv2d::<ALL_KERNELS>(&q, &cells(&x), y))
             );
         }
     }
@@ -303,7 +325,13 @@ mod tests {
             &[0, 0],
         );
         let p = Conv2dParams { stage, ..p };
-        assert_eq!(outputs(2, |y| conv2d(&p, &cells(&[1]), y)), [20, 0]);
-        assert_eq!(outputs(2, |y| conv2d(&p, &cells(&[-1]), y)), [-20, 18]);
+        assert_eq!(
+            outputs(2, |y| conv2d::<ALL_KERNELS>(&p, &cells(&[1]), y)),
+            [20, 0]
+        );
+        assert_eq!(
+            outputs(2, |y| conv2d::<ALL_KERNELS>(&p, &cells(&[-1]), y)),
+            [-20, 18]
+        );
     }
 }

@@ -5,6 +5,7 @@
 
 use super::super::params::{Axis, Conv2dParams, Taps, split_rows};
 use super::weights::{Int4, Int8, Row};
+use crate::format::kernels::is_int4;
 use crate::format::program::WeightType;
 use core::cell::Cell;
 
@@ -12,24 +13,34 @@ use core::cell::Cell;
 const BLOCK: usize = 16;
 
 /// Computes `output` from `input`; see [`Conv2dParams`]. The two do not overlap.
-pub(in super::super) fn depthwise_conv2d(
+pub(in super::super) fn depthwise_conv2d<const KERNELS: u32>(
     p: &Conv2dParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    match p.weight_type {
-        WeightType::Int8 => convolve::<Int8<'_>>(p, input, output),
-        WeightType::Int4 => convolve::<Int4<'_>>(p, input, output),
-        // The loader refuses paired weights here.
-        WeightType::PairedInt8 | WeightType::PairedInt4 => {}
+    if is_int4::<KERNELS>(p.weight_type) {
+        int4(p, input, output);
+    } else {
+        int8(p, input, output);
     }
+}
+
+// Compiled with this crate, whatever the settings of the one that runs a model.
+#[inline(never)]
+fn int8(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    convolve::<Int8<'_>>(p, input, output);
+}
+
+#[inline(never)]
+fn int4(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    convolve::<Int4<'_>>(p, input, output);
 }
 
 /// The weights of a layer, by tap and channel, of either type.
 #[derive(Clone, Copy)]
 pub(in super::super) struct TapWeights<'a> {
     weights: &'a [i8],
-    weight_type: WeightType,
+    int4: bool,
     channels: usize,
 }
 
@@ -37,14 +48,14 @@ impl<'a> TapWeights<'a> {
     pub(in super::super) fn new(p: &Conv2dParams<'a>) -> Self {
         TapWeights {
             weights: p.weights,
-            weight_type: p.weight_type,
+            int4: p.weight_type == WeightType::Int4,
             channels: p.output.c,
         }
     }
 
     /// The weight of a channel at a tap; 0 out of range.
     pub(in super::super) fn get(&self, tap: usize, channel: usize) -> i32 {
-        if self.weight_type == WeightType::Int4 {
+        if self.int4 {
             Int4::of(self.weights, tap, self.channels).at(channel)
         } else {
             let at = tap * self.channels + channel;
@@ -129,6 +140,7 @@ mod tests {
     use super::super::super::params::Shape;
     use super::super::testing::{ONE, cells, outputs, unit, window};
     use super::*;
+    use crate::format::kernels::ALL_KERNELS;
     use crate::format::program::Window;
 
     fn params<'a>(
@@ -164,7 +176,10 @@ mod tests {
             &[1, 0, 1, 0, 1, 0, 1, 1],
             &[5, 6],
         );
-        assert_eq!(outputs(2, |y| depthwise_conv2d(&p, &x, y)), [15, 46]);
+        assert_eq!(
+            outputs(2, |y| depthwise_conv2d::<ALL_KERNELS>(&p, &x, y)),
+            [15, 46]
+        );
     }
 
     #[test]
@@ -182,7 +197,7 @@ mod tests {
         };
         // 5 * 3 - 2 * (29 - 5)
         assert_eq!(
-            outputs(1, |y| depthwise_conv2d(&p, &cells(&[3]), y)),
+            outputs(1, |y| depthwise_conv2d::<ALL_KERNELS>(&p, &cells(&[3]), y)),
             [15 - 48]
         );
     }
@@ -198,7 +213,7 @@ mod tests {
             &[0; 6],
         );
         assert_eq!(
-            outputs(6, |y| depthwise_conv2d(&p, &x, y)),
+            outputs(6, |y| depthwise_conv2d::<ALL_KERNELS>(&p, &x, y)),
             [7, 14, 21, -36, -45, -54]
         );
     }
@@ -242,13 +257,22 @@ mod tests {
                         .sum()
                 })
                 .collect();
-            let y = outputs(9 * 37, |y| depthwise_conv2d(&p, &cells(&x), y));
+            let y = outputs(9 * 37, |y| {
+                depthwise_conv2d::<ALL_KERNELS>(&p, &cells(&x), y)
+            });
             let expected: Vec<i8> = centre
                 .iter()
                 .map(|acc| (*acc).clamp(-128, 127) as i8)
                 .collect();
             assert_eq!(y[4 * 37..5 * 37], expected);
-            assert_eq!(outputs(9 * 37, |y| depthwise_conv2d(&q, &cells(&x), y)), y);
+            assert_eq!(
+                outputs(9 * 37, |y| depthwise_conv2d::<ALL_KERNELS>(
+                    &q,
+                    &cells(&x),
+                    y
+                )),
+                y
+            );
         }
     }
 }

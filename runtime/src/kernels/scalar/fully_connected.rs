@@ -1,32 +1,40 @@
 //! Matrix times vector, equation (9).
 
 use super::super::params::FullyConnectedParams;
-use super::weights::{Int4, Int8, Row, channels};
-use crate::format::program::WeightType;
+use super::weights::{Int4, Int8, channels};
+use crate::format::kernels::is_int4;
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`FullyConnectedParams`]. The two do not overlap.
-pub(in super::super) fn fully_connected(
+pub(in super::super) fn fully_connected<const KERNELS: u32>(
     p: &FullyConnectedParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    match p.weight_type {
-        WeightType::Int8 => multiply::<Int8<'_>>(p, input, output),
-        WeightType::Int4 => multiply::<Int4<'_>>(p, input, output),
-        // Of another family, to which the loader gives them.
-        WeightType::PairedInt8 | WeightType::PairedInt4 => {}
+    if is_int4::<KERNELS>(p.weight_type) {
+        int4(p, input, output);
+    } else {
+        int8(p, input, output);
     }
 }
 
-fn multiply<'a, R: Row<'a>>(p: &FullyConnectedParams<'a>, input: &[Cell<i8>], output: &[Cell<i8>]) {
-    channels::<R>(p.weights, p.bias, &p.stage, input, output);
+// Compiled with this crate, whatever the settings of the one that runs a model.
+#[inline(never)]
+fn int8(p: &FullyConnectedParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    channels::<Int8<'_>>(p.weights, p.bias, &p.stage, input, output);
+}
+
+#[inline(never)]
+fn int4(p: &FullyConnectedParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    channels::<Int4<'_>>(p.weights, p.bias, &p.stage, input, output);
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{ONE, cells, outputs, unit};
     use super::*;
+    use crate::format::kernels::ALL_KERNELS;
+    use crate::format::program::WeightType;
 
     #[test]
     fn rows_times_a_vector() {
@@ -39,13 +47,19 @@ mod tests {
         };
         let x = cells(&[4, 5, 7]);
         // 4 + 10 + 21 + 10, and (-4 + 7 + 20) / 2 rounded up from 11.5.
-        assert_eq!(outputs(2, |y| fully_connected(&p, &x, y)), [45, 12]);
+        assert_eq!(
+            outputs(2, |y| fully_connected::<ALL_KERNELS>(&p, &x, y)),
+            [45, 12]
+        );
         // The same rows of three nibbles each, on two bytes.
         let p = FullyConnectedParams {
             weight_type: WeightType::Int4,
             weights: &[0x21, 0x03, 0x0F, 0x01],
             ..p
         };
-        assert_eq!(outputs(2, |y| fully_connected(&p, &x, y)), [45, 12]);
+        assert_eq!(
+            outputs(2, |y| fully_connected::<ALL_KERNELS>(&p, &x, y)),
+            [45, 12]
+        );
     }
 }
