@@ -397,7 +397,10 @@ fn clippy_of_boards() -> Result<()> {
                 &[],
                 &["--features", "fewbit-firmware/serial"],
                 &["--features", "fewbit-firmware/mlperf"],
+                &["--features", "fewbit-firmware/rtt-link"],
             ]
+        } else if board.probe.is_some() {
+            &[&["--features", "fewbit-firmware/rtt-link"]]
         } else {
             &[&[]]
         };

@@ -54,6 +54,8 @@ pub enum Application {
     Job,
     /// Answers a host over a UART, by the framed serial protocol.
     Serial,
+    /// The same through memory, by RTT, for a debugger.
+    Rtt,
     /// Answers the runner of MLPerf Tiny over a UART.
     Mlperf {
         /// The benchmark's name of the model, such as `kws01`.
@@ -78,6 +80,7 @@ impl Application {
         match self {
             Self::Job => None,
             Self::Serial => Some("serial"),
+            Self::Rtt => Some("rtt-link"),
             Self::Mlperf { .. } => Some("mlperf"),
         }
     }
@@ -87,6 +90,7 @@ impl Application {
         match self {
             Self::Job => "job".to_owned(),
             Self::Serial => "serial".to_owned(),
+            Self::Rtt => "rtt".to_owned(),
             Self::Mlperf { model, table } => {
                 format!("mlperf-{model}-{}", content_name(&bytes(&table[..])))
             }

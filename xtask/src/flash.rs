@@ -15,14 +15,11 @@ use fewbit::cli::QuantizeArgs;
 use crate::{
     board::{Board, Probe},
     firmware::{self, Application},
-    mlperf, process, quantize,
+    mlperf, probe, process, quantize,
 };
 
 /// Time for erasing, writing and checking the flash of a chip.
 const LIMIT: Duration = Duration::from_secs(300);
-
-/// The program that talks to debug probes.
-const PROGRAM: &str = "probe-rs";
 
 /// Arguments of `cargo xtask flash`.
 #[derive(clap::Args, Clone, Debug)]
@@ -35,6 +32,9 @@ pub struct Args {
     /// The firmware that MLPerf Tiny's runner drives, for this model of the benchmark, instead of the serial protocol's
     #[arg(long, value_name = "MODEL")]
     mlperf: Option<mlperf::Model>,
+    /// The firmware that answers through memory, by RTT, instead of over its UART
+    #[arg(long, conflicts_with = "mlperf")]
+    rtt: bool,
     /// The probe, as `probe-rs list` names it, where there are several
     #[arg(long, value_name = "VID:PID:SERIAL")]
     probe: Option<String>,
@@ -70,14 +70,19 @@ pub fn task(args: &Args) -> Result<()> {
     let bytes = fs::read(&blob).with_context(|| format!("cannot read {}", blob.display()))?;
     let application = match args.mlperf {
         Some(model) => model.application(&bytes)?,
+        None if args.rtt => Application::Rtt,
         None => Application::of(&board),
     };
     let firmware = firmware::build_application(&board, &bytes, &application)
         .with_context(|| format!("firmware of {} for {}", board.name, blob.display()))?;
-    let program = match process::find_program(PROGRAM) {
+    let program = match probe::program() {
+        None if args.dry_run => PathBuf::from(probe::PROGRAM),
         Some(program) => program,
-        None if args.dry_run => PathBuf::from(PROGRAM),
-        None => bail!("{}", missing(&firmware.elf)),
+        None => bail!(
+            "{}. The firmware is built: {}",
+            probe::missing(),
+            firmware.elf.display()
+        ),
     };
     for mut command in commands(&program, probe, args.probe.as_deref(), &firmware.elf) {
         if args.dry_run {
@@ -89,13 +94,13 @@ pub fn task(args: &Args) -> Result<()> {
             )?;
         }
     }
-    let next = if args.mlperf.is_some() {
-        "mlperf"
-    } else {
-        "verify"
+    let (next, how) = match &application {
+        Application::Mlperf { .. } => ("mlperf", "--port PORT"),
+        Application::Rtt => ("verify", "--transport rtt"),
+        _ => ("verify", "--port PORT"),
     };
     println!(
-        "next    cargo xtask {next} {} --board {} --port PORT",
+        "next    cargo xtask {next} {} --board {} {how}",
         blob.display(),
         board.name
     );
@@ -115,15 +120,6 @@ fn commands(program: &Path, probe: &Probe, selector: Option<&str>, elf: &Path) -
     let mut download = command("download");
     download.arg("--verify").arg(elf);
     [download, command("reset")]
-}
-
-/// What to do without probe-rs.
-fn missing(elf: &Path) -> String {
-    format!(
-        "probe-rs is not in PATH; get it with `cargo install probe-rs-tools --locked`, or as \
-         https://probe.rs/docs/getting-started/installation says. The firmware is built: {}",
-        elf.display()
-    )
 }
 
 #[cfg(test)]
@@ -157,6 +153,7 @@ mod tests {
             blob: None,
             board: "mps2-an386".to_owned(),
             mlperf: None,
+            rtt: false,
             probe: None,
             dry_run: true,
         };

@@ -24,6 +24,7 @@ pub mod mlperf;
 pub mod models;
 pub mod networks;
 pub mod new;
+mod probe;
 mod process;
 pub mod qemu;
 pub mod quantize;

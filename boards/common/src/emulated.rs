@@ -1,6 +1,7 @@
 //! Boards that QEMU emulates: job file, logs and exit code by semihosting.
 //!
-//! With the feature `serial` or `mlperf` the board answers over its UART instead of running a job file. The job is
+//! With the feature `serial` or `mlperf` the board answers over its UART instead of running a job file, with `rtt-link` through
+//! memory. The job is
 //! [`JOB_FILE`] in QEMU's working directory. The program ends with exit code 0 after a complete run and 1 after any
 //! error, panic or fault, always with a defmt message that says why.
 
@@ -29,6 +30,26 @@ impl app::Source for FileSource {
 
 /// Runs the application that this firmware was built with, and ends the emulation.
 pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>) -> ! {
+    #[cfg(feature = "rtt-link")]
+    let board = {
+        let channels = rtt_target::rtt_init! {
+            up: {
+                0: {
+                    size: crate::debugger::RING_BYTES,
+                    mode: rtt_target::ChannelMode::NoBlockTrim,
+                    name: "fewbit"
+                }
+            }
+            down: {
+                0: {
+                    size: crate::debugger::RING_BYTES,
+                    mode: rtt_target::ChannelMode::NoBlockTrim,
+                    name: "fewbit"
+                }
+            }
+        };
+        crate::debugger::over_channels(board, channels.up.0, channels.down.0)
+    };
     match application(board) {
         Ok(()) => process::exit(0),
         Err(error) => {

@@ -12,6 +12,8 @@ pub mod board;
 #[cfg(target_arch = "arm")]
 pub mod cmsdk;
 pub mod counter;
+#[cfg(feature = "rtt-link")]
+pub mod debugger;
 #[cfg(feature = "semihosting")]
 pub mod emulated;
 #[cfg(any(feature = "semihosting", feature = "rtt"))]

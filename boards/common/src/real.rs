@@ -8,6 +8,8 @@ use core::hint::spin_loop;
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
 use rtt_target::{ChannelMode::NoBlockSkip, rtt_init, set_defmt_channel};
+#[cfg(feature = "rtt-link")]
+use rtt_target::{ChannelMode::NoBlockTrim, DownChannel, UpChannel};
 
 #[cfg(feature = "mlperf")]
 use crate::mlperf::run as application;
@@ -16,6 +18,7 @@ use crate::serve::run as application;
 use crate::{board::Board, counter::Counter};
 
 /// Starts the log. Once; what is logged before is lost.
+#[cfg(not(feature = "rtt-link"))]
 pub fn start_log() {
     // A message that no one reads is skipped: the program must not wait for a debugger.
     let channels = rtt_init! {
@@ -30,9 +33,43 @@ pub fn start_log() {
     set_defmt_channel(channels.up.0);
 }
 
+/// Starts the log, and the line to a host by the same way.
+#[cfg(feature = "rtt-link")]
+fn start_log_and_line() -> (UpChannel, DownChannel) {
+    let channels = rtt_init! {
+        up: {
+            0: {
+                size: 512,
+                mode: NoBlockSkip,
+                name: "defmt"
+            }
+            1: {
+                size: crate::debugger::RING_BYTES,
+                mode: NoBlockTrim,
+                name: "fewbit"
+            }
+        }
+        down: {
+            0: {
+                size: crate::debugger::RING_BYTES,
+                mode: NoBlockTrim,
+                name: "fewbit"
+            }
+        }
+    };
+    set_defmt_channel(channels.up.0);
+    (channels.up.1, channels.down.0)
+}
+
 /// Starts the log and answers a host for ever.
 pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>) -> ! {
+    #[cfg(not(feature = "rtt-link"))]
     start_log();
+    #[cfg(feature = "rtt-link")]
+    let board = {
+        let (up, down) = start_log_and_line();
+        crate::debugger::over_channels(board, up, down)
+    };
     defmt::info!("fewbit on {=str}", crate::BOARD_NAME);
     match application(board) {
         Ok(()) => defmt::info!("the line has ended"),

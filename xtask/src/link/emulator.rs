@@ -1,4 +1,4 @@
-//! A firmware in QEMU whose UART and monitor are connections to this process.
+//! A firmware in QEMU; its UART or debugger and its monitor are connected here.
 
 use std::{
     fs,
@@ -40,13 +40,36 @@ impl Emulator {
             ),
             None => bail!("board {} is not an emulated one", board.name),
         }
-        let (uart, uart_argument) = listener()?;
-        let (monitor, monitor_argument) = listener()?;
+        Self::launch(board, elf, Wire::Uart)
+    }
+
+    /// Starts `elf` on the emulated `board`, stopped; the emulator, and its debug server.
+    ///
+    /// # Errors
+    ///
+    /// If QEMU cannot be found or started.
+    pub fn debugged(board: &Board, elf: &Path) -> Result<(Self, TcpStream)> {
+        Self::launch(board, elf, Wire::Debugger)
+    }
+
+    fn launch(board: &Board, elf: &Path, wire: Wire) -> Result<(Self, TcpStream)> {
+        let (line, line_port) = listener()?;
+        let (monitor, monitor_port) = listener()?;
+        // QEMU sends byte by byte: without `nodelay` the rest of an answer waits for the first byte to be acknowledged.
+        let tcp = |port: u16| format!("tcp:127.0.0.1:{port},nodelay=on");
+        let uart = match wire {
+            Wire::Uart => tcp(line_port),
+            Wire::Debugger => "none".to_owned(),
+        };
         let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
         let table = Table::parse(&bytes)
             .with_context(|| format!("{} has a broken defmt table", elf.display()))?
             .with_context(|| format!("{} has no defmt table", elf.display()))?;
-        let mut command = qemu::command(board, elf, &monitor_argument, &uart_argument)?;
+        let mut command = qemu::command(board, elf, &tcp(monitor_port), &uart)?;
+        if matches!(wire, Wire::Debugger) {
+            let socket = format!("socket,id=debugger,host=127.0.0.1,port={line_port},nodelay=on");
+            command.args(["-chardev", &socket, "-gdb", "chardev:debugger"]);
+        }
         let shown = process::shown(&command);
         let mut child = command
             .stdin(Stdio::null())
@@ -63,7 +86,7 @@ impl Emulator {
             Err(error) => format!("{error:#}"),
         });
         let streams =
-            accept(&uart, &mut child).and_then(|line| Ok((line, accept(&monitor, &mut child)?)));
+            accept(&line, &mut child).and_then(|line| Ok((line, accept(&monitor, &mut child)?)));
         let (line, monitor) = match streams {
             Ok(streams) => streams,
             Err(error) => {
@@ -109,16 +132,22 @@ impl Drop for Emulator {
     }
 }
 
-/// A port of this machine that the system chooses, and the argument by which QEMU connects to it.
-fn listener() -> Result<(TcpListener, String)> {
+/// What a program is reached by.
+#[derive(Clone, Copy)]
+enum Wire {
+    Uart,
+    Debugger,
+}
+
+/// A port of this machine that the system chooses, to which QEMU connects.
+fn listener() -> Result<(TcpListener, u16)> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on this machine")?;
     listener
         .set_nonblocking(true)
         .context("cannot configure a listener")?;
     let port = listener.local_addr().context("a listener's port")?.port();
-    // QEMU sends byte by byte: without `nodelay` the rest of an answer waits for the first byte to be acknowledged.
-    Ok((listener, format!("tcp:127.0.0.1:{port},nodelay=on")))
+    Ok((listener, port))
 }
 
 /// Waits for QEMU's connection.

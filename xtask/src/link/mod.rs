@@ -2,6 +2,8 @@
 
 pub mod client;
 pub mod emulator;
+pub mod gdb;
 pub mod line;
+pub mod rtt;
 
 pub use client::{Client, Identity, Inference, LinkError, Patience};

@@ -56,7 +56,7 @@ pub struct Args {
     /// How the board is talked to; `semihosting` where it is emulated, else `serial`
     #[arg(long)]
     pub transport: Option<Transport>,
-    /// Serial port of the board, such as /dev/ttyACM0, or HOST:PORT of a server that passes bytes on
+    /// Serial port of the board, such as /dev/ttyACM0, or HOST:PORT of a server that passes bytes on; for `rtt`, HOST:PORT of a GDB server
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
     /// Write the result as JSON
@@ -71,6 +71,8 @@ pub enum Transport {
     Semihosting,
     /// A UART, with the framed serial protocol; on an emulated board the emulator's UART.
     Serial,
+    /// The same protocol through memory, by RTT: over the emulator's debug server, the one at `--port`, or else probe-rs'.
+    Rtt,
 }
 
 /// What `verify` found; the keys are an interface.

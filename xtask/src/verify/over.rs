@@ -1,6 +1,6 @@
 //! The device's side of `verify`, by the way it is talked to.
 
-use std::{path::Path, time::Duration};
+use std::{fs, net::TcpStream, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use fewbit::progress::{Bar, Progress as _};
@@ -12,7 +12,13 @@ use crate::{
     board::Board,
     device::{self, Options},
     firmware::{self, Application, Firmware},
-    link::{Client, Patience, emulator::Emulator, line},
+    link::{
+        Client, Patience,
+        emulator::Emulator,
+        line,
+        rtt::{self, RttLine},
+    },
+    probe,
 };
 
 /// Rounds of the loop that proves a counter.
@@ -56,10 +62,20 @@ pub(super) fn open(
         (None, None) if board.qemu.is_some() => Transport::Semihosting,
         (None, None) => Transport::Serial,
     };
+    let context = || format!("firmware of {} for {}", board.name, path.display());
+    let linked = |line: Box<dyn line::Line>, firmware: Firmware, ends: Ends| {
+        let mut patience = Patience::default();
+        if let Some(limit) = limit {
+            patience.work = limit;
+        }
+        let linked = Linked::new(board, firmware, line, patience, ends)?;
+        linked.check_blob(blob.as_bytes())?;
+        Ok(Box::new(linked) as Box<dyn Device>)
+    };
     match transport {
         Transport::Semihosting => {
             if args.port.is_some() {
-                bail!("--port is for --transport serial");
+                bail!("--port is for --transport serial and rtt");
             }
             let firmware = firmware::build(board, path)?;
             let limit = limit.unwrap_or(super::LIMIT);
@@ -68,9 +84,7 @@ pub(super) fn open(
         Transport::Serial => {
             let firmware =
                 firmware::build_application(board, blob.as_bytes(), &Application::Serial)
-                    .with_context(|| {
-                        format!("firmware of {} for {}", board.name, path.display())
-                    })?;
+                    .with_context(context)?;
             let (emulator, line) = match &args.port {
                 Some(port) => (None, line::open(port)?),
                 None if board.qemu.is_some() => {
@@ -83,13 +97,42 @@ pub(super) fn open(
                     board.name
                 ),
             };
-            let mut patience = Patience::default();
-            if let Some(limit) = limit {
-                patience.work = limit;
-            }
-            let linked = Linked::new(board, firmware, line, patience, emulator)?;
-            linked.check_blob(blob.as_bytes())?;
-            Ok(Box::new(linked))
+            linked(
+                line,
+                firmware,
+                Ends {
+                    emulator,
+                    _server: None,
+                },
+            )
+        }
+        Transport::Rtt => {
+            let firmware = firmware::build_application(board, blob.as_bytes(), &Application::Rtt)
+                .with_context(context)?;
+            let elf = fs::read(&firmware.elf)
+                .with_context(|| format!("cannot read {}", firmware.elf.display()))?;
+            let block = rtt::block_of(&elf)?;
+            let mut ends = Ends::default();
+            let stream = match &args.port {
+                Some(port) => TcpStream::connect(port).with_context(|| {
+                    format!("cannot connect to {port}; it is to be HOST:PORT of a GDB server")
+                })?,
+                None if board.qemu.is_some() => {
+                    let (emulator, stream) = Emulator::debugged(board, &firmware.elf)?;
+                    ends.emulator = Some(emulator);
+                    stream
+                }
+                None => {
+                    let (server, stream) = probe::debug_server(board)?;
+                    ends._server = Some(server);
+                    stream
+                }
+            };
+            stream
+                .set_nodelay(true)
+                .context("the connection to the debug server")?;
+            let line = RttLine::new(stream, block)?;
+            linked(Box::new(line), firmware, ends)
         }
     }
 }
@@ -150,8 +193,15 @@ struct Linked {
     board: Board,
     firmware: Firmware,
     client: Client,
-    /// Ends with this.
-    _emulator: Option<Emulator>,
+    /// Ends after the line, which takes leave of it.
+    _ends: Ends,
+}
+
+/// What runs for a line.
+#[derive(Default)]
+struct Ends {
+    emulator: Option<Emulator>,
+    _server: Option<probe::Server>,
 }
 
 impl Linked {
@@ -160,11 +210,12 @@ impl Linked {
         firmware: Firmware,
         line: Box<dyn line::Line>,
         patience: Patience,
-        emulator: Option<Emulator>,
+        mut ends: Ends,
     ) -> Result<Self> {
         let client = match Client::connect(line, patience) {
             Ok(client) => client,
             Err(error) => {
+                let emulator = ends.emulator.take();
                 let words = emulator.map(Emulator::last_words).unwrap_or_default();
                 let error = anyhow::Error::from(error);
                 return Err(if words.is_empty() {
@@ -185,7 +236,7 @@ impl Linked {
             board: board.clone(),
             firmware,
             client,
-            _emulator: emulator,
+            _ends: ends,
         })
     }
 
