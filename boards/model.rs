@@ -30,10 +30,29 @@ pub(crate) fn write() {
         )),
     };
 
-    let kernels = match kernels_of(&blob) {
+    let mut kernels = match kernels_of(&blob) {
         Ok(kernels) => kernels,
         Err(error) => fail(&format!("{}: {error}", path.display())),
     };
+    let (mut tensors, mut ops) = (summary.tensors, summary.ops);
+    let mut arena_bytes = summary.arena_bytes;
+    for other in others() {
+        let read = fs::read(&other).map_err(|error| error.to_string());
+        let needs = read.and_then(|blob| {
+            let summary = Summary::from_bytes(&blob).map_err(|error| error.to_string())?;
+            let kernels = kernels_of(&blob).map_err(|error| error.to_string())?;
+            Ok((summary, kernels))
+        });
+        match needs {
+            Ok((summary, more)) => {
+                kernels |= more;
+                tensors = tensors.max(summary.tensors);
+                ops = ops.max(summary.ops);
+                arena_bytes = arena_bytes.max(summary.arena_bytes);
+            }
+            Err(error) => fail(&format!("{}: {error}", other.display())),
+        }
+    }
 
     let aligned = AlignedBlob::new(&blob);
     let model = match Model::<CAPACITY, CAPACITY>::from_bytes(aligned.as_bytes()) {
@@ -52,17 +71,13 @@ pub(crate) fn write() {
         (
             "TENSORS",
             "Capacity of the tensor table.",
-            u32::from(summary.tensors),
+            u32::from(tensors),
         ),
-        (
-            "OPS",
-            "Capacity of the operator table.",
-            u32::from(summary.ops),
-        ),
+        ("OPS", "Capacity of the operator table.", u32::from(ops)),
         (
             "ARENA_BYTES",
             "Bytes of RAM for activations and scratch.",
-            summary.arena_bytes,
+            arena_bytes,
         ),
         (
             "INPUT_BYTES",
@@ -85,10 +100,48 @@ pub(crate) fn write() {
         "/// The blob, as it lies in flash.\npub static BLOB: &Aligned<[u8]> = &Aligned(*include_bytes!({blob_file:?}));"
     )
     .expect("writing to a string");
+    if env::var_os("CARGO_FEATURE_SLOTS").is_some() {
+        source.push_str(&slots());
+    }
     if env::var_os("CARGO_FEATURE_MLPERF").is_some() {
         source.push_str(&mlperf());
     }
     fs::write(out.join("model.rs"), source).expect("OUT_DIR is writable");
+}
+
+/// Further models that the firmware is to have tables, kernels and an arena for.
+fn others() -> Vec<PathBuf> {
+    if env::var_os("CARGO_FEATURE_SLOTS").is_none() {
+        return Vec::new();
+    }
+    println!("cargo::rerun-if-env-changed=FEWBIT_ROOM");
+    let others = env::var_os("FEWBIT_ROOM").unwrap_or_default();
+    let others: Vec<PathBuf> = env::split_paths(&others)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    for other in &others {
+        println!("cargo::rerun-if-changed={}", other.display());
+    }
+    others
+}
+
+/// Where the slots for models are.
+fn slots() -> String {
+    println!("cargo::rerun-if-env-changed=FEWBIT_SLOTS");
+    let slots = env::var("FEWBIT_SLOTS").unwrap_or_default();
+    let numbers = slots
+        .split_once(',')
+        .and_then(|(offset, bytes)| Some((offset.parse().ok()?, bytes.parse().ok()?)));
+    let Some((offset, bytes)) = numbers else {
+        fail(
+            "FEWBIT_SLOTS is OFFSET,BYTES: where the first slot is in the flash, and the bytes of a slot",
+        );
+    };
+    let (offset, bytes): (u32, u32) = (offset, bytes);
+    format!(
+        "/// Where the slots for models start in the flash.\npub const SLOTS_OFFSET: usize = {offset};\n\
+         /// Bytes of a slot.\npub const SLOT_BYTES: usize = {bytes};\n"
+    )
 }
 
 /// The constants of MLPerf Tiny's interface.

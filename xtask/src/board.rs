@@ -70,6 +70,16 @@ pub struct Probe {
     pub chip: String,
 }
 
+/// Where a board's flash has two slots for models, one behind the other; bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slots {
+    /// Of the first slot in the flash, behind the firmware.
+    pub offset: u64,
+    /// Of one slot.
+    pub slot_bytes: u64,
+}
+
 /// One folder of `boards/`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +105,8 @@ pub struct Board {
     pub ram_bytes: u64,
     /// What the counter counts: SysTick of Cortex-M, which runs at the core's clock, `minstret` of RISC-V.
     pub clock_hz: u64,
+    /// Set where the firmware can keep models beside its own.
+    pub slots: Option<Slots>,
     /// Set for a board that QEMU emulates.
     pub qemu: Option<Emulation>,
     /// Set for a real board.
@@ -131,6 +143,14 @@ impl Board {
                 board.target,
                 TARGETS.join(", ")
             );
+        }
+        if let Some(slots) = board.slots
+            && slots
+                .offset
+                .saturating_add(slots.slot_bytes.saturating_mul(2))
+                > board.flash_bytes
+        {
+            bail!("{}: the slots end behind the flash", path.display());
         }
         if board.qemu.is_some() == board.probe.is_some() {
             bail!(

@@ -398,9 +398,13 @@ fn clippy_of_boards() -> Result<()> {
                 &["--features", "fewbit-firmware/serial"],
                 &["--features", "fewbit-firmware/mlperf"],
                 &["--features", "fewbit-firmware/rtt-link"],
+                &["--features", "fewbit-firmware/slots"],
             ]
         } else if board.probe.is_some() {
-            &[&["--features", "fewbit-firmware/rtt-link"]]
+            &[
+                &["--features", "fewbit-firmware/rtt-link"],
+                &["--features", "fewbit-firmware/slots"],
+            ]
         } else {
             &[&[]]
         };
@@ -411,6 +415,7 @@ fn clippy_of_boards() -> Result<()> {
                 .args(["--package", &board.name, "--package", "fewbit-firmware"])
                 .args(["--package", "bare"])
                 .args(*features)
+                .env("FEWBIT_SLOTS", "65536,65536")
                 .env("FEWBIT_MLPERF_MODEL", "sample")
                 .env("FEWBIT_MLPERF_TABLE", &table)
                 .args(["--", "-D", "warnings"]);

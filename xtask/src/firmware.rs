@@ -56,6 +56,11 @@ pub enum Application {
     Serial,
     /// The same through memory, by RTT, for a debugger.
     Rtt,
+    /// Answers a host over a UART, with the newest model in the board's slots, or its own.
+    Slots {
+        /// Blobs that tables, kernels and the arena are to be large enough for, besides its own.
+        room: Vec<Vec<u8>>,
+    },
     /// Answers the runner of MLPerf Tiny over a UART.
     Mlperf {
         /// The benchmark's name of the model, such as `kws01`.
@@ -75,12 +80,26 @@ impl Application {
         }
     }
 
+    /// With slots, and room for these blobs.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be read.
+    pub fn slots(room: &[PathBuf]) -> Result<Self> {
+        let read = |path: &PathBuf| {
+            fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let room: Result<Vec<Vec<u8>>> = room.iter().map(read).collect();
+        Ok(Self::Slots { room: room? })
+    }
+
     /// The feature of `fewbit-firmware` that makes it, if any.
     fn feature(&self) -> Option<&'static str> {
         match self {
             Self::Job => None,
             Self::Serial => Some("serial"),
             Self::Rtt => Some("rtt-link"),
+            Self::Slots { .. } => Some("slots"),
             Self::Mlperf { .. } => Some("mlperf"),
         }
     }
@@ -91,6 +110,7 @@ impl Application {
             Self::Job => "job".to_owned(),
             Self::Serial => "serial".to_owned(),
             Self::Rtt => "rtt".to_owned(),
+            Self::Slots { room } => format!("slots-{}", content_name(&room.concat())),
             Self::Mlperf { model, table } => {
                 format!("mlperf-{model}-{}", content_name(&bytes(&table[..])))
             }
@@ -98,9 +118,26 @@ impl Application {
     }
 
     /// Adds what its build needs.
-    fn configure(&self, cargo: &mut Command) -> Result<()> {
+    fn configure(&self, board: &Board, cargo: &mut Command) -> Result<()> {
         if let Some(feature) = self.feature() {
             cargo.args(["--features", &format!("fewbit-firmware/{feature}")]);
+        }
+        if let Self::Slots { room } = self {
+            let slots = slots_of(board)?;
+            let files: Result<Vec<PathBuf>> = room
+                .iter()
+                .map(|blob| {
+                    check(board, blob)?;
+                    let file = kept()?.join(format!("{}.fewbit", content_name(blob)));
+                    write_whole(&file, blob)?;
+                    Ok(file)
+                })
+                .collect();
+            let files = env::join_paths(files?).context("the folder of finished firmware")?;
+            cargo.env("FEWBIT_ROOM", files).env(
+                "FEWBIT_SLOTS",
+                format!("{},{}", slots.offset, slots.slot_bytes),
+            );
         }
         if let Self::Mlperf { model, table } = self {
             let file = kept()?.join(format!("{}.table", content_name(&bytes(&table[..]))));
@@ -111,6 +148,20 @@ impl Application {
         }
         Ok(())
     }
+}
+
+/// Where a board has slots for models.
+///
+/// # Errors
+///
+/// If it has none.
+pub(crate) fn slots_of(board: &Board) -> Result<board::Slots> {
+    board.slots.with_context(|| {
+        format!(
+            "{} has no slots for models: its board.toml has no [slots], and its main gives no flash",
+            board.name
+        )
+    })
 }
 
 /// int8 values as they lie in memory.
@@ -179,6 +230,11 @@ pub fn build_application(
     ));
     write_whole(&elf, &bytes)?;
     let sizes = elf::sizes(&bytes).with_context(|| elf.display().to_string())?;
+    if matches!(application, Application::Slots { .. }) {
+        let room = slots_of(board)?.offset;
+        let what = "firmware in front of the slots";
+        fits(board, "flash", what, sizes.flash_bytes, room)?;
+    }
     let ram_bytes = sizes.static_ram_bytes + STACK_BYTES;
     let what = "firmware, with variables, arena and the least stack,";
     fits(board, "RAM", what, ram_bytes, board.ram_bytes)?;
@@ -265,7 +321,7 @@ pub(crate) fn built(
     cargo.args(["build", "--quiet", "--release", "--package", package]);
     cargo.args(["--bin", package]);
     if let Some(application) = application {
-        application.configure(&mut cargo)?;
+        application.configure(board, &mut cargo)?;
     }
     process::run(&mut cargo, BUILD_LIMIT)?;
     let program = toolchain

@@ -35,6 +35,12 @@ pub struct Args {
     /// The firmware that answers through memory, by RTT, instead of over its UART
     #[arg(long, conflicts_with = "mlperf")]
     rtt: bool,
+    /// The firmware that runs the newest model in the board's two slots, and its own as long as there is none
+    #[arg(long, conflicts_with_all = ["mlperf", "rtt"])]
+    slots: bool,
+    /// A model that this firmware is to have room and kernels for, besides its own
+    #[arg(long, value_name = "BLOB", requires = "slots")]
+    room: Vec<PathBuf>,
     /// The probe, as `probe-rs list` names it, where there are several
     #[arg(long, value_name = "VID:PID:SERIAL")]
     probe: Option<String>,
@@ -71,6 +77,7 @@ pub fn task(args: &Args) -> Result<()> {
     let application = match args.mlperf {
         Some(model) => model.application(&bytes)?,
         None if args.rtt => Application::Rtt,
+        None if args.slots => Application::slots(&args.room)?,
         None => Application::of(&board),
     };
     let firmware = firmware::build_application(&board, &bytes, &application)
@@ -154,6 +161,8 @@ mod tests {
             board: "mps2-an386".to_owned(),
             mlperf: None,
             rtt: false,
+            slots: false,
+            room: Vec::new(),
             probe: None,
             dry_run: true,
         };

@@ -35,6 +35,7 @@ pub mod setup;
 pub mod size;
 pub mod tidy;
 pub mod toolchain;
+pub mod update;
 pub mod verify;
 
 /// The root of the repository, wherever the task was called from.

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code};
 use xtask::{
-    bench, boards, ci, deny, emulate, flash, mlperf, new, quantize, setup, size, tidy, verify,
+    bench, boards, ci, deny, emulate, flash, mlperf, new, quantize, setup, size, tidy, update,
+    verify,
 };
 
 /// Tasks of the fewbit project.
@@ -33,6 +34,8 @@ enum Task {
     Boards(boards::Args),
     /// Write the firmware around a blob to a real board.
     Flash(flash::Args),
+    /// Put another model into the slots of a board whose firmware runs.
+    Update(update::Args),
     /// Run a blob on a board and on this machine, and compare every output byte.
     Verify(verify::Args),
     /// Ask a board as the runner of MLPerf Tiny does, and compare its results with this machine's.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::task(&bench),
         Task::Boards(args) => boards::task(&args),
         Task::Flash(args) => flash::task(&args),
+        Task::Update(args) => update::task(&args),
         Task::Verify(args) => verify::task(&args),
         Task::Mlperf(args) => mlperf::task(&args),
         Task::Size(args) => size::task(&args),

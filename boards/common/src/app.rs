@@ -49,6 +49,8 @@ pub enum RunError {
     Load(fewbit_runtime::LoadError),
     /// The line to the host has come to an end; a real one never does.
     LineEnded,
+    /// The board's slots for models are not as its flash needs them.
+    Slots,
     /// The application was called a second time.
     ArenaTaken,
     /// The arena is smaller than the model asks for; the build made it as large as the blob's summary said.
@@ -82,21 +84,31 @@ impl From<SourceError> for RunError {
 /// The engine of the model that this firmware was built with.
 pub type ModelEngine<'m, 'a> = Engine<'m, 'a, TENSORS, OPS, KERNELS>;
 
-/// Loads the model and joins it with the arena, for `act`. Once: the arena stays taken.
+/// The arena. Once: it stays taken.
 ///
 /// # Errors
 ///
-/// [`RunError`] if the model cannot be loaded, and those of `act`.
-pub fn with_engine<R>(
-    act: impl FnOnce(ModelEngine<'_, '_>) -> Result<R, RunError>,
-) -> Result<R, RunError> {
+/// [`RunError::ArenaTaken`].
+pub fn arena() -> Result<&'static mut [i8], RunError> {
     // In .bss from the start: an arena that was built on the stack first would need its size twice.
     static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
         ConstStaticCell::new(Aligned([0; ARENA_BYTES]));
 
-    let model = Model::<TENSORS, OPS, KERNELS>::with_kernels(&BLOB.0).map_err(RunError::Load)?;
-    let arena = ARENA.try_take().ok_or(RunError::ArenaTaken)?;
-    let engine = Engine::new(&model, &mut arena.0).map_err(RunError::Arena)?;
+    Ok(&mut ARENA.try_take().ok_or(RunError::ArenaTaken)?.0)
+}
+
+/// Loads a model and joins it with the arena, for `act`.
+///
+/// # Errors
+///
+/// [`RunError`] if the model cannot be loaded or needs a larger arena, and those of `act`.
+pub fn with_engine<R>(
+    blob: &[u8],
+    arena: &mut [i8],
+    act: impl FnOnce(ModelEngine<'_, '_>) -> Result<R, RunError>,
+) -> Result<R, RunError> {
+    let model = Model::<TENSORS, OPS, KERNELS>::with_kernels(blob).map_err(RunError::Load)?;
+    let engine = Engine::new(&model, arena).map_err(RunError::Arena)?;
     act(engine)
 }
 
@@ -106,7 +118,7 @@ pub fn with_engine<R>(
 ///
 /// [`RunError`], for the caller to log and to end with. Everything reported until then is valid.
 pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), RunError> {
-    with_engine(|engine| run_job(engine, source, counter))
+    with_engine(&BLOB.0, arena()?, |engine| run_job(engine, source, counter))
 }
 
 fn run_job(

@@ -8,6 +8,7 @@
 use defmt_semihosting as _;
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
+use embedded_storage::nor_flash::NorFlash;
 use semihosting::process;
 
 #[cfg(not(any(feature = "serial", feature = "mlperf")))]
@@ -56,6 +57,32 @@ pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl Ou
             defmt::error!("run ended: {}", error);
             fail()
         }
+    }
+}
+
+/// As [`run`], on a board whose flash has slots for models: with the feature `slots` the newest one runs.
+///
+/// # Safety
+///
+/// Memory from `mapped_at` on shows the flash, and nothing but `flash` changes it.
+#[allow(unsafe_code, reason = "only the board knows where its flash is")]
+pub unsafe fn run_with_flash(
+    board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
+    flash: impl NorFlash,
+    mapped_at: usize,
+) -> ! {
+    #[cfg(feature = "slots")]
+    {
+        // SAFETY: the caller's promise.
+        if let Err(error) = unsafe { crate::slots::run(board, flash, mapped_at) } {
+            defmt::error!("run ended: {}", error);
+        }
+        fail()
+    }
+    #[cfg(not(feature = "slots"))]
+    {
+        let _ = (flash, mapped_at);
+        run(board)
     }
 }
 

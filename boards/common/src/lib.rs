@@ -22,11 +22,17 @@ pub mod job;
 #[cfg(feature = "mlperf")]
 pub mod mlperf;
 pub mod model;
+#[cfg(feature = "semihosting")]
+pub mod ram_flash;
 #[cfg(feature = "rtt")]
 pub mod real;
 #[cfg(any(feature = "serial", feature = "rtt"))]
 pub mod serve;
+#[cfg(feature = "slots")]
+pub mod slots;
 pub mod stack;
+#[cfg(any(feature = "serial", feature = "rtt"))]
+mod store;
 
 /// Name of the board, which xtask passes on.
 pub const BOARD_NAME: &str = env!("FEWBIT_BOARD_NAME", "FEWBIT_BOARD_NAME is the board's name");

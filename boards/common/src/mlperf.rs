@@ -13,10 +13,10 @@ use static_cell::ConstStaticCell;
 
 use crate::{
     BOARD_NAME,
-    app::{ModelEngine, RunError, with_engine},
+    app::{self, ModelEngine, RunError, with_engine},
     board::Board,
     counter::Counter,
-    model::{INPUT_BYTES, INPUT_TABLE, MLPERF_MODEL},
+    model::{BLOB, INPUT_BYTES, INPUT_TABLE, MLPERF_MODEL},
 };
 
 /// Longest command, as the benchmark's own firmware has it.
@@ -38,7 +38,7 @@ pub fn run(
 ) -> Result<(), RunError> {
     static BUFFER: ConstStaticCell<[u8; INPUT_BYTES]> = ConstStaticCell::new([0; INPUT_BYTES]);
     let buffer = BUFFER.try_take().ok_or(RunError::ArenaTaken)?;
-    with_engine(|engine| {
+    with_engine(&BLOB.0, app::arena()?, |engine| {
         let mut device = Device {
             start: board.counter.now(),
             scale: Scale::of(engine.model().output(0)),

@@ -7,6 +7,7 @@ use core::hint::spin_loop;
 
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
+use embedded_storage::nor_flash::NorFlash;
 use rtt_target::{ChannelMode::NoBlockSkip, rtt_init, set_defmt_channel};
 #[cfg(feature = "rtt-link")]
 use rtt_target::{ChannelMode::NoBlockTrim, DownChannel, UpChannel};
@@ -76,6 +77,33 @@ pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl Ou
         Err(error) => defmt::error!("run ended: {}", error),
     }
     halt()
+}
+
+/// As [`run`], on a board whose flash has slots for models: with the feature `slots` the newest one runs.
+///
+/// # Safety
+///
+/// Memory from `mapped_at` on shows the flash, and nothing but `flash` changes it.
+#[allow(unsafe_code, reason = "only the board knows where its flash is")]
+pub unsafe fn run_with_flash(
+    board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
+    flash: impl NorFlash,
+    mapped_at: usize,
+) -> ! {
+    #[cfg(feature = "slots")]
+    {
+        start_log();
+        // SAFETY: the caller's promise.
+        if let Err(error) = unsafe { crate::slots::run(board, flash, mapped_at) } {
+            defmt::error!("run ended: {}", error);
+        }
+        halt()
+    }
+    #[cfg(not(feature = "slots"))]
+    {
+        let _ = (flash, mapped_at);
+        run(board)
+    }
 }
 
 /// Stands still.

@@ -16,14 +16,15 @@ use fewbit_protocol::{
 
 use crate::{
     BOARD_NAME,
-    app::{ModelEngine, RunError, with_engine},
+    app::{self, ModelEngine, RunError, with_engine},
     board::Board,
     counter::{Counter, spin},
     model::BLOB,
     stack,
+    store::{NoStore, Store},
 };
 
-/// Answers requests for ever.
+/// Answers requests for ever, with the model that the firmware was built with.
 ///
 /// # Errors
 ///
@@ -31,9 +32,25 @@ use crate::{
 pub fn run(
     mut board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
 ) -> Result<(), RunError> {
-    with_engine(|engine| {
-        let mut session = Session { engine, job: None };
-        let blob_crc = CRC32.checksum(&BLOB.0);
+    session(&mut board, &BLOB.0, app::arena()?, &mut NoStore)
+}
+
+/// Answers requests with one model, until another one is stored.
+pub(crate) fn session(
+    board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
+    blob: &[u8],
+    arena: &mut [i8],
+    store: &mut dyn Store,
+) -> Result<(), RunError> {
+    with_engine(blob, arena, |engine| {
+        let mut session = Session {
+            engine,
+            job: None,
+            blob,
+            blob_crc: CRC32.checksum(blob),
+            store,
+            stored: false,
+        };
         let mut receiver = Receiver::new();
         let mut frame = [0; FRAME_BYTES];
         loop {
@@ -49,21 +66,29 @@ pub fn run(
             };
             let response = Response {
                 sequence: request.sequence,
-                answer: session.answer(&request.command, &mut board, blob_crc),
+                answer: session.answer(&request.command, board),
             };
             if let Some(bytes) = encode(&response, &mut frame) {
                 // A line that does not take an answer loses it; the host asks again.
                 let _ = board.serial.write_all(bytes);
                 let _ = board.serial.flush();
             }
+            if session.stored {
+                return Ok(());
+            }
         }
     })
 }
 
-/// The engine, and what it holds.
-struct Session<'m, 'a> {
+/// The engine, what it holds, and where another model can be stored.
+struct Session<'m, 'a, 's> {
     engine: ModelEngine<'m, 'a>,
     job: Option<Job>,
+    blob: &'a [u8],
+    blob_crc: u32,
+    store: &'s mut dyn Store,
+    /// Whether another model is to run from now on.
+    stored: bool,
 }
 
 /// An input of the host's.
@@ -82,19 +107,18 @@ enum Progress {
     Step { op: usize, ran: Ran },
 }
 
-impl<'m, 'a> Session<'m, 'a> {
+impl Session<'_, '_, '_> {
     fn answer(
         &mut self,
         command: &Command<'_>,
         board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
-        blob_crc: u32,
     ) -> Result<Answer<'_>, Refusal> {
         match *command {
             Command::Hello => Ok(Answer::Hello(Hello {
                 version: VERSION,
                 board: BOARD_NAME,
-                blob_crc,
-                blob_bytes: length(BLOB.0.len()),
+                blob_crc: self.blob_crc,
+                blob_bytes: length(self.blob.len()),
                 input_bytes: length(self.input_bytes()),
                 output_bytes: length(self.output_bytes()),
                 ops: length(self.engine.op_count()),
@@ -144,6 +168,18 @@ impl<'m, 'a> Session<'m, 'a> {
                 Ok(Answer::Cost(board.measured(|| spin(rounds))))
             }
             Command::Stack => Ok(Answer::Stack(length(stack::used_bytes()))),
+            Command::Begin { length } => self.store.begin(length).map(|()| Answer::Written),
+            Command::Store { offset, bytes } => {
+                self.store.put(offset, bytes).map(|()| Answer::Written)
+            }
+            Command::Commit { crc } => {
+                // Asked again, after the change.
+                if crc != self.blob_crc || self.store.has_begun() {
+                    self.store.commit(crc)?;
+                    self.stored = true;
+                }
+                Ok(Answer::Written)
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use fewbit_firmware::{
     cmsdk::CmsdkUart,
     counter::InstructionCounter,
     emulated,
+    ram_flash::RamFlash,
 };
 
 #[allow(unsafe_code, reason = "only the board knows where its peripherals are")]
@@ -18,11 +19,13 @@ fn main() -> ! {
     let Some(core) = cortex_m::Peripherals::take() else {
         emulated::fail()
     };
-    emulated::run(Board {
+    let board = Board {
         counter: InstructionCounter::start(core.SYST),
         // SAFETY: UART0 of the AN386, which nothing else uses.
         serial: unsafe { CmsdkUart::new(0x4000_4000) },
         led: NoPin,
         timing: NoPin,
-    })
+    };
+    // SAFETY: SSRAM1, of which board.toml keeps the program out of what the slots are in; it is mapped where it is.
+    unsafe { emulated::run_with_flash(board, RamFlash::new(0, 4 << 20), 0) }
 }

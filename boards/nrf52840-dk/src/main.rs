@@ -9,6 +9,7 @@
 use embassy_nrf::{
     bind_interrupts,
     gpio::{Level, Output, OutputDrive},
+    nvmc::Nvmc,
     peripherals,
     uarte::{self, Baudrate, Uarte},
 };
@@ -22,6 +23,7 @@ bind_interrupts!(struct Interrupts {
     UARTE0 => uarte::InterruptHandler<peripherals::UARTE0>;
 });
 
+#[allow(unsafe_code, reason = "only the board knows where its flash is")]
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let Some(core) = cortex_m::Peripherals::take() else {
@@ -32,7 +34,7 @@ fn main() -> ! {
     config.baudrate = Baudrate::Baud115200;
     let (mut send, mut receive) =
         Uarte::new(chip.UARTE0, chip.P0_08, chip.P0_06, Interrupts, config).split();
-    real::run(Board {
+    let board = Board {
         counter: CycleCounter::start(core.SYST),
         serial: Polled::new(
             move |byte| receive.blocking_read(byte).is_ok(),
@@ -45,5 +47,7 @@ fn main() -> ! {
         ),
         led: ActiveLow(Output::new(chip.P0_13, Level::High, OutputDrive::Standard)),
         timing: Output::new(chip.P1_01, Level::Low, OutputDrive::Standard),
-    })
+    };
+    // SAFETY: the chip's flash starts at address 0, and its controller is the only way to change it.
+    unsafe { real::run_with_flash(board, Nvmc::new(chip.NVMC), 0) }
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the messages; [`Hello`] carries it.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Most bytes of data in one message: a frame stays below 254 bytes, where byte stuffing costs one byte.
 pub const CHUNK_BYTES: usize = 192;
@@ -69,6 +69,24 @@ pub enum Command<'a> {
     },
     /// The deepest stack since reset; answered with [`Answer::Stack`].
     Stack,
+    /// Erase the slot that is not in use, for a blob; answered with [`Answer::Written`].
+    Begin {
+        /// Bytes of the blob.
+        length: u32,
+    },
+    /// Bytes of the blob, in order; answered with [`Answer::Written`], also for bytes that are there already.
+    Store {
+        /// Where the bytes start in the blob.
+        offset: u32,
+        /// The bytes, at most [`CHUNK_BYTES`].
+        #[serde(borrow)]
+        bytes: &'a [u8],
+    },
+    /// Run the stored blob from now on; answered with [`Answer::Written`] by the old model, or by the new one when asked again.
+    Commit {
+        /// CRC-32 of the whole blob.
+        crc: u32,
+    },
 }
 
 /// From the firmware.
@@ -87,7 +105,7 @@ pub enum Answer<'a> {
     /// To [`Command::Hello`].
     #[serde(borrow)]
     Hello(Hello<'a>),
-    /// To [`Command::Write`].
+    /// To [`Command::Write`] and the commands that store a model.
     Written,
     /// To [`Command::Run`] and [`Command::Step`].
     Ran(Ran),
@@ -182,6 +200,12 @@ pub enum Refusal {
     OutOfOrder,
     /// An offset or an index is past the end.
     OutOfRange,
+    /// The firmware has no slots for models.
+    NoSlots,
+    /// The firmware has no room for such a blob, or not the kernels, or cannot read its version; its log says which.
+    NotAModel,
+    /// The flash failed.
+    FlashFailed,
 }
 
 #[cfg(test)]

@@ -144,28 +144,7 @@ impl Client {
             numbers: Numbers::from_system(),
             resent: 0,
         };
-        let (version, identity) = link.ask(&Command::Hello, |answer| match answer {
-            Answer::Hello(hello) => Some((
-                hello.version,
-                Identity {
-                    board: hello.board.to_owned(),
-                    blob_crc: hello.blob_crc,
-                    blob_bytes: hello.blob_bytes,
-                    input_bytes: hello.input_bytes as usize,
-                    output_bytes: hello.output_bytes as usize,
-                    ops: hello.ops,
-                    arena_bytes: hello.arena_bytes,
-                    unit: hello.unit,
-                },
-            )),
-            _ => None,
-        })?;
-        if version != VERSION {
-            return Err(LinkError::Version {
-                expected: VERSION,
-                found: version,
-            });
-        }
+        let identity = link.identity()?;
         Ok(Self { link, identity })
     }
 
@@ -255,6 +234,35 @@ impl Client {
         })
     }
 
+    /// Stores a model in the firmware's slots; it runs from then on. `advance` hears how many bytes were sent.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`]; `Refused` if the firmware has no slots, or no room or kernels for the model.
+    pub fn store(&mut self, blob: &[u8], mut advance: impl FnMut(usize)) -> Result<(), LinkError> {
+        self.with_restarts(|client| {
+            let written = |answer: &Answer<'_>| matches!(answer, Answer::Written).then_some(());
+            let mut offset = 0;
+            client.link.ask(
+                &Command::Begin {
+                    length: length(blob),
+                },
+                written,
+            )?;
+            for bytes in blob.chunks(CHUNK_BYTES) {
+                client
+                    .link
+                    .ask(&Command::Store { offset, bytes }, written)?;
+                offset += length(bytes);
+                advance(offset as usize);
+            }
+            let crc = CRC32.checksum(blob);
+            client.link.ask(&Command::Commit { crc }, written)
+        })?;
+        self.identity = self.link.identity()?;
+        Ok(())
+    }
+
     /// Repeats `run` as long as the firmware has lost what it needs for it.
     fn with_restarts<R>(
         &mut self,
@@ -339,6 +347,33 @@ struct Link {
 }
 
 impl Link {
+    /// Asks who is there.
+    fn identity(&mut self) -> Result<Identity, LinkError> {
+        let (version, identity) = self.ask(&Command::Hello, |answer| match answer {
+            Answer::Hello(hello) => Some((
+                hello.version,
+                Identity {
+                    board: hello.board.to_owned(),
+                    blob_crc: hello.blob_crc,
+                    blob_bytes: hello.blob_bytes,
+                    input_bytes: hello.input_bytes as usize,
+                    output_bytes: hello.output_bytes as usize,
+                    ops: hello.ops,
+                    arena_bytes: hello.arena_bytes,
+                    unit: hello.unit,
+                },
+            )),
+            _ => None,
+        })?;
+        if version != VERSION {
+            return Err(LinkError::Version {
+                expected: VERSION,
+                found: version,
+            });
+        }
+        Ok(identity)
+    }
+
     /// Sends a request until its answer comes.
     fn ask<R>(
         &mut self,
@@ -346,7 +381,11 @@ impl Link {
         read: impl Fn(&Answer<'_>) -> Option<R>,
     ) -> Result<R, LinkError> {
         let limit = match command {
-            Command::Run { .. } | Command::Step { .. } | Command::Spin { .. } => self.patience.work,
+            Command::Run { .. }
+            | Command::Step { .. }
+            | Command::Spin { .. }
+            | Command::Begin { .. }
+            | Command::Commit { .. } => self.patience.work,
             _ => self.patience.request,
         };
         let start = Instant::now();
