@@ -40,9 +40,20 @@ pub(super) fn conv2d<const KERNELS: u32>(
     );
     let line = kernel_w * p.input.c;
     let window = p.scratch.get(..kernel_h * line);
-    let (WeightType::Int8, 1, Some(window)) = (p.weight_type, p.groups, window) else {
-        return scalar::conv2d::<KERNELS>(p, input, output);
-    };
+    match (p.weight_type, p.groups, window) {
+        (WeightType::Int8, 1, Some(window)) => gathered(p, window, input, output),
+        _ => scalar::conv2d::<KERNELS>(p, input, output),
+    }
+}
+
+// Compiled with this crate, whatever the settings of the one that runs a model.
+#[inline(never)]
+fn gathered(p: &Conv2dParams<'_>, window: &[Cell<i8>], input: &[Cell<i8>], output: &[Cell<i8>]) {
+    let (kernel_h, kernel_w) = (
+        usize::from(p.window.kernel_h),
+        usize::from(p.window.kernel_w),
+    );
+    let line = kernel_w * p.input.c;
     let (vertical, horizontal) = (
         Axis::vertical(&p.window, p.input),
         Axis::horizontal(&p.window, p.input),
@@ -105,12 +116,31 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
     let plain = p.weight_type == WeightType::Int8
         && channels == p.output.c
         && channels.is_multiple_of(BLOCK);
-    let (Limits::PerTensor(min, max), Some(window), true) = (p.stage.limits, window, plain) else {
-        if KERNELS & kernels::DEPTHWISE_PLANAR != 0 {
+    match (p.stage.limits, window) {
+        (Limits::PerTensor(min, max), Some(window)) if plain => {
+            channelwise(p, [min, max], window, input, output);
+        }
+        _ if KERNELS & kernels::DEPTHWISE_PLANAR != 0 => {
             super::planar::depthwise_conv2d::<KERNELS>(false, p, input, output);
         }
-        return;
-    };
+        // Refused by the loader.
+        _ => {}
+    }
+}
+
+#[inline(never)]
+fn channelwise(
+    p: &Conv2dParams<'_>,
+    limits: [i8; 2],
+    window: &[Cell<i8>],
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
+    let (kernel_h, kernel_w) = (
+        usize::from(p.window.kernel_h),
+        usize::from(p.window.kernel_w),
+    );
+    let channels = p.input.c;
     let (vertical, horizontal) = (
         Axis::vertical(&p.window, p.input),
         Axis::horizontal(&p.window, p.input),
@@ -134,7 +164,7 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
                 weights: p.weights,
                 bias: p.bias,
                 stage: &p.stage,
-                limits: [min, max],
+                limits,
                 output,
             };
             if inside && !in_place && line_step >= kernel_w * tap_step {
