@@ -4,12 +4,21 @@
 
 #![cfg(feature = "device")]
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use fewbit_protocol::{CRC32, message::Refusal};
 use xtask::board::Board;
 use xtask::firmware::{self, Application};
 use xtask::link::client::{Client, LinkError, Patience};
 use xtask::link::emulator::Emulator;
+use xtask::link::line::Line;
 use xtask::sample;
+
+/// Share of bytes that the bad line drops or flips.
+const FAULTS: f64 = 1.0 / 600.0;
 
 /// What the sample models compute: saturating negation, then 3 added, wrapping.
 fn expected(input: &[i8]) -> Vec<i8> {
@@ -81,6 +90,78 @@ fn a_model_is_swapped_while_the_firmware_runs() {
         .expect("in the end");
     assert_eq!(resets, 1);
     check(&mut client, 64);
+}
+
+/// A line that drops and flips bytes, in both directions.
+struct BadLine {
+    line: std::net::TcpStream,
+    random: fastrand::Rng,
+    damaged: Arc<AtomicUsize>,
+}
+
+impl BadLine {
+    fn damage(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for &byte in bytes {
+            let fault = self.random.f64();
+            if fault >= FAULTS {
+                out.push(byte);
+                continue;
+            }
+            self.damaged.fetch_add(1, Ordering::Relaxed);
+            if fault < FAULTS / 2.0 {
+                out.push(byte ^ (1 << self.random.u8(0..8)));
+            }
+        }
+        out
+    }
+}
+
+impl Line for BadLine {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let bytes = self.damage(bytes);
+        self.line.send(&bytes)
+    }
+
+    fn receive(&mut self, bytes: &mut [u8], limit: Duration) -> io::Result<usize> {
+        let count = self.line.receive(bytes, limit)?;
+        let out = self.damage(&bytes[..count]);
+        bytes[..out.len()].copy_from_slice(&out);
+        Ok(out.len())
+    }
+}
+
+/// What is stored over a bad line is what was sent: nothing twice, nothing left out.
+#[test]
+fn a_model_arrives_whole_over_a_bad_line() {
+    let board = Board::load("mps2-an386").expect("known");
+    let blob = |size| sample::two_tables(size).expect("a blob");
+    let room = vec![blob(300)];
+    let firmware = firmware::build_application(&board, &blob(100), &Application::Slots { room })
+        .expect("builds");
+    let (_emulator, line) = Emulator::start(&board, &firmware.elf).expect("starts");
+    let damaged = Arc::new(AtomicUsize::new(0));
+    let line = BadLine {
+        line,
+        random: fastrand::Rng::with_seed(1),
+        damaged: damaged.clone(),
+    };
+    let patience = Patience {
+        first: Duration::from_millis(20),
+        longest: Duration::from_millis(200),
+        ..Patience::default()
+    };
+    let mut client = Client::connect(Box::new(line), patience).expect("answers");
+    for turn in 0..20 {
+        let size = 20 + 14 * turn;
+        let blob = blob(size);
+        client.store(&blob, |_| {}).expect("arrives");
+        assert_eq!(crc_of(&client), CRC32.checksum(&blob));
+        check(&mut client, size);
+    }
+    let (damaged, resent) = (damaged.load(Ordering::Relaxed), client.resent());
+    println!("{damaged} bytes damaged, {resent} requests sent again");
+    assert!(damaged > 20 && resent > 10, "{damaged} {resent}");
 }
 
 /// A firmware without slots says so, and goes on.
