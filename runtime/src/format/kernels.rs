@@ -135,17 +135,22 @@ fn is_general(requant: &Requant) -> bool {
     requant.pre_shift != 0 || requant.clamp != whole
 }
 
+/// Channels that the vector family takes at a time.
+pub(crate) const VECTOR_CHANNELS: usize = 8;
+
+/// Whether a depthwise convolution has the weights and the channels for vectors.
+pub(crate) fn is_plain(weight_type: WeightType, inputs: usize, outputs: usize) -> bool {
+    weight_type == WeightType::Int8 && inputs == outputs && inputs.is_multiple_of(VECTOR_CHANNELS)
+}
+
 fn depthwise(op: &Conv2d, tensors: &[Tensor], packing: Packing) -> u32 {
     let tensor = |index: TensorIndex| tensors.get(usize::from(index));
     let (Some(input), Some(output)) = (tensor(op.input), tensor(op.output)) else {
         return DEPTHWISE_ANY;
     };
     if packing == Packing::Mve {
-        // As the vector family's kernel asks.
         let taps = u64::from(op.window.kernel_h) * u64::from(op.window.kernel_w);
-        let plain = op.weight_type == WeightType::Int8
-            && input.c == output.c
-            && input.c.is_multiple_of(8)
+        let plain = is_plain(op.weight_type, input.c.into(), output.c.into())
             && matches!(op.requant.clamp, Clamp::PerTensor { .. })
             && u64::from(op.scratch.bytes) >= taps * u64::from(input.c);
         if plain {

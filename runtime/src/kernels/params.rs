@@ -139,6 +139,11 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Whether it is more than a multiplication and a saturation to int8.
+    pub(crate) fn is_general(&self) -> bool {
+        self.pre_shift != 0 || !matches!(self.limits, Limits::PerTensor(i8::MIN, i8::MAX))
+    }
+
     /// The requantizer of an output channel with one of the multipliers.
     #[inline]
     pub(crate) fn requantizer(&self, channel: usize, multiplier: usize) -> Requantizer {

@@ -33,8 +33,8 @@ pub(in super::super) fn conv2d<const KERNELS: u32>(
         rest,
         quads,
     };
-    gather.prepare();
     let kind = kernels::windows(&p.window, p.input.c) & KERNELS;
+    gather.prepare(kind);
     let expand = |group: &Group| {
         gather.expand(kind, group);
         if int4 {
@@ -149,16 +149,12 @@ struct Gather<'g> {
 }
 
 impl Gather<'_> {
-    /// Whether pixels are whole words, so that windows need not be copied before they are expanded.
-    fn is_direct(&self) -> bool {
-        self.p.input.c.is_multiple_of(QUAD)
-    }
-
-    fn prepare(&self) {
-        let value = if self.is_direct() {
-            self.p.input_zero_point
-        } else {
+    /// Zero points to read in the padding, or the zeros behind windows of bytes.
+    fn prepare(&self, kind: u32) {
+        let value = if kind == kernels::BYTE_WINDOWS {
             0
+        } else {
+            self.p.input_zero_point
         };
         self.rest.iter().for_each(|cell| cell.set(value));
     }

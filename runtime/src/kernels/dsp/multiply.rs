@@ -161,7 +161,7 @@ impl Multiply<'_> {
 }
 
 #[cfg(fewbit_family = "dsp")]
-pub(super) use arm::{Job, general};
+pub(super) use arm::Job;
 
 #[cfg(fewbit_family = "dsp")]
 #[allow(
@@ -171,7 +171,7 @@ pub(super) use arm::{Job, general};
 mod arm {
     use super::{CHUNK, Multiply, QUAD, STEP_BYTES, SUMS_BYTES};
     use crate::kernels::cells::is_aligned;
-    use crate::kernels::params::{Limits, Stage};
+    use crate::kernels::params::Limits;
 
     /// What the loops read: the words named `J_` in multiply.s.
     #[repr(C)]
@@ -202,11 +202,6 @@ mod arm {
     unsafe extern "C" {
         fn fewbit_dsp_multiply_int8(job: *const Job);
         fn fewbit_dsp_multiply_int4(job: *const Job);
-    }
-
-    /// Whether a stage is more than a multiplication and a saturation to int8.
-    pub(in super::super) fn general(stage: &Stage<'_>) -> bool {
-        stage.pre_shift != 0 || !matches!(stage.limits, Limits::PerTensor(i8::MIN, i8::MAX))
     }
 
     impl Multiply<'_> {
@@ -263,7 +258,7 @@ mod arm {
                 chunk_end: at(first_chunk),
                 end: at(self.quads),
                 output_end: output,
-                general: (general(self.stage) || first_chunk < self.quads).into(),
+                general: (self.stage.is_general() || first_chunk < self.quads).into(),
                 pre_shift: self.stage.pre_shift.into(),
                 limits: limits.as_ptr(),
                 limits_step,

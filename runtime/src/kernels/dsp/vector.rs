@@ -111,7 +111,7 @@ impl Vector<'_> {
     reason = "calls of loops in assembly, each with what makes it sound"
 )]
 mod arm {
-    use super::super::multiply::{CHUNK, Job, Multiply, general};
+    use super::super::multiply::{CHUNK, Job, Multiply};
     use super::{STEP_BYTES, Vector};
     use crate::kernels::cells::is_aligned;
     use crate::kernels::params::Limits;
@@ -166,7 +166,7 @@ mod arm {
                 chunk_end: at(first_chunk),
                 end: at(self.steps),
                 output_end: output.wrapping_add(channels),
-                general: general(self.stage).into(),
+                general: self.stage.is_general().into(),
                 pre_shift: self.stage.pre_shift.into(),
                 limits: limits.as_ptr(),
                 limits_step,

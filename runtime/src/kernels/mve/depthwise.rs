@@ -4,7 +4,7 @@ use super::super::params::Stage;
 use core::cell::Cell;
 
 /// Channels of a turn.
-pub(super) const BLOCK: usize = 8;
+const BLOCK: usize = crate::format::kernels::VECTOR_CHANNELS;
 
 /// A pixel whose window lies inside what is read.
 pub(super) struct Pixel<'a> {

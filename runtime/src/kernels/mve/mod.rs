@@ -13,7 +13,7 @@ use super::scalar;
 use crate::format::kernels::{self, is_int4};
 use crate::format::program::WeightType;
 use core::cell::Cell;
-use depthwise::{BLOCK, Pixel};
+use depthwise::Pixel;
 use rows::{copy_lines, rows};
 
 /// Computes `output` from `input`; see [`FullyConnectedParams`]. The two do not overlap.
@@ -113,9 +113,7 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
     );
     let channels = p.input.c;
     let window = p.scratch.get(..kernel_h * kernel_w * channels);
-    let plain = p.weight_type == WeightType::Int8
-        && channels == p.output.c
-        && channels.is_multiple_of(BLOCK);
+    let plain = kernels::is_plain(p.weight_type, channels, p.output.c);
     match (p.stage.limits, window) {
         (Limits::PerTensor(min, max), Some(window)) if plain => {
             channelwise(p, [min, max], window, input, output);

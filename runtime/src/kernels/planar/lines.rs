@@ -3,7 +3,6 @@
 #[cfg(not(fewbit_family = "dsp"))]
 use super::super::cells::{int16, set_int16};
 use crate::arith::Requantizer;
-use crate::format::kernels;
 use core::cell::Cell;
 
 /// One line of outputs of up to four channels.
@@ -72,12 +71,9 @@ pub(super) struct Loop {
 }
 
 impl Loop {
-    /// The loop for a stride of 1 or 2, out of those that a build has.
+    /// The loop for a stride of 1, or else 2. A build links those that are named by constants.
     #[inline]
-    pub(super) fn of<const KERNELS: u32>(stride: usize, general: bool) -> Self {
-        let one = KERNELS & kernels::DEPTHWISE_3X3_STRIDE_2 == 0
-            || (KERNELS & kernels::DEPTHWISE_3X3_STRIDE_1 != 0 && stride == 1);
-        let general = KERNELS & kernels::DEPTHWISE_GENERAL != 0 && general;
+    pub(super) fn new(one: bool, general: bool) -> Self {
         Loop {
             one,
             #[cfg(not(fewbit_family = "dsp"))]

@@ -6,7 +6,7 @@
 mod lines;
 
 use super::cells::{int16, overlap, set_int16};
-use super::params::{Conv2dParams, Limits};
+use super::params::Conv2dParams;
 use super::scalar;
 use crate::format::kernels;
 use crate::format::program::Window;
@@ -123,21 +123,31 @@ pub(crate) fn lines_of(
     single: bool,
     scratch: u64,
 ) -> u32 {
-    let needed = scratch_bytes(window, input, output);
-    if needed == 0 || scratch < needed {
+    if !has_room(window, input, output, scratch) {
         return kernels::DEPTHWISE_LARGE;
     }
-    let three = single && window.kernel_h == 3 && window.kernel_w == 3;
-    let along = |stride: u8, dilation: u8| match stride {
-        1 if three && dilation == 1 => kernels::DEPTHWISE_3X3_STRIDE_1,
-        2 if three && dilation == 1 => kernels::DEPTHWISE_3X3_STRIDE_2,
-        _ => kernels::DEPTHWISE_ANY,
-    };
+    let along =
+        |stride: u8, dilation: u8| kernel_along(window, single, stride.into(), dilation.into());
     let rows = along(window.stride_w, window.dilation_w);
     if wants_columns(output) {
         rows | along(window.stride_h, window.dilation_h)
     } else {
         rows
+    }
+}
+
+/// Whether the planar kernels take a layer with so many bytes of scratch; else it runs on the scalar kernel.
+fn has_room(window: &Window, input: [usize; 2], output: [usize; 2], scratch: u64) -> bool {
+    (1..=scratch).contains(&scratch_bytes(window, input, output))
+}
+
+/// The kernel for lines with this stride and dilation along them: one of three bits of [`kernels`].
+fn kernel_along(window: &Window, single: bool, stride: usize, dilation: usize) -> u32 {
+    let three = single && window.kernel_h == 3 && window.kernel_w == 3 && dilation == 1;
+    match stride {
+        1 if three => kernels::DEPTHWISE_3X3_STRIDE_1,
+        2 if three => kernels::DEPTHWISE_3X3_STRIDE_2,
+        _ => kernels::DEPTHWISE_ANY,
     }
 }
 
@@ -160,8 +170,8 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
 ) {
     let (input_size, output_size) = ([p.input.h, p.input.w], [p.output.h, p.output.w]);
     let columns = wants_columns(output_size) && !rows_only(p, input, output);
-    let needed = scratch_bytes(&p.window, input_size, output_size);
-    if KERNELS & kernels::DEPTHWISE_LARGE != 0 && (needed == 0 || (p.scratch.len() as u64) < needed)
+    if KERNELS & kernels::DEPTHWISE_LARGE != 0
+        && !has_room(&p.window, input_size, output_size, p.scratch.len() as u64)
     {
         return scalar::depthwise_conv2d::<KERNELS>(p, input, output);
     }
@@ -172,18 +182,12 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
     let Some(planes) = Planes::new(wide, p, layout, input) else {
         return;
     };
-    let along = layout.along;
     let multiplier = p.output.c.checked_div(p.input.c).unwrap_or(1);
-    // What the loader has let through is one or the other.
-    let three = KERNELS & kernels::DEPTHWISE_3X3 != 0
-        && (KERNELS & kernels::DEPTHWISE_ANY == 0
-            || (p.window.kernel_h == 3
-                && p.window.kernel_w == 3
-                && along.dilation == 1
-                && multiplier == 1
-                && along.stride <= 2));
-    let general =
-        p.stage.pre_shift != 0 || !matches!(p.stage.limits, Limits::PerTensor(i8::MIN, i8::MAX));
+    let Direction {
+        stride, dilation, ..
+    } = layout.along;
+    let kernel = kernel_along(&p.window, multiplier == 1, stride, dilation) & KERNELS;
+    let general = KERNELS & kernels::DEPTHWISE_GENERAL != 0 && p.stage.is_general();
     for first in (0..p.input.c).step_by(BLOCK) {
         let block = Block {
             planes: &planes,
@@ -192,12 +196,13 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
             multiplier,
             output,
         };
-        if three && wide {
-            block.by_loops(&Loop::of::<KERNELS>(along.stride, general));
-        } else if three {
-            block.by_nines();
-        } else if KERNELS & kernels::DEPTHWISE_ANY != 0 {
-            block.any();
+        match kernel {
+            kernels::DEPTHWISE_3X3_STRIDE_1 if wide => block.by_loops(&Loop::new(true, general)),
+            kernels::DEPTHWISE_3X3_STRIDE_2 if wide => block.by_loops(&Loop::new(false, general)),
+            kernels::DEPTHWISE_3X3_STRIDE_1 | kernels::DEPTHWISE_3X3_STRIDE_2 => block.by_nines(),
+            kernels::DEPTHWISE_ANY => block.any(),
+            // Refused by the loader.
+            _ => {}
         }
     }
 }
