@@ -12,8 +12,8 @@ use embedded_storage::nor_flash::NorFlash;
 use semihosting::process;
 
 #[cfg(not(any(feature = "serial", feature = "mlperf")))]
-use crate::app::{self, RunError};
-use crate::{board::Board, counter::Counter};
+use crate::app;
+use crate::{app::RunError, board::Board, counter::Counter};
 
 /// Name of the job's file, relative to the working directory of QEMU.
 pub const JOB_FILE: &core::ffi::CStr = c"job.bin";
@@ -51,7 +51,12 @@ pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl Ou
         };
         crate::debugger::over_channels(board, channels.up.0, channels.down.0)
     };
-    match application(board) {
+    end(application(board))
+}
+
+/// Ends the emulation with the code for the result.
+fn end(result: Result<(), RunError>) -> ! {
+    match result {
         Ok(()) => process::exit(0),
         Err(error) => {
             defmt::error!("run ended: {}", error);
@@ -74,10 +79,7 @@ pub unsafe fn run_with_flash(
     #[cfg(feature = "slots")]
     {
         // SAFETY: the caller's promise.
-        if let Err(error) = unsafe { crate::slots::run(board, flash, mapped_at) } {
-            defmt::error!("run ended: {}", error);
-        }
-        fail()
+        end(unsafe { crate::slots::run(board, flash, mapped_at) })
     }
     #[cfg(not(feature = "slots"))]
     {

@@ -16,7 +16,7 @@ use rtt_target::{ChannelMode::NoBlockTrim, DownChannel, UpChannel};
 use crate::mlperf::run as application;
 #[cfg(not(feature = "mlperf"))]
 use crate::serve::run as application;
-use crate::{board::Board, counter::Counter};
+use crate::{app::RunError, board::Board, counter::Counter};
 
 /// Starts the log. Once; what is logged before is lost.
 #[cfg(not(feature = "rtt-link"))]
@@ -32,6 +32,12 @@ pub fn start_log() {
         }
     };
     set_defmt_channel(channels.up.0);
+    greet();
+}
+
+/// The log's first message.
+fn greet() {
+    defmt::info!("fewbit on {=str}", crate::BOARD_NAME);
 }
 
 /// Starts the log, and the line to a host by the same way.
@@ -59,6 +65,7 @@ fn start_log_and_line() -> (UpChannel, DownChannel) {
         }
     };
     set_defmt_channel(channels.up.0);
+    greet();
     (channels.up.1, channels.down.0)
 }
 
@@ -71,8 +78,12 @@ pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl Ou
         let (up, down) = start_log_and_line();
         crate::debugger::over_channels(board, up, down)
     };
-    defmt::info!("fewbit on {=str}", crate::BOARD_NAME);
-    match application(board) {
+    end(application(board))
+}
+
+/// Says what came of a run, and stands still.
+fn end(result: Result<(), RunError>) -> ! {
+    match result {
         Ok(()) => defmt::info!("the line has ended"),
         Err(error) => defmt::error!("run ended: {}", error),
     }
@@ -94,10 +105,7 @@ pub unsafe fn run_with_flash(
     {
         start_log();
         // SAFETY: the caller's promise.
-        if let Err(error) = unsafe { crate::slots::run(board, flash, mapped_at) } {
-            defmt::error!("run ended: {}", error);
-        }
-        halt()
+        end(unsafe { crate::slots::run(board, flash, mapped_at) })
     }
     #[cfg(not(feature = "slots"))]
     {
