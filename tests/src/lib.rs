@@ -4,6 +4,7 @@
 
 pub mod joined;
 pub mod layer;
+pub mod line;
 pub mod oracle;
 pub mod random_layer;
 

@@ -4,17 +4,17 @@
 
 #![cfg(feature = "device")]
 
-use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fewbit::output::write_atomically;
 use fewbit_tests::digits;
+use fewbit_tests::line::{BadLine, expected, relay};
 use xtask::board::Board;
 use xtask::firmware::{self, Application, Firmware};
 use xtask::link::client::{Client, LinkError, Patience};
 use xtask::link::emulator::Emulator;
-use xtask::link::line::Line;
 use xtask::sample;
 use xtask::verify::{self, Transport};
 
@@ -22,9 +22,6 @@ const M4: &str = "mps2-an386";
 
 /// Bytes of the sample model's input: more than one message holds.
 const SIZE: u16 = 250;
-
-/// Shares of bytes that the bad line drops, flips or repeats.
-const FAULTS: f64 = 1.0 / 600.0;
 
 /// Runs over the bad line, and how many of them the board is reset in, on average.
 const RUNS: usize = 1000;
@@ -36,83 +33,6 @@ fn sample_firmware() -> (Board, Firmware) {
     let firmware =
         firmware::build_application(&board, &blob, &Application::Serial).expect("builds");
     (board, firmware)
-}
-
-/// What the sample model computes, written from its description: saturating negation, then 3 added, wrapping.
-fn expected(input: &[i8]) -> Vec<i8> {
-    let negated = input.iter().map(|value| (-i16::from(*value)).min(127));
-    negated.map(|value| (value + 3) as i8).collect()
-}
-
-/// Counts of what was done to a line.
-#[derive(Debug, Default)]
-struct Damage {
-    dropped: usize,
-    flipped: usize,
-    repeated: usize,
-    resets: usize,
-}
-
-/// A line that damages bytes in both directions, and resets the board at some moments.
-struct BadLine {
-    line: Box<dyn Line>,
-    emulator: Emulator,
-    random: fastrand::Rng,
-    damage: Arc<Mutex<Damage>>,
-    /// Requests until the next reset, while there is to be one.
-    reset_in: Arc<Mutex<Option<usize>>>,
-}
-
-impl BadLine {
-    fn damaged(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut damage = self.damage.lock().expect("no panic holds it");
-        let mut result = Vec::new();
-        for &byte in bytes {
-            if self.random.f64() >= FAULTS {
-                result.push(byte);
-                continue;
-            }
-            match self.random.u8(0..3) {
-                0 => damage.dropped += 1,
-                1 => {
-                    damage.flipped += 1;
-                    result.push(byte ^ self.random.u8(1..));
-                }
-                _ => {
-                    damage.repeated += 1;
-                    result.extend([byte; 2]);
-                }
-            }
-        }
-        result
-    }
-}
-
-impl Line for BadLine {
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let bytes = self.damaged(bytes);
-        self.line.send(&bytes)?;
-        let mut reset_in = self.reset_in.lock().expect("no panic holds it");
-        *reset_in = match *reset_in {
-            Some(0) => {
-                self.emulator.reset().map_err(io::Error::other)?;
-                self.damage.lock().expect("no panic holds it").resets += 1;
-                None
-            }
-            Some(requests) => Some(requests - 1),
-            None => None,
-        };
-        Ok(())
-    }
-
-    fn receive(&mut self, bytes: &mut [u8], limit: Duration) -> io::Result<usize> {
-        // Room for repeated bytes.
-        let half = bytes.len() / 2;
-        let count = self.line.receive(&mut bytes[..half], limit)?;
-        let damaged = self.damaged(&bytes[..count]);
-        bytes[..damaged.len()].copy_from_slice(&damaged);
-        Ok(damaged.len())
-    }
 }
 
 /// Short, as an emulator answers at once; many restarts, as the line is bad.
@@ -129,16 +49,26 @@ fn impatience() -> Patience {
 #[test]
 fn no_fault_of_the_line_makes_a_wrong_result() {
     let (board, firmware) = sample_firmware();
-    let (emulator, line) = Emulator::start(&board, &firmware.elf).expect("starts");
-    let damage = Arc::new(Mutex::new(Damage::default()));
+    let (mut emulator, line) = Emulator::start(&board, &firmware.elf).expect("starts");
+    // Requests until the next reset, while there is to be one.
     let reset_in = Arc::new(Mutex::new(None));
-    let line = BadLine {
-        line: Box::new(line),
-        emulator,
-        random: fastrand::Rng::with_seed(7),
-        damage: Arc::clone(&damage),
-        reset_in: Arc::clone(&reset_in),
-    };
+    let resets = Arc::new(AtomicUsize::new(0));
+    let line = BadLine::new(line, 7, {
+        let (reset_in, resets) = (Arc::clone(&reset_in), Arc::clone(&resets));
+        move || {
+            let mut reset_in = reset_in.lock().expect("no panic holds it");
+            *reset_in = match *reset_in {
+                Some(0) => {
+                    emulator.reset().expect("runs");
+                    resets.fetch_add(1, Ordering::Relaxed);
+                    None
+                }
+                Some(requests) => Some(requests - 1),
+                None => None,
+            };
+        }
+    });
+    let damage = line.damage();
     let mut client = Client::connect(Box::new(line), impatience()).expect("answers");
     let mut random = fastrand::Rng::with_seed(8);
     for run in 0..RUNS {
@@ -156,10 +86,14 @@ fn no_fault_of_the_line_makes_a_wrong_result() {
         assert_eq!(found.output, expected(&input), "run {run}");
     }
     let damage = damage.lock().expect("no panic holds it");
-    println!("{damage:?}, {} requests sent again", client.resent());
+    let resets = resets.load(Ordering::Relaxed);
+    println!(
+        "{damage:?}, {resets} resets, {} requests sent again",
+        client.resent()
+    );
     let least = damage.dropped.min(damage.flipped).min(damage.repeated);
     assert!(least > 300, "{damage:?}");
-    assert!(damage.resets > 20, "{damage:?}");
+    assert!(resets > 20, "{resets}");
     assert!(client.resent() > 1000, "{}", client.resent());
 }
 
@@ -254,20 +188,4 @@ fn a_board_with_another_model_is_told_apart() {
         error.contains("cannot open the serial port /dev/no-such-port"),
         "{error}"
     );
-}
-
-/// Offers a line as a TCP server to one client, as serial servers do.
-fn relay(line: std::net::TcpStream) -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listens");
-    let port = listener.local_addr().expect("bound").port();
-    std::thread::spawn(move || {
-        let Ok((client, _)) = listener.accept() else {
-            return;
-        };
-        let (mut from_board, mut to_board) = (line.try_clone().expect("cloned"), line);
-        let (mut from_client, mut to_client) = (client.try_clone().expect("cloned"), client);
-        std::thread::spawn(move || io::copy(&mut from_client, &mut to_board));
-        let _ = io::copy(&mut from_board, &mut to_client);
-    });
-    port
 }

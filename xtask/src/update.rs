@@ -16,16 +16,16 @@ use crate::{
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
     /// The blob
-    blob: PathBuf,
+    pub blob: PathBuf,
     /// Folder of `boards/`
     #[arg(long)]
-    board: String,
+    pub board: String,
     /// Serial port of the board, such as /dev/ttyACM0, or HOST:PORT of a server that passes bytes on
     #[arg(long, value_name = "PORT")]
-    port: String,
+    pub port: String,
     /// Seconds that erasing a slot may take
     #[arg(long, value_name = "SECONDS")]
-    timeout: Option<u64>,
+    pub timeout: Option<u64>,
 }
 
 /// Sends the blob; it runs on the board when this returns.
