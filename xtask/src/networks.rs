@@ -40,11 +40,13 @@ pub enum Net {
     MobilenetV1,
     /// EfficientNet-Lite0 for 224x224 images.
     EfficientnetLite0,
+    /// MobileNetV2 for 96x96 images: deep, ReLU6, with dead channels.
+    MobilenetV2,
 }
 
 impl Net {
     /// All of them.
-    pub const ALL: [Net; 8] = [
+    pub const ALL: [Net; 9] = [
         Net::Digits,
         Net::BiasShift,
         Net::Resnet8,
@@ -53,6 +55,7 @@ impl Net {
         Net::Ad,
         Net::MobilenetV1,
         Net::EfficientnetLite0,
+        Net::MobilenetV2,
     ];
 
     /// Its name in tables.
@@ -66,6 +69,7 @@ impl Net {
             Net::Ad => "ad",
             Net::MobilenetV1 => "mobilenet_v1",
             Net::EfficientnetLite0 => "efficientnet_lite0",
+            Net::MobilenetV2 => "mobilenetv2_cifar",
         }
     }
 }
@@ -111,6 +115,12 @@ impl Network {
                 transform(1.0, 127.0, 128.0),
                 7,
                 ["[::31]", "[10::20]"],
+            ),
+            Net::MobilenetV2 => smoothly_enlarged_images(
+                "mobilenetv2_cifar/mobilenetv2_cifar_float.onnx",
+                transform(127.5, 1.0, 1.0),
+                96,
+                ["[::4]", "[!::4]"],
             ),
         }
     }
@@ -272,6 +282,72 @@ fn enlarged_images(
             ..Recipe::default()
         },
     }))
+}
+
+/// CIFAR images enlarged to `size` x `size` as the network's head was trained on them, with their labels; `slices` as above.
+fn smoothly_enlarged_images(
+    model: &str,
+    input: InputTransform,
+    size: usize,
+    slices: [&str; 2],
+) -> Result<Option<Network>> {
+    let (Some(float), Some(path)) = (load(model)?, models::find(CIFAR)) else {
+        return Ok(None);
+    };
+    let layout = InputLayout {
+        shape: vec![CIFAR_SIZE, CIFAR_SIZE, 3],
+        source_shape: vec![CIFAR_SIZE, CIFAR_SIZE, 3],
+        source_axes: vec![0, 1, 2],
+    };
+    let images = |slice: &str| -> Result<Dataset> {
+        let small = data(path.clone(), slice, &layout, &InputTransform::default())?;
+        let mut large = Dataset {
+            inputs: bilinear(&small.inputs, [CIFAR_SIZE, size], 3),
+            ..small
+        };
+        input.apply(&mut large.inputs, 3);
+        Ok(large)
+    };
+    Ok(Some(Network {
+        calibration: images(slices[0])?,
+        evaluation: images(slices[1])?,
+        float,
+        recipe: Recipe {
+            input,
+            ..Recipe::default()
+        },
+    }))
+}
+
+/// Square images of bytes, enlarged from `from` to `to` pixels a side with the triangle filter, rows first, rounded to bytes after either
+/// direction: what Pillow's `resize((to, to), BILINEAR)` computes.
+fn bilinear(images: &[f32], [from, to]: [usize; 2], channels: usize) -> Vec<f32> {
+    // Of every output pixel the two input pixels around its centre, and the share of the second one.
+    let taps: Vec<(usize, usize, f32)> = (0..to)
+        .map(|place| {
+            let centre = (place as f32 + 0.5) * from as f32 / to as f32 - 0.5;
+            let first = centre.max(0.0).floor();
+            let second = (first as usize + 1).min(from - 1);
+            (first as usize, second, (centre - first).max(0.0))
+        })
+        .collect();
+    let mixed = |a: f32, b: f32, share: f32| (a + (b - a) * share + 0.5).floor();
+    let mut enlarged = Vec::new();
+    for image in images.chunks_exact(from * from * channels) {
+        let mut wide = Vec::with_capacity(from * to * channels);
+        for row in image.chunks_exact(from * channels) {
+            for &(a, b, share) in &taps {
+                wide.extend((0..channels).map(|c| {
+                    mixed(row[a * channels + c], row[b * channels + c], share)
+                }));
+            }
+        }
+        let row = |y: usize| &wide[y * to * channels..][..to * channels];
+        for &(a, b, share) in &taps {
+            enlarged.extend(row(a).iter().zip(row(b)).map(|(&a, &b)| mixed(a, b, share)));
+        }
+    }
+    enlarged
 }
 
 /// Uniform noise in `range`.
