@@ -11,6 +11,7 @@ pub mod dataset;
 pub mod default_model;
 mod error;
 pub mod executor;
+mod gradient;
 pub mod graph;
 pub mod import;
 pub mod layerwise;

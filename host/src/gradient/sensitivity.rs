@@ -1,0 +1,286 @@
+//! How much an error anywhere in the network adds to the error of its result.
+//!
+//! For a small error `e` of one element the result moves by `J e`. Of the square of that, summed over all outputs, random signs give an
+//! unbiased estimate: `E[(r . J e)^2] = |J e|^2` for `r` of independent signs (Hutchinson), and `r . J` is one walk backwards. Errors of
+//! different elements are taken as independent, which rounding errors nearly are.
+
+use super::{Tape, Visitor};
+use crate::executor::matmul::Shape;
+use crate::executor::{Executor, ExecutorError};
+use crate::graph::{Graph, NodeId, TensorId};
+use crate::random::Sequence;
+use crate::rounding::Geometry;
+use rayon::prelude::*;
+
+/// Walks backwards of each run, with signs of their own.
+const WALKS: usize = 2;
+
+/// Elements of all tensors that a tape may hold (64 MiB).
+const TAPE_ELEMENTS: usize = 16 << 20;
+
+/// Noise at the result for noise of variance 1 anywhere else, per sample.
+#[derive(Clone, Debug)]
+pub(crate) struct Sensitivity {
+    /// For every tensor and channel: rounding noise of the tensor. Values at 0 or at a bound of a clamp have none, as they are represented exactly.
+    pub(crate) tensors: Vec<Vec<f64>>,
+    /// For every tensor and channel: an error of any element of it.
+    pub(crate) elements: Vec<Vec<f64>>,
+    /// For every node with weights.
+    pub(crate) layers: Vec<Option<LayerSensitivity>>,
+}
+
+/// Of one layer with weights.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerSensitivity {
+    /// Noise of a weight, summed over the taps between an input and an output channel, `[out][in / groups]`. The mean of the error is left out,
+    /// as the bias takes it up.
+    pub(crate) weights: Vec<f64>,
+    /// Noise of the output before its activation, `[out]`.
+    pub(crate) outputs: Vec<f64>,
+}
+
+impl Sensitivity {
+    /// Of a graph around the values that `samples` samples give its tensors; `results` are the tensors whose noise counts.
+    pub(crate) fn of(
+        graph: &Graph,
+        results: &[TensorId],
+        input: &[f32],
+        samples: usize,
+        seed: u64,
+    ) -> Result<Sensitivity, crate::graph::GraphError> {
+        let executor = Executor::new(graph)?;
+        let elements: usize = graph.tensors.iter().map(|tensor| tensor.elements()).sum();
+        let block = (TAPE_ELEMENTS / elements.max(1)).clamp(1, samples.max(1));
+        let per_sample = input.len() / samples.max(1);
+        let mut random = Sequence::new(seed);
+        let mut sums = Sums::new(graph);
+        for block in input.chunks(block * per_sample.max(1)) {
+            let count = block.len() / per_sample.max(1);
+            // The length was just cut to fit.
+            let Ok::<_, ExecutorError>(tape) = Tape::record(&executor, block, count) else {
+                continue;
+            };
+            sums.take_means(&tape);
+            for _ in 0..WALKS {
+                let seeds: Vec<_> = results
+                    .iter()
+                    .map(|&id| {
+                        let signs = (0..tape.values(id).len())
+                            .map(|_| if random.unit() < 0.5 { -1.0 } else { 1.0 })
+                            .collect();
+                        (id, signs)
+                    })
+                    .collect();
+                tape.backward(seeds, &mut sums);
+            }
+        }
+        Ok(sums.finish((samples * WALKS).max(1) as f64))
+    }
+}
+
+impl Sensitivity {
+    /// After every channel was divided by `scale(tensor, channel)`. Layers are left as they are.
+    pub(crate) fn divide(&mut self, scale: impl Fn(TensorId, usize) -> f64) {
+        for of in [&mut self.tensors, &mut self.elements] {
+            for (tensor, channels) in of.iter_mut().enumerate() {
+                for (channel, value) in channels.iter_mut().enumerate() {
+                    *value *= scale(tensor, channel).powi(2);
+                }
+            }
+        }
+    }
+
+    /// Of layers whose outputs are multiplied by `gain(node, channel)` in the graph that was measured and are not in the one that is meant.
+    pub(crate) fn amplify(&mut self, gain: impl Fn(NodeId, usize) -> f64) {
+        for (node, layer) in self.layers.iter_mut().enumerate() {
+            let Some(layer) = layer else {
+                continue;
+            };
+            let per_row = layer.weights.len() / layer.outputs.len().max(1);
+            let rows = layer.weights.chunks_exact_mut(per_row.max(1));
+            for (channel, (row, output)) in rows.zip(&mut layer.outputs).enumerate() {
+                let power = gain(node, channel).powi(2);
+                row.iter_mut().for_each(|value| *value *= power);
+                *output *= power;
+            }
+        }
+    }
+}
+
+/// Sums over all walks.
+struct Sums {
+    found: Sensitivity,
+    /// Mean of each channel of each tensor of the tape at hand.
+    means: Vec<Vec<f32>>,
+}
+
+impl Sums {
+    fn new(graph: &Graph) -> Sums {
+        let layer = |node: &crate::graph::Node| {
+            let linear = node.op.linear()?;
+            let geometry = Geometry::of(graph, node)?;
+            Some(LayerSensitivity {
+                weights: vec![0.0; linear.out_channels * geometry.per_group()],
+                outputs: vec![0.0; linear.out_channels],
+            })
+        };
+        Sums {
+            found: Sensitivity {
+                tensors: graph
+                    .tensors
+                    .iter()
+                    .map(|tensor| vec![0.0; tensor.channels()])
+                    .collect(),
+                elements: graph
+                    .tensors
+                    .iter()
+                    .map(|tensor| vec![0.0; tensor.channels()])
+                    .collect(),
+                layers: graph.nodes.iter().map(layer).collect(),
+            },
+            means: Vec::new(),
+        }
+    }
+
+    fn take_means(&mut self, tape: &Tape<'_>) {
+        let graph = tape.graph();
+        self.means = (0..graph.tensors.len())
+            .into_par_iter()
+            .map(|id| {
+                let channels = graph.tensors[id].channels().max(1);
+                let mut sums = vec![0.0_f64; channels];
+                for pixel in tape.values(id).chunks_exact(channels) {
+                    for (sum, &value) in sums.iter_mut().zip(pixel) {
+                        *sum += f64::from(value);
+                    }
+                }
+                let pixels = (tape.values(id).len() / channels).max(1) as f64;
+                sums.iter().map(|sum| (sum / pixels) as f32).collect()
+            })
+            .collect();
+    }
+
+    fn finish(mut self, count: f64) -> Sensitivity {
+        let divide = |values: &mut Vec<f64>| values.iter_mut().for_each(|value| *value /= count);
+        self.found.tensors.iter_mut().for_each(divide);
+        self.found.elements.iter_mut().for_each(divide);
+        for layer in self.found.layers.iter_mut().flatten() {
+            divide(&mut layer.weights);
+            divide(&mut layer.outputs);
+        }
+        self.found
+    }
+}
+
+impl Visitor for Sums {
+    fn tensor(&mut self, tape: &Tape<'_>, id: TensorId, gradient: &[f32]) {
+        let graph = tape.graph();
+        let activation = graph
+            .producer(id)
+            .and_then(|node| graph.nodes[node].activation.as_ref());
+        let sums = &mut self.found.tensors[id];
+        let all = &mut self.found.elements[id];
+        let channels = sums.len().max(1);
+        let upper: Vec<f32> = (0..channels)
+            .map(|channel| {
+                activation
+                    .and_then(|activation| activation.clamp_bounds(channel))
+                    .map_or(f32::INFINITY, |(_, max)| max)
+            })
+            .collect();
+        let pixels = gradient
+            .chunks_exact(channels)
+            .zip(tape.values(id).chunks_exact(channels));
+        for (gradient, values) in pixels {
+            for (sum, g) in all.iter_mut().zip(gradient) {
+                *sum += f64::from(g * g);
+            }
+            for (((sum, g), &x), &upper) in sums.iter_mut().zip(gradient).zip(values).zip(&upper) {
+                if x != 0.0 && x < upper {
+                    *sum += f64::from(g * g);
+                }
+            }
+        }
+    }
+
+    fn layer(&mut self, tape: &Tape<'_>, id: NodeId, gradient: &[f32]) {
+        let graph = tape.graph();
+        let node = &graph.nodes[id];
+        let (Some(geometry), Some(sums)) = (
+            Geometry::of(graph, node),
+            self.found.layers[id].as_mut(),
+        ) else {
+            return;
+        };
+        let rows = sums.outputs.len();
+        for pixel in gradient.chunks_exact(rows.max(1)) {
+            for (sum, g) in sums.outputs.iter_mut().zip(pixel) {
+                *sum += f64::from(g * g);
+            }
+        }
+        let input = tape.values(node.inputs[0]);
+        let mean = &self.means[node.inputs[0]];
+        let per_sample = geometry.positions() * rows;
+        let squares: Vec<Vec<f32>> = gradient
+            .par_chunks_exact(per_sample.max(1))
+            .enumerate()
+            .map(|(sample, gradient)| squared(&geometry, sample, input, mean, gradient, rows))
+            .collect();
+        for squares in squares {
+            for (sum, square) in sums.weights.iter_mut().zip(squares) {
+                *sum += f64::from(square);
+            }
+        }
+    }
+}
+
+/// Squares of the gradient by each weight of one sample, about the mean of the inputs, summed over taps.
+fn squared(
+    geometry: &Geometry,
+    sample: usize,
+    input: &[f32],
+    mean: &[f32],
+    gradient: &[f32],
+    rows: usize,
+) -> Vec<f32> {
+    let (k, groups, per_group) = (
+        geometry.products(),
+        geometry.groups(),
+        geometry.per_group(),
+    );
+    let positions = geometry.positions();
+    let rows_per_group = rows / groups.max(1);
+    let mut found = vec![0.0; rows * per_group];
+    let mut patches = vec![0.0; positions * k];
+    let mut transposed = vec![0.0; rows_per_group * positions];
+    let mut product = vec![0.0; rows_per_group * k];
+    for group in 0..groups {
+        for (position, patch) in patches.chunks_exact_mut(k.max(1)).enumerate() {
+            geometry.gather(input, sample * positions + position, group, patch);
+        }
+        for (position, pixel) in gradient.chunks_exact(rows).enumerate() {
+            let pixel = &pixel[group * rows_per_group..][..rows_per_group];
+            for (row, g) in pixel.iter().enumerate() {
+                transposed[row * positions + position] = *g;
+            }
+        }
+        let shape = Shape {
+            rows: rows_per_group,
+            depth: positions,
+            columns: k,
+            lhs_stride: positions,
+            out_stride: k,
+        };
+        shape.multiply(&transposed, &patches, &mut product);
+        for row in 0..rows_per_group {
+            let total: f32 = transposed[row * positions..][..positions].iter().sum();
+            let found = &mut found[(group * rows_per_group + row) * per_group..][..per_group];
+            for (place, value) in product[row * k..][..k].iter().enumerate() {
+                let channel = place % per_group.max(1);
+                let value = value - total * mean[(group * per_group + channel) % mean.len()];
+                found[channel] += value * value;
+            }
+        }
+    }
+    found
+}
