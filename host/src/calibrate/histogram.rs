@@ -43,8 +43,13 @@ impl Histogram {
         histogram
     }
 
-    /// Counts more values. After a value that is not finite the extremes are not finite either, and nothing is counted any more.
+    /// Counts more values, each once. After a value that is not finite the extremes are not finite either, and nothing is counted any more.
     pub(crate) fn add(&mut self, values: &[f32]) {
+        self.add_weighted(values, &[1]);
+    }
+
+    /// As [`Histogram::add`], counting the values of each channel (the last axis) so many times.
+    pub(crate) fn add_weighted(&mut self, values: &[f32], weights: &[u32]) {
         let (mut min, mut max) = (self.min, self.max);
         let mut finite = true;
         for &value in values {
@@ -61,18 +66,19 @@ impl Histogram {
             return;
         }
         self.widen();
+        let pixels = (values.len() / weights.len().max(1)) as u64;
         if self.width == 0.0 {
-            self.zeros += values.len() as u64;
+            self.zeros += pixels * weights.iter().map(|&weight| u64::from(weight)).sum::<u64>();
             return;
         }
         // A power of two: its reciprocal and all products are exact.
         let per_width = self.width.recip();
-        for &value in values {
+        for (&value, &weight) in values.iter().zip(weights.iter().cycle()) {
             if value == 0.0 {
-                self.zeros += 1;
+                self.zeros += u64::from(weight);
             } else {
                 let bin = (f64::from(value) * per_width).floor() as i64 - self.first;
-                self.counts[bin as usize] += 1;
+                self.counts[bin as usize] += u64::from(weight);
             }
         }
     }

@@ -50,6 +50,56 @@ pub fn observe(
     options: RangeOptions,
     progress: &mut dyn Progress,
 ) -> Result<Ranges, CalibrationError> {
+    observe_with(
+        graph,
+        calibration,
+        options,
+        |_| options.observer(),
+        progress,
+    )
+}
+
+/// As [`observe`], where errors of channels count as much as `importance` says, tensor by tensor, and `results`, the network's, are
+/// covered whole, with some room: what saturates there cannot be made good.
+pub(crate) fn observe_by_importance(
+    graph: &Graph,
+    calibration: &Dataset,
+    options: RangeOptions,
+    importance: &[Vec<f64>],
+    results: &[TensorId],
+    progress: &mut dyn Progress,
+) -> Result<Ranges, CalibrationError> {
+    let observer = |tensor: TensorId| {
+        if results.contains(&tensor) {
+            RangeOptions::from(RangeMethod::MinMax).observer()
+        } else {
+            options.observer_of(&importance[tensor])
+        }
+    };
+    let mut ranges = observe_with(graph, calibration, options, observer, progress)?;
+    for &result in results {
+        let Range { min, max } = ranges.of(result);
+        let room = RESULT_ROOM * (max.max(0.0) - min.min(0.0));
+        let end = |end: f32, room: f32| if end == 0.0 { 0.0 } else { end + room };
+        let wider = Range {
+            min: end(min, -room),
+            max: end(max, room),
+        };
+        ranges.set(result, wider);
+    }
+    Ok(ranges)
+}
+
+/// Part of a result's range that is added at either end: samples to come reach further than those that calibrated.
+const RESULT_ROOM: f32 = 0.1;
+
+fn observe_with(
+    graph: &Graph,
+    calibration: &Dataset,
+    options: RangeOptions,
+    observer: impl Fn(TensorId) -> Box<dyn Observer>,
+    progress: &mut dyn Progress,
+) -> Result<Ranges, CalibrationError> {
     if calibration.samples == 0 {
         return Err(CalibrationError::Empty);
     }
@@ -58,8 +108,7 @@ pub fn observe(
             found: options.percentile,
         });
     }
-    let mut observers: Vec<Box<dyn Observer>> =
-        graph.tensors.iter().map(|_| options.observer()).collect();
+    let mut observers: Vec<Box<dyn Observer>> = (0..graph.tensors.len()).map(observer).collect();
     let mut hook = |tensor: TensorId, values: &mut [f32]| observers[tensor].observe(values);
     let executor = Executor::new(graph)?;
     progress.begin("calibrate", calibration.samples);

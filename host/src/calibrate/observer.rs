@@ -24,10 +24,30 @@ impl RangeOptions {
             _ => Box::new(HistogramObserver {
                 histogram: Histogram::default(),
                 options: self,
+                weights: vec![1],
             }),
         }
     }
+
+    /// A new observer of an int8 tensor, an error of whose channels counts as much as `importance` says, relative to each other. Only methods
+    /// that minimize a squared error ask for that.
+    pub(crate) fn observer_of(self, importance: &[f64]) -> Box<dyn Observer> {
+        let most = importance.iter().copied().fold(0.0, f64::max);
+        let weighs = matches!(self.method, RangeMethod::Mse | RangeMethod::Sqnr);
+        if !weighs || !(most > 0.0 && most.is_finite()) {
+            return self.observer();
+        }
+        let weight = |&value: &f64| (value / most * MOST_WEIGHT).ceil() as u32;
+        Box::new(HistogramObserver {
+            histogram: Histogram::default(),
+            options: self,
+            weights: importance.iter().map(weight).collect(),
+        })
+    }
 }
+
+/// Weight of the values of the channel that matters most.
+const MOST_WEIGHT: f64 = 4096.0;
 
 /// The smallest and the largest value.
 #[derive(Clone, Copy, Debug)]
@@ -68,11 +88,13 @@ impl Observer for MinMax {
 struct HistogramObserver {
     histogram: Histogram,
     options: RangeOptions,
+    /// Of each channel, or one of all.
+    weights: Vec<u32>,
 }
 
 impl Observer for HistogramObserver {
     fn observe(&mut self, values: &[f32]) {
-        self.histogram.add(values);
+        self.histogram.add_weighted(values, &self.weights);
     }
 
     fn range(&self) -> Range {

@@ -5,6 +5,7 @@
 //! "asymmetric reconstruction" of Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization" (2020), section 4.3.
 //! Scale search, rounding and empirical bias correction share this walk, in this order.
 
+mod adjustment;
 mod bias;
 mod node;
 mod round;
@@ -12,6 +13,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use adjustment::{Adjustment, Adjustments};
 pub use node::{SingleNode, SingleNodeError};
 
 use crate::dataset::Dataset;
@@ -23,13 +25,16 @@ use streams::{Pair, Streams};
 
 /// Chooses the weights of every layer anew where `recipe` asks for it, in place.
 ///
+/// `adjustments` are what synthetic samples need behind each layer to look like those of training.
+///
 /// # Errors
 /// Samples that do not suit the network.
-pub fn optimize(
+pub(crate) fn optimize(
     graph: &Graph,
     encodings: &Encodings,
     weights: &mut NetworkWeights,
     calibration: &Dataset,
+    adjustments: Option<&Adjustments>,
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<(), SingleNodeError> {
@@ -40,7 +45,8 @@ pub fn optimize(
         let output = match weights.of_mut(id) {
             Some(layer) => {
                 progress.note(&node.name);
-                optimize_layer(&streams, node, layer, recipe, progress)?
+                let adjustment = adjustments.and_then(|all| all[id].as_ref());
+                optimize_layer(&streams, node, layer, adjustment, recipe, progress)?
             }
             None => Pair {
                 float: streams.run_float(node)?,
@@ -58,6 +64,7 @@ fn optimize_layer(
     streams: &Streams<'_>,
     node: &Node,
     layer: &mut LayerWeights,
+    adjustment: Option<&Adjustment>,
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<Pair, SingleNodeError> {
@@ -86,8 +93,11 @@ fn optimize_layer(
     if options.correct_bias {
         bias::correct(layer, &mut output);
     }
-    if let Some(activation) = &node.activation {
-        for values in [&mut output.float, &mut output.quantized] {
+    for values in [&mut output.float, &mut output.quantized] {
+        if let Some(adjustment) = adjustment {
+            adjustment.apply(values);
+        }
+        if let Some(activation) = &node.activation {
             activation.apply_to(values, layer.bias.len());
         }
     }

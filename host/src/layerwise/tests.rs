@@ -45,6 +45,7 @@ fn optimized(recipe: &Recipe) -> (Graph, Encodings, Dataset, NetworkWeights) {
         &encodings,
         &mut weights,
         &samples,
+        None,
         recipe,
         &mut Silent,
     )

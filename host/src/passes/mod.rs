@@ -10,6 +10,7 @@ mod fold_batch_norm;
 mod fuse_activations;
 
 pub use absorb_high_bias::AbsorbHighBias;
+pub(crate) use equalize::{ChannelRanges, divide, least_noise};
 pub use equalize::{Class, Classes, CrossLayerEqualization, Equalize, Weighting, equalize};
 pub use fold_batch_norm::FoldBatchNorm;
 pub use fuse_activations::FuseActivations;

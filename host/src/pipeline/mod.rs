@@ -6,6 +6,7 @@
 mod equalization;
 mod evaluate;
 mod layers;
+mod synthetic;
 
 pub use evaluate::evaluate;
 use evaluate::logits;
@@ -13,18 +14,20 @@ use evaluate::logits;
 use crate::calibrate::{self, MinMax, Observer, Range};
 use crate::correct_bias;
 use crate::dataset::Dataset;
+use crate::gradient::Sensitivity;
 use crate::graph::Graph;
-use crate::layerwise;
+use crate::layerwise::{self, Adjustments};
 use crate::lower::{self, Lowered};
 use crate::pack;
 use crate::passes::{self, AbsorbHighBias, Equalize};
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::quantize::{Encodings, NetworkWeights};
-use crate::recipe::{BiasCorrection, Recipe};
+use crate::recipe::{BiasCorrection, DataFreeMethod, Recipe};
 use crate::statistics;
 use crate::{Error, Stage};
 use fewbit_runtime::AlignedBlob;
+use std::borrow::Cow;
 
 /// A quantized network.
 pub struct Quantized {
@@ -72,8 +75,10 @@ pub fn quantize(
         .into_iter()
         .flat_map(|report| report.notes)
         .collect();
+    let mut evidence = Evidence::new(&graph, calibration, recipe)?;
+    let mut sensitivity = equalization::sensitivity(&graph, &evidence, recipe)?;
     if recipe.passes.equalize == Equalize::Full {
-        equalization::equalize(&mut graph, calibration, recipe, &mut notes)?;
+        equalization::equalize(&mut graph, &evidence, &mut sensitivity, recipe, &mut notes)?;
     }
     if recipe.passes.absorb_high_bias {
         let absorbed = passes::run(&[Box::new(AbsorbHighBias)], &mut graph)
@@ -84,8 +89,16 @@ pub fn quantize(
         return Err(Error::new(Stage::Passes, NoSuchLayer(idle.layers.clone())));
     }
 
-    let encodings = choose_encodings(&graph, calibration, recipe, progress)?;
-    let weights = choose_weights(&graph, &encodings, calibration, recipe, progress)?;
+    evidence.adjust_to(&graph)?;
+    let encodings = choose_encodings(
+        &graph,
+        calibration,
+        &evidence,
+        &sensitivity,
+        recipe,
+        progress,
+    )?;
+    let weights = choose_weights(&graph, &encodings, calibration, &evidence, recipe, progress)?;
     let mut lowered =
         lower::lower(&graph, &encodings, &weights).map_err(|e| Error::new(Stage::Lower, e))?;
     lowered.pack_for(recipe.target.packing());
@@ -108,23 +121,86 @@ pub fn quantize(
     })
 }
 
+/// What is known of the network's activations: samples, and without data what has to be done to them.
+struct Evidence<'a> {
+    samples: Cow<'a, Dataset>,
+    /// Of synthetic samples only.
+    adjustments: Option<Adjustments>,
+}
+
+impl<'a> Evidence<'a> {
+    fn new(
+        graph: &Graph,
+        calibration: Calibration<'a>,
+        recipe: &Recipe,
+    ) -> Result<Evidence<'a>, Error> {
+        match calibration {
+            Calibration::Samples(samples) => Ok(Evidence {
+                samples: Cow::Borrowed(samples),
+                adjustments: None,
+            }),
+            Calibration::Statistics(ranges) => {
+                // Refuses ranges that make no sense.
+                statistics::propagate(graph, ranges)
+                    .map_err(|e| Error::new(Stage::Calibrate, e))?;
+                let count = recipe.data_free.samples;
+                let mut evidence = Evidence {
+                    samples: Cow::Owned(synthetic::noise(graph, ranges, count, recipe.seed)),
+                    adjustments: Some(Vec::new()),
+                };
+                evidence.adjust_to(graph)?;
+                Ok(evidence)
+            }
+        }
+    }
+
+    /// Finds the adjustments of synthetic samples anew, after the graph has changed.
+    fn adjust_to(&mut self, graph: &Graph) -> Result<(), Error> {
+        if let Some(adjustments) = &mut self.adjustments {
+            *adjustments = synthetic::adjustments(graph, &self.samples)
+                .map_err(|e| Error::new(Stage::Calibrate, e))?;
+        }
+        Ok(())
+    }
+
+    /// The graph to run the samples through.
+    fn graph<'g>(&self, graph: &'g Graph) -> Cow<'g, Graph> {
+        match &self.adjustments {
+            Some(adjustments) => Cow::Owned(synthetic::adjusted(graph, adjustments)),
+            None => Cow::Borrowed(graph),
+        }
+    }
+}
+
 /// The encodings of all tensors.
 fn choose_encodings(
     graph: &Graph,
     calibration: Calibration<'_>,
+    evidence: &Evidence<'_>,
+    sensitivity: &Sensitivity,
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<Encodings, Error> {
     let options = &recipe.activations;
     let mut ranges = match calibration {
-        Calibration::Samples(samples) => {
-            calibrate::observe(graph, samples, options.range_options(), progress)
-        }
-        Calibration::Statistics(inputs) => {
+        Calibration::Statistics(inputs) if recipe.data_free.method == DataFreeMethod::Statistics => {
             calibrate::ranges_from_statistics(graph, inputs, options.deviations)
         }
+        _ => calibrate::observe_by_importance(
+            &evidence.graph(graph),
+            &evidence.samples,
+            options.range_options(),
+            &sensitivity.elements,
+            &[logits(graph)],
+            progress,
+        ),
     }
     .map_err(|e| Error::new(Stage::Calibrate, e))?;
+    if let Calibration::Statistics(inputs) = calibration {
+        for (input, &range) in graph.inputs.iter().zip(inputs) {
+            ranges.set(input.tensor, range);
+        }
+    }
     // Known exactly: bytes of an image then are the network's own.
     if let (Some(range), [input]) = (recipe.input.real_range(), &graph.inputs[..]) {
         ranges.set(input.tensor, range);
@@ -137,21 +213,35 @@ fn choose_weights(
     graph: &Graph,
     encodings: &Encodings,
     calibration: Calibration<'_>,
+    evidence: &Evidence<'_>,
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<NetworkWeights, Error> {
     let mut weights = NetworkWeights::nearest(graph, encodings, recipe)
         .map_err(|e| Error::new(Stage::Weights, e))?;
-    let correction = match calibration {
-        Calibration::Samples(samples) => {
-            layerwise::optimize(graph, encodings, &mut weights, samples, recipe, progress)
-                .map_err(|e| Error::new(Stage::Weights, e))?;
-            recipe.passes.bias_correction.with_data()
-        }
-        Calibration::Statistics(_) => recipe.passes.bias_correction.without_data(),
+    let walks = match calibration {
+        Calibration::Samples(_) => true,
+        Calibration::Statistics(_) => recipe.data_free.method == DataFreeMethod::Synthetic,
     };
-    match (correction, calibration) {
-        (BiasCorrection::Analytic, _) => {
+    if walks {
+        layerwise::optimize(
+            graph,
+            encodings,
+            &mut weights,
+            &evidence.samples,
+            evidence.adjustments.as_ref(),
+            recipe,
+            progress,
+        )
+        .map_err(|e| Error::new(Stage::Weights, e))?;
+    }
+    let correction = if walks {
+        recipe.passes.bias_correction.with_data()
+    } else {
+        recipe.passes.bias_correction.without_data()
+    };
+    match correction {
+        BiasCorrection::Analytic => {
             let inputs = match calibration {
                 Calibration::Statistics(inputs) => inputs.to_vec(),
                 Calibration::Samples(samples) => input_ranges(graph, samples),
@@ -165,7 +255,7 @@ fn choose_weights(
                 recipe,
             );
         }
-        (BiasCorrection::Empirical, Calibration::Statistics(_)) => {
+        BiasCorrection::Empirical if !walks => {
             return Err(Error::new(Stage::Weights, NeedsSamples));
         }
         _ => {}

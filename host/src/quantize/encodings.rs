@@ -76,8 +76,16 @@ impl Encodings {
     }
 }
 
+/// For every tensor the one that stands for all that share its encoding.
+pub(crate) fn encoding_groups(graph: &Graph) -> Vec<TensorId> {
+    let groups = Groups::of(graph);
+    (0..graph.tensors.len())
+        .map(|tensor| groups.root(tensor))
+        .collect()
+}
+
 /// Whether `node` hands its inputs' bytes on unchanged.
-fn moves_bytes(node: &Node) -> bool {
+pub(crate) fn moves_bytes(node: &Node) -> bool {
     matches!(
         node.op,
         Op::MaxPool(_) | Op::Reshape | Op::Transpose { .. } | Op::Concat { .. } | Op::Pad { .. }

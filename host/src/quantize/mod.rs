@@ -14,6 +14,7 @@ mod weights;
 
 pub use encoding::Encoding;
 pub use encodings::Encodings;
+pub(crate) use encodings::{encoding_groups, moves_bytes};
 pub use fake::simulation_graph;
 pub use multiplier::{AddMultipliers, Multipliers};
 pub use network::NetworkWeights;

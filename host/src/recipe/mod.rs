@@ -26,6 +26,8 @@ pub struct Recipe {
     pub weights: WeightOptions,
     /// Activation quantization.
     pub activations: ActivationOptions,
+    /// What takes the place of samples where there are none.
+    pub data_free: DataFreeOptions,
     /// Which optional passes run.
     pub passes: PassOptions,
     /// How weights are rounded where there are samples.
@@ -151,6 +153,36 @@ impl ActivationOptions {
         RangeOptions {
             method: self.range,
             percentile: self.percentile,
+        }
+    }
+}
+
+/// Where ranges, biases and roundings come from without data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataFreeMethod {
+    /// Samples made from noise that give every layer the moments that its BatchNorm recorded.
+    #[default]
+    Synthetic,
+    /// Formulas over the recorded moments alone, as in Nagel et al. (2019); weights are rounded to nearest.
+    Statistics,
+}
+
+/// Quantization without data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct DataFreeOptions {
+    /// The way.
+    pub method: DataFreeMethod,
+    /// Synthetic samples, at least 1.
+    pub samples: usize,
+}
+
+impl Default for DataFreeOptions {
+    fn default() -> Self {
+        DataFreeOptions {
+            method: DataFreeMethod::default(),
+            samples: 96,
         }
     }
 }

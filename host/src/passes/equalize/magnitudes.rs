@@ -37,6 +37,26 @@ impl Magnitudes {
         })
     }
 
+    /// All of them, `[out][in / groups]`.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The largest of all.
+    pub(super) fn largest(&self) -> f64 {
+        self.values.iter().copied().fold(0.0, f64::max)
+    }
+
+    /// Input channels that one output channel reads.
+    pub(super) fn per_row(&self) -> usize {
+        self.per_row
+    }
+
+    /// Output channels in a group.
+    pub(super) fn rows_per_group(&self) -> usize {
+        self.rows_per_group
+    }
+
     /// Number of output channels.
     pub(super) fn rows(&self) -> usize {
         self.rows

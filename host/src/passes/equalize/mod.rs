@@ -9,15 +9,20 @@ mod aimet;
 mod apply;
 mod classes;
 mod magnitudes;
+mod minimize;
+mod noise;
 mod solve;
 #[cfg(test)]
 mod tests;
 
 pub use classes::{Class, Classes};
+pub(crate) use noise::ChannelRanges;
 pub use solve::Weighting;
 
 use super::{Pass, PassReport};
+use crate::gradient::Sensitivity;
 use crate::graph::{Graph, GraphError};
+use crate::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
 /// How channels are scaled across layers.
@@ -64,6 +69,28 @@ impl Pass for CrossLayerEqualization {
             notes: Vec::new(),
         })
     }
+}
+
+/// The logarithms of the scales, class by class, that leave the least noise at the network's result.
+pub(crate) fn least_noise(
+    graph: &Graph,
+    ranges: &ChannelRanges,
+    sensitivity: &Sensitivity,
+    recipe: &Recipe,
+) -> Vec<f64> {
+    noise::solve(graph, &Classes::of(graph, true), ranges, sensitivity, recipe)
+}
+
+/// Divides the channels of every class of `graph` by its scale, in place, and returns the scale of every channel of every tensor.
+pub(crate) fn divide(graph: &mut Graph, logs: &[f64]) -> Vec<Vec<f64>> {
+    let classes = Classes::of(graph, true);
+    apply::apply(graph, &classes, logs);
+    let scale = |class: &Option<usize>| class.map_or(1.0, |class| logs[class].exp());
+    classes
+        .of
+        .iter()
+        .map(|channels| channels.iter().map(scale).collect())
+        .collect()
 }
 
 /// Equalizes `graph` in place and returns how many channels were scaled.
