@@ -1,3 +1,5 @@
+//! Each rule on a small network, which has to compute what it did.
+
 use super::*;
 use crate::executor::Executor;
 use crate::graph::{Activation, BatchNorm, Conv2d, Input, Linear, Node, Op, TensorId, Window};
