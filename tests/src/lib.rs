@@ -1,4 +1,4 @@
-//! Cross-crate test support: the oracle, random layers, where models are.
+//! Cross-crate test support: the oracle, random networks, where models are.
 //!
 //! What a suite under `tests/` needs and what is not a test itself.
 
@@ -7,6 +7,7 @@ pub mod layer;
 pub mod line;
 pub mod oracle;
 pub mod random_layer;
+pub mod random_network;
 
 pub use xtask::{models, networks};
 

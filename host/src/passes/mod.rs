@@ -7,14 +7,17 @@
 mod absorb_high_bias;
 mod equalize;
 mod fold_batch_norm;
+mod fold_constant_channels;
 mod fuse_activations;
 
 pub use absorb_high_bias::AbsorbHighBias;
 pub(crate) use equalize::{ChannelRanges, divide, least_noise};
 pub use equalize::{Class, Classes, CrossLayerEqualization, Equalize, Weighting, equalize};
 pub use fold_batch_norm::FoldBatchNorm;
+pub use fold_constant_channels::FoldConstantChannels;
 pub use fuse_activations::FuseActivations;
 
+use crate::calibrate::Range;
 use crate::graph::{Graph, GraphError};
 use crate::recipe::Recipe;
 use serde::Serialize;
@@ -42,13 +45,19 @@ pub struct PassReport {
     pub notes: Vec<String>,
 }
 
-/// The passes that a recipe runs before calibration, in order.
+/// The passes that a recipe runs before calibration, in order, with no more known of the network's input than the recipe tells.
 pub fn float_passes(recipe: &Recipe) -> Vec<Box<dyn Pass>> {
+    float_passes_within(recipe, recipe.input.real_range().into_iter().collect())
+}
+
+/// The passes that a recipe runs before calibration, in order; `inputs` has the range of every network input, or nothing.
+pub fn float_passes_within(recipe: &Recipe, inputs: Vec<Range>) -> Vec<Box<dyn Pass>> {
     let mut passes: Vec<Box<dyn Pass>> = vec![
         Box::new(FoldBatchNorm {
             into_layers: recipe.passes.fold_batch_norm,
         }),
         Box::new(FuseActivations),
+        Box::new(FoldConstantChannels { inputs }),
     ];
     let aimet_compatible = recipe.passes.equalize == Equalize::AimetCompatible;
     if aimet_compatible || recipe.passes.equalize == Equalize::Weights {

@@ -15,7 +15,7 @@ use crate::calibrate::{self, MinMax, Observer, Range};
 use crate::correct_bias;
 use crate::dataset::Dataset;
 use crate::gradient::Sensitivity;
-use crate::graph::Graph;
+use crate::graph::{Graph, Input};
 use crate::layerwise::{self, Adjustments};
 use crate::lower::{self, Lowered};
 use crate::pack;
@@ -69,7 +69,8 @@ pub fn quantize(
     progress: &mut dyn Progress,
 ) -> Result<Quantized, Error> {
     let mut graph = float.clone();
-    let reports = passes::run(&passes::float_passes(recipe), &mut graph)
+    let inputs = reachable_inputs(&graph, calibration, recipe);
+    let reports = passes::run(&passes::float_passes_within(recipe, inputs), &mut graph)
         .map_err(|e| Error::new(Stage::Passes, e))?;
     let mut notes: Vec<String> = reports
         .into_iter()
@@ -261,6 +262,35 @@ fn choose_weights(
         _ => {}
     }
     Ok(weights)
+}
+
+/// How many times as far as in the samples inputs may reach; the device saturates them at about once.
+const UNSEEN: f32 = 16.0;
+
+/// Ranges that the network's inputs do not leave; empty where that is not known.
+fn reachable_inputs(graph: &Graph, calibration: Calibration<'_>, recipe: &Recipe) -> Vec<Range> {
+    if let (Some(range), [_]) = (recipe.input.real_range(), &graph.inputs[..]) {
+        return vec![range];
+    }
+    let samples = match calibration {
+        Calibration::Statistics(inputs) => return inputs.to_vec(),
+        Calibration::Samples(samples) => samples,
+    };
+    let elements = |input: &Input| graph.tensors[input.tensor].elements();
+    if samples.elements() != graph.inputs.iter().map(elements).sum::<usize>() {
+        return Vec::new();
+    }
+    let reach = |range: Range| UNSEEN * range.min.abs().max(range.max.abs());
+    let reaches: Vec<f32> = (input_ranges(graph, samples).into_iter().map(reach)).collect();
+    // Blank samples tell nothing.
+    if reaches.contains(&0.0) {
+        return Vec::new();
+    }
+    let around = |reach: f32| Range {
+        min: -reach,
+        max: reach,
+    };
+    reaches.into_iter().map(around).collect()
 }
 
 /// Ranges of the network's inputs over samples.

@@ -22,7 +22,8 @@ const RUGGED: Coarse = Coarse {
 /// The scale of weights that are quantized to `-max_level..=max_level` (127 or 7): at most `max|w| / max_level`, 0 if all are 0.
 ///
 /// `values` are a row, or a whole tensor, and finite. Mean squared errors are those of the values themselves; the divergence is that of their
-/// histogram. The percentile is that of `|w|`, linear between neighbours.
+/// histogram. The percentile is that of `|w|`, linear between neighbours. Weights of 0 are exact with any scale and count in none of them, so that
+/// channels which carry nothing decide nothing.
 pub fn symmetric_scale(values: &[f32], max_level: i8, options: &RangeOptions) -> f64 {
     let magnitudes = || values.iter().map(|value| f64::from(value.abs()));
     let largest = magnitudes().fold(0.0, f64::max);
@@ -40,7 +41,10 @@ pub fn symmetric_scale(values: &[f32], max_level: i8, options: &RangeOptions) ->
     };
     let end = match options.method {
         RangeMethod::MinMax => largest,
-        RangeMethod::Percentile => percentile(magnitudes().collect(), options.percentile),
+        RangeMethod::Percentile => percentile(
+            magnitudes().filter(|&value| value > 0.0).collect(),
+            options.percentile,
+        ),
         RangeMethod::Mse => error(1.0),
         RangeMethod::Sqnr => error(SATURATION_WEIGHT),
         RangeMethod::Entropy => {
@@ -59,19 +63,14 @@ pub fn symmetric_scale(values: &[f32], max_level: i8, options: &RangeOptions) ->
     end / levels
 }
 
-/// The percentile of `values` that are not all 0; the smallest that is not 0 where it would be 0, as no step may be.
+/// The percentile of `values`, of which there are some.
 fn percentile(mut values: Vec<f64>, percent: f64) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let last = values.len() - 1;
     let place = (percent / 100.0).clamp(0.0, 1.0) * last as f64;
     let below = place.floor() as usize;
     let above = (below + 1).min(last);
-    let found = values[below] + (values[above] - values[below]) * (place - below as f64);
-    if found > 0.0 {
-        return found;
-    }
-    let smallest = values.iter().copied().find(|&value| value > 0.0);
-    smallest.unwrap_or(0.0)
+    values[below] + (values[above] - values[below]) * (place - below as f64)
 }
 
 #[cfg(test)]
@@ -162,13 +161,15 @@ mod tests {
 
     #[test]
     fn percentiles_are_of_the_magnitudes() {
-        let values: Vec<f32> = (0..=1000)
+        let mut values: Vec<f32> = (1..=1001)
             .map(|i| if i % 2 == 0 { i as f32 } else { -(i as f32) })
             .collect();
+        // Zeros count for nothing.
+        values.extend([0.0; 500]);
         let options = RangeOptions {
             method: RangeMethod::Percentile,
             percentile: 99.0,
         };
-        assert!((symmetric_scale(&values, 7, &options) - 990.0 / 7.0).abs() < 1e-9);
+        assert!((symmetric_scale(&values, 7, &options) - 991.0 / 7.0).abs() < 1e-9);
     }
 }

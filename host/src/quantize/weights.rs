@@ -69,12 +69,15 @@ impl LayerWeights {
 
     /// Takes other scales, raised where a bias needs it, and rounds the weights of `linear` to nearest.
     pub fn set_scales(&mut self, linear: &Linear, scales: &[f64]) {
-        let usable = |(&scale, &least): (&f64, &f64)| match scale.max(least) {
-            // Neither weights nor bias: any step will do.
+        let raised = scales.iter().zip(&self.least_scales);
+        let raised: Vec<f64> = raised.map(|(scale, least)| scale.max(*least)).collect();
+        // Neither weights nor bias: any step will do that asks for no more pre-shift than the other channels'.
+        let any = match raised.iter().copied().fold(0.0, f64::max) {
             0.0 => 1.0,
-            scale => scale,
+            largest => largest,
         };
-        self.scales = scales.iter().zip(&self.least_scales).map(usable).collect();
+        let usable = |scale: f64| if scale == 0.0 { any } else { scale };
+        self.scales = raised.into_iter().map(usable).collect();
         let max = f64::from(self.options.bits.max());
         self.values = linear
             .rows()
@@ -266,6 +269,15 @@ mod tests {
             / 2f64.powi(32 - i32::from(requantization.multipliers.pre_shift));
         let output = f64::from(requantization.bias[1]) * factor;
         assert!((output - 10.0).abs() < 0.01, "{output} steps of 0.25");
+    }
+
+    #[test]
+    fn a_channel_of_nothing_takes_no_precision_from_others() {
+        let weights = vec![1.27e-3, 0.0, 0.0, 0.0];
+        let (layer, requantization) =
+            quantize(weights, vec![0.0, 0.0], WeightOptions::default()).expect("fits");
+        assert_eq!(layer.scales[1], layer.scales[0]);
+        assert_eq!(requantization.multipliers.pre_shift, 0);
     }
 
     #[test]
