@@ -4,7 +4,7 @@ use super::streams::Streams;
 use crate::graph::Node;
 use crate::progress::Progress;
 use crate::quantize::LayerWeights;
-use crate::recipe::{Granularity, LayerOptions, Recipe};
+use crate::recipe::{Granularity, LayerOptions, Recipe, WeightBits};
 use crate::rounding::{
     AdaRoundOptions, Geometry, LayerData, LayerProblem, RoundingMethod, Samples, moments,
     round_layer,
@@ -20,7 +20,8 @@ pub(super) fn choose(
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) {
-    let search_scales = options.weights.scale_search;
+    // With 8 bits there is next to nothing to be found.
+    let search_scales = options.weights.scale_search && options.weights.bits == WeightBits::Int4;
     if options.rounding == RoundingMethod::Nearest && !search_scales {
         return;
     }

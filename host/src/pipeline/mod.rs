@@ -198,6 +198,14 @@ fn choose_encodings(
     }
     .map_err(|e| Error::new(Stage::Calibrate, e))?;
     if let Calibration::Statistics(inputs) = calibration {
+        // Noise reaches less far than what networks see; the recorded moments say how far that may be.
+        let likely = calibrate::ranges_from_statistics(graph, inputs, options.deviations)
+            .map_err(|e| Error::new(Stage::Calibrate, e))?;
+        for tensor in 0..graph.tensors.len() {
+            if graph.producer(tensor).is_some() {
+                ranges.set(tensor, ranges.of(tensor).union(likely.of(tensor)));
+            }
+        }
         for (input, &range) in graph.inputs.iter().zip(inputs) {
             ranges.set(input.tensor, range);
         }

@@ -11,7 +11,10 @@ use rayon::prelude::*;
 const BLOCK: usize = 2048;
 
 /// Multiply-accumulates that may be spent on the moments of a layer; of what is beyond, positions are left out evenly.
-const BUDGET: usize = 1 << 32;
+const BUDGET: usize = 1 << 30;
+
+/// Positions that are always affordable, as a multiple of the products of one output: moments of fewer say little.
+const LEAST: usize = 8;
 
 /// Moments of one group of a layer's inputs.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +51,7 @@ pub fn moments(geometry: &Geometry, quantized: &[f32], float: &[f32]) -> Vec<Mom
     let samples = quantized.len() / geometry.elements().max(1);
     let positions = samples * geometry.positions();
     let k = geometry.products();
-    let affordable = (BUDGET / (k * k * geometry.groups()).max(1)).max(4 * k);
+    let affordable = (BUDGET / (k * k * geometry.groups()).max(1)).max(LEAST * k);
     let stride = positions.div_ceil(affordable.max(1)).max(1);
     let chosen: Vec<usize> = (0..positions).step_by(stride).collect();
     if geometry.per_group() == 1 && geometry.groups() > 1 {
