@@ -11,6 +11,7 @@ mod fully_connected;
 pub(crate) mod layout;
 pub(crate) mod matmul;
 mod plan;
+mod products;
 #[cfg(test)]
 mod tests;
 mod tiles;

@@ -4,6 +4,7 @@
 //! same bits however many threads run.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -57,6 +58,17 @@ pub(super) fn for_each_rows(
 /// Rows in a tile, so that about `budget` operations are in it and a sample of `rows` rows has at least two.
 pub(super) fn rows(rows: usize, cost_of_row: usize, budget: usize) -> usize {
     (budget / cost_of_row.max(1)).clamp(1, rows.div_ceil(2).max(1))
+}
+
+/// Cuts `0..len` into as few parts of at most `most` as there can be, none more than one longer than another.
+#[inline(always)]
+pub(super) fn even_parts(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = len.div_ceil(most);
+    let (short, longer) = (len / parts.max(1), len % parts.max(1));
+    (0..parts).map(move |part| {
+        let start = part * short + part.min(longer);
+        start..start + short + usize::from(part < longer)
+    })
 }
 
 /// Lends a buffer of `len` elements that the thread keeps from call to call; its contents are arbitrary.
