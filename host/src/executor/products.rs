@@ -9,6 +9,7 @@ use std::array;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::aligned::Aligned;
 use super::tiles;
 
 /// Vectors of output channels in a panel, at most: with [`most_rows`], as many sums as registers hold beside the operands.
@@ -23,7 +24,7 @@ fn most_rows(vectors: usize) -> usize {
 /// zeros behind the last channel.
 #[derive(Clone, Debug)]
 pub(super) struct Panels {
-    values: Vec<f32>,
+    values: Aligned,
     depth: usize,
     columns: usize,
     /// Width of the vectors for which the weights were laid out.
@@ -35,7 +36,7 @@ impl Panels {
     pub(super) fn new(rows: &[f32], depth: usize) -> Self {
         let lanes = Arch::new().dispatch(Lanes);
         let columns = rows.len() / depth;
-        let mut values = vec![0.0; columns.div_ceil(lanes) * lanes * depth];
+        let mut values = Aligned::zeros(columns.div_ceil(lanes) * lanes * depth);
         for (first, vectors) in panels(columns, lanes) {
             let width = vectors * lanes;
             let panel = &mut values[first * depth..][..width * depth];
