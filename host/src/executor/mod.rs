@@ -29,8 +29,9 @@ use plan::Plan;
 /// Most samples that go through the network together.
 const MAX_CHUNK: usize = 32;
 
-/// Elements that the buffers of a chunk may hold together (64 MiB), unless a single sample needs more.
-const MAX_CHUNK_ELEMENTS: usize = 16 << 20;
+/// Elements that the buffers of a chunk may hold together, unless a single sample needs more: 16 MiB, so that what a node writes is
+/// still in a large cache when the next one reads it.
+const MAX_CHUNK_ELEMENTS: usize = 4 << 20;
 
 /// Sees, and may change, every tensor of a run.
 ///
