@@ -1,142 +1,189 @@
-//! Convolution as matrix product: windows as rows, filters as columns.
+//! Convolution with one or more groups of several channels.
 //!
-//! A 1x1 convolution multiplies the input where it lies; any other one gathers a tile of windows (im2col) into a buffer that stays
-//! in the cache. Weights are transposed once to `[group][kernel_h][kernel_w][in][out]`, the layout that gemm reads without packing.
+//! What an output pixel sees of an input without padding is a few contiguous runs of elements, the same distances apart for every
+//! pixel; the inner loops read them in place. An input with padding is first copied, with its border, to a buffer that stays in
+//! the cache, a tile at a time.
 
 use crate::graph::{Conv2d, Window};
 
 use super::epilogue::Epilogue;
-use super::{matmul, tiles};
+use super::products::{Panels, Products};
+use super::tiles;
 
-/// Elements of the gathered windows of one tile: half of a small second-level cache.
+/// Elements that one tile reads and writes: a quarter of a small second-level cache.
 const TILE_ELEMENTS: usize = 1 << 15;
 
-/// A convolution with one or more groups, prepared for an input size.
+/// Tiles of single pixels are a multiple of this, so that all blocks of the inner loops are full.
+const WHOLE_BLOCKS: usize = 12;
+
+/// A convolution, prepared for an input size.
 #[derive(Clone, Debug)]
 pub(super) struct DenseConv {
     window: Window,
-    /// Height and width of the input.
+    /// Height and width of the input and the output. A pointwise convolution sees one long column of pixels.
     input: [usize; 2],
-    /// Height and width of the output.
     output: [usize; 2],
     in_channels: usize,
     out_channels: usize,
-    groups: usize,
-    weights: Vec<f32>,
-    /// Output pixels in a tile.
-    tile: usize,
+    /// Weights of each group.
+    groups: Vec<Panels>,
+    /// Where the runs of a window begin, seen from its first element, and how long each is.
+    runs: Vec<usize>,
+    run_len: usize,
 }
 
 impl DenseConv {
     pub(super) fn new(conv: &Conv2d, input: [usize; 2], output: [usize; 2]) -> Self {
-        let depth = conv.linear.weights_per_channel();
-        let out_channels = conv.linear.out_channels;
-        let columns = out_channels / conv.groups;
-        let mut weights = vec![0.0; conv.linear.weights.len()];
-        for (row, values) in conv.linear.rows().enumerate() {
-            let (group, column) = (row / columns, row % columns);
-            let matrix = &mut weights[group * depth * columns..][..depth * columns];
-            for (k, &value) in values.iter().enumerate() {
-                matrix[k * columns + column] = value;
-            }
-        }
-        DenseConv {
-            window: conv.window,
+        let window = conv.window;
+        let linear = &conv.linear;
+        let depth = linear.weights_per_channel();
+        let of_group = linear.out_channels / conv.groups * depth;
+        let groups = linear.weights.chunks_exact(of_group);
+        let mut prepared = DenseConv {
+            window,
             input,
             output,
             in_channels: conv.in_channels,
-            out_channels,
-            groups: conv.groups,
-            weights,
-            tile: tiles::rows(output[0] * output[1], depth, TILE_ELEMENTS),
+            out_channels: linear.out_channels,
+            groups: groups.map(|rows| Panels::new(rows, depth)).collect(),
+            runs: Vec::new(),
+            run_len: conv.in_channels / conv.groups,
+        };
+        if prepared.is_pointwise() {
+            prepared.input = [input[0] * input[1], 1];
+            prepared.output = prepared.input;
         }
+        let line = prepared.line_len() * prepared.tap_lines();
+        let column = window.dilation[1] * conv.in_channels;
+        let mut columns = window.kernel[1];
+        if conv.groups == 1 && window.dilation[1] == 1 {
+            prepared.run_len *= columns;
+            columns = 1;
+        }
+        prepared.runs = (0..window.kernel[0])
+            .flat_map(|ky| (0..columns).map(move |kx| ky * line + kx * column))
+            .collect();
+        prepared
     }
 
-    fn depth(&self) -> usize {
-        self.window.kernel[0] * self.window.kernel[1] * (self.in_channels / self.groups)
-    }
-
-    /// Whether row `i` of the gathered matrix is pixel `i` of the input.
+    /// Whether output pixel `i` sees input pixel `i` and no other, whatever their lines.
     fn is_pointwise(&self) -> bool {
         self.window.kernel == [1, 1] && self.window.stride == [1, 1] && !self.window.is_padded()
     }
 
-    pub(super) fn run(&self, input: &[f32], output: &mut [f32], epilogue: &Epilogue) {
-        let sample_in = self.input[0] * self.input[1] * self.in_channels;
-        let sample_out = self.output[0] * self.output[1] * self.out_channels;
-        let depth = self.depth();
-        let columns = self.out_channels / self.groups;
-        let cost = output.len() * depth;
-        let tile_len = self.tile * self.out_channels;
-        tiles::for_each(output, sample_out, tile_len, cost, |sample, tile, out| {
-            let input = &input[sample * sample_in..][..sample_in];
-            let rows = out.len() / self.out_channels;
-            let first = tile * self.tile;
-            let mut shape = matmul::Shape {
-                rows,
-                depth,
-                columns,
-                lhs_stride: depth,
-                out_stride: self.out_channels,
-            };
-            for group in 0..self.groups {
-                let weights = &self.weights[group * depth * columns..][..depth * columns];
-                let out = &mut out[group * columns..];
-                if self.is_pointwise() {
-                    shape.lhs_stride = self.in_channels;
-                    let lhs = &input[first * self.in_channels + group * depth..];
-                    shape.multiply(lhs, weights, out);
-                } else {
-                    tiles::with_scratch(rows * depth, |windows| {
-                        self.gather(input, first, group, windows);
-                        shape.multiply(windows, weights, out);
-                    });
-                }
-            }
-            epilogue.apply(out, 0, self.out_channels);
-        });
+    /// Elements of a line as the inner loops see it: of the input, or with its border.
+    fn line_len(&self) -> usize {
+        let pads = self.window.pad_before[1] + self.window.pad_after[1];
+        (self.input[1] + pads) * self.in_channels
     }
 
-    /// Copies the windows of output pixels `first..` of one group to `windows`, one a row, zeros for padding.
-    fn gather(&self, input: &[f32], first: usize, group: usize, windows: &mut [f32]) {
+    /// Lines from a tap to the one below. A padded copy holds only lines that taps touch.
+    fn tap_lines(&self) -> usize {
+        match self.window.is_padded() {
+            true => 1,
+            false => self.window.dilation[0],
+        }
+    }
+
+    /// Output lines in a tile; at least two tiles for `samples`.
+    fn tile(&self, samples: usize) -> usize {
+        if self.window.is_padded() && self.window.dilation[0] > 1 {
+            return 1;
+        }
+        let cost = self.window.stride[0] * self.line_len() + self.output[1] * self.out_channels;
+        let fitting = (TILE_ELEMENTS / cost).max(1);
+        if self.is_pointwise() {
+            let lines = samples * self.output[0];
+            return fitting
+                .min(lines.div_ceil(2))
+                .next_multiple_of(if lines > 4 * WHOLE_BLOCKS {
+                    WHOLE_BLOCKS
+                } else {
+                    1
+                });
+        }
+        let two = if samples > 1 { 1 } else { 2 };
+        fitting.min(self.output[0].div_ceil(two))
+    }
+
+    pub(super) fn run(&self, input: &[f32], output: &mut [f32], epilogue: &Epilogue) {
+        let line_out = self.output[1] * self.out_channels;
+        let mut sample_in = self.input[0] * self.input[1] * self.in_channels;
+        let mut sample_out = self.output[0] * line_out;
+        let tile = self.tile(output.len() / sample_out);
+        if self.is_pointwise() {
+            // Samples are more pixels of the same column.
+            (sample_in, sample_out) = (input.len(), output.len());
+        }
+        let cost = output.len() * self.runs.len() * self.run_len;
+        tiles::for_each(
+            output,
+            sample_out,
+            tile * line_out,
+            cost,
+            |sample, index, out| {
+                let input = &input[sample * sample_in..][..sample_in];
+                let first = index * tile;
+                if self.window.is_padded() {
+                    let lines =
+                        (out.len() / line_out - 1) * self.window.stride[0] + self.window.kernel[0];
+                    tiles::with_scratch(lines * self.line_len(), |padded| {
+                        self.pad(input, first, padded);
+                        self.multiply(padded, 0, out);
+                    });
+                } else {
+                    self.multiply(input, first, out);
+                }
+                epilogue.apply(out, 0, self.out_channels);
+            },
+        );
+    }
+
+    /// Copies the lines that the tile with output line `first` sees to `padded`, with zeros around them.
+    fn pad(&self, input: &[f32], first: usize, padded: &mut [f32]) {
         let Window {
-            kernel,
             stride,
             dilation,
             pad_before,
             ..
         } = self.window;
-        let channels = self.in_channels / self.groups;
-        let pixel = |y: usize, x: usize| {
-            &input[(y * self.input[1] + x) * self.in_channels + group * channels..]
-        };
-        let contiguous = self.groups == 1 && dilation[1] == 1;
-        for (row, window) in windows.chunks_exact_mut(self.depth()).enumerate() {
-            let (out_y, out_x) = (
-                (first + row) / self.output[1],
-                (first + row) % self.output[1],
-            );
-            let taps_x = valid_taps(&self.window, 1, out_x, self.input[1]);
-            for (ky, line) in window.chunks_exact_mut(kernel[1] * channels).enumerate() {
-                let y = (out_y * stride[0] + ky * dilation[0]).wrapping_sub(pad_before[0]);
-                if y >= self.input[0] || taps_x.is_empty() {
-                    line.fill(0.0);
-                    continue;
-                }
-                let x = |kx: usize| out_x * stride[1] + kx * dilation[1] - pad_before[1];
-                let (start, end) = (taps_x.start * channels, taps_x.end * channels);
-                line[..start].fill(0.0);
-                line[end..].fill(0.0);
-                if contiguous {
-                    let from = pixel(y, x(taps_x.start));
-                    line[start..end].copy_from_slice(&from[..end - start]);
-                } else {
-                    for kx in taps_x.clone() {
-                        line[kx * channels..][..channels]
-                            .copy_from_slice(&pixel(y, x(kx))[..channels]);
-                    }
-                }
+        let line_in = self.input[1] * self.in_channels;
+        let before = pad_before[1] * self.in_channels;
+        for (index, line) in padded.chunks_exact_mut(self.line_len()).enumerate() {
+            let y = (first * stride[0] + index * dilation[0]).wrapping_sub(pad_before[0]);
+            if y >= self.input[0] {
+                line.fill(0.0);
+                continue;
             }
+            let (left, rest) = line.split_at_mut(before);
+            let (inside, right) = rest.split_at_mut(line_in);
+            left.fill(0.0);
+            inside.copy_from_slice(&input[y * line_in..][..line_in]);
+            right.fill(0.0);
+        }
+    }
+
+    /// Sums of products of a tile whose output line `first` sees line `first * stride` of `source`.
+    fn multiply(&self, source: &[f32], first: usize, out: &mut [f32]) {
+        let lines = out.len() / (self.output[1] * self.out_channels);
+        let [step_y, step_x] = self.window.stride;
+        let (step_y, step_x) = (step_y * self.line_len(), step_x * self.in_channels);
+        let bases: Vec<usize> = (first..first + lines)
+            .flat_map(|y| (0..self.output[1]).map(move |x| y * step_y + x * step_x))
+            .collect();
+        let in_channels = self.in_channels / self.groups.len();
+        let out_channels = self.out_channels / self.groups.len();
+        for (group, panels) in self.groups.iter().enumerate() {
+            Products {
+                source: &source[group * in_channels..],
+                bases: &bases,
+                runs: &self.runs,
+                run_len: self.run_len,
+                panels,
+                out: &mut out[group * out_channels..],
+                out_stride: self.out_channels,
+            }
+            .run();
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Runs a float graph: the reference for accuracy and the source of ranges.
 //!
-//! Values are `f32` and sums too. Results do not depend on the number of threads, nor on whether a run is observed: work is cut
-//! into tiles by shapes alone, and no sum is shared between threads. They do depend on the machine's vector instructions, in the
-//! last bits of a convolution.
+//! Values are `f32` and sums too. Results do not depend on the number of threads or samples, nor on whether a run is observed: no
+//! sum is shared between threads, and the order of its terms depends on shapes alone. They do depend on the machine's vector
+//! instructions, in the last bits of a convolution.
 
+mod aligned;
 mod check;
 mod conv;
+mod depthwise;
 mod epilogue;
 mod fully_connected;
 pub(crate) mod layout;
 pub(crate) mod matmul;
 mod plan;
+mod products;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -20,13 +23,15 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::graph::{Graph, GraphError, TensorId};
 
+use aligned::Aligned;
 use plan::Plan;
 
 /// Most samples that go through the network together.
 const MAX_CHUNK: usize = 32;
 
-/// Elements that the buffers of a chunk may hold together (64 MiB), unless a single sample needs more.
-const MAX_CHUNK_ELEMENTS: usize = 16 << 20;
+/// Elements that the buffers of a chunk may hold together, unless a single sample needs more: 16 MiB, so that what a node writes is
+/// still in a large cache when the next one reads it.
+const MAX_CHUNK_ELEMENTS: usize = 4 << 20;
 
 /// Sees, and may change, every tensor of a run.
 ///
@@ -71,7 +76,7 @@ pub struct Executor<'g> {
     plan: Plan<'g>,
     chunk: usize,
     /// Buffers of runs that are over, for the next ones.
-    spare: Mutex<Vec<Vec<Vec<f32>>>>,
+    spare: Mutex<Vec<Vec<Aligned>>>,
 }
 
 impl<'g> Executor<'g> {
@@ -164,15 +169,13 @@ impl<'g> Executor<'g> {
         let (input_len, output_len) = (self.input_elements(), self.output_elements());
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffers = spare().pop().unwrap_or_default();
-        buffers.resize_with(self.plan.slot_elements.len(), Vec::new);
+        buffers.resize_with(self.plan.slot_elements.len(), Aligned::default);
         let mut output = Vec::with_capacity(samples * output_len);
         for start in (0..samples).step_by(self.chunk) {
             let count = self.chunk.min(samples - start);
             let input = &input[start * input_len..][..count * input_len];
             for (buffer, &elements) in buffers.iter_mut().zip(&self.plan.slot_elements) {
-                if buffer.len() < count * elements {
-                    buffer.resize(count * elements, 0.0);
-                }
+                buffer.reserve(count * elements);
             }
             // Not `as_deref_mut`, which would borrow the hook for its whole lifetime.
             let hook: Option<&mut dyn Hook> = match &mut hook {
@@ -190,7 +193,7 @@ impl<'g> Executor<'g> {
         &self,
         input: &[f32],
         samples: usize,
-        buffers: &mut [Vec<f32>],
+        buffers: &mut [Aligned],
         mut hook: Option<&mut dyn Hook>,
     ) {
         let len = |id: TensorId| samples * self.graph.tensors[id].elements();
@@ -236,7 +239,7 @@ impl<'g> Executor<'g> {
     }
 
     /// Appends the outputs of a chunk, sample by sample.
-    fn collect(&self, samples: usize, buffers: &[Vec<f32>], output: &mut Vec<f32>) {
+    fn collect(&self, samples: usize, buffers: &[Aligned], output: &mut Vec<f32>) {
         for sample in 0..samples {
             for &tensor in &self.graph.outputs {
                 let elements = self.graph.tensors[tensor].elements();

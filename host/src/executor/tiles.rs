@@ -1,11 +1,14 @@
 //! How the work of one node is cut into tasks.
 //!
-//! Tiles depend on shapes only, never on the number of threads or samples, and no tile adds to another one's sums: results are the
-//! same bits however many threads run.
+//! No tile adds to another one's sums, and no sum depends on where a tile ends: results are the same bits however many threads and
+//! samples there are.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
+
+use super::aligned::Aligned;
 
 /// Operations (multiply-accumulates, or elements moved) below which handing tasks to other threads costs more than it saves.
 const WORTH_SHARING: usize = 1 << 15;
@@ -59,15 +62,24 @@ pub(super) fn rows(rows: usize, cost_of_row: usize, budget: usize) -> usize {
     (budget / cost_of_row.max(1)).clamp(1, rows.div_ceil(2).max(1))
 }
 
+/// Cuts `0..len` into as few parts of at most `most` as there can be, none more than one longer than another.
+#[inline(always)]
+pub(super) fn even_parts(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = len.div_ceil(most);
+    let (short, longer) = (len / parts.max(1), len % parts.max(1));
+    (0..parts).map(move |part| {
+        let start = part * short + part.min(longer);
+        start..start + short + usize::from(part < longer)
+    })
+}
+
 /// Lends a buffer of `len` elements that the thread keeps from call to call; its contents are arbitrary.
 pub(super) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     thread_local! {
-        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        static SCRATCH: RefCell<Aligned> = RefCell::default();
     }
     SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.len() < len {
-            scratch.resize(len, 0.0);
-        }
+        scratch.reserve(len);
         work(&mut scratch[..len])
     })
 }

@@ -2,19 +2,22 @@
 //!
 //! Depthwise convolution and pools.
 //!
-//! All three walk output pixels and keep a block of channels in registers while they go through the taps, always in the same
-//! order: vector lanes are channels, so the width of the vectors changes no sum.
+//! All three walk output pixels and go through the taps of each always in the same order: vector lanes are channels, so the width
+//! of the vectors changes no sum.
+
+use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::graph::{Conv2d, Window};
 
 use super::conv::valid_taps;
+use super::depthwise;
 use super::epilogue::Epilogue;
 use super::tiles;
 
 /// Taps of one tile: enough that starting a task does not show.
-const TILE_TAPS: usize = 1 << 15;
+const TILE_TAPS: usize = 1 << 16;
 
 /// How taps are combined.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub(super) struct Windowed {
     reduction: Reduction,
     /// Output rows in a tile.
     tile: usize,
+    /// Output columns that see all columns of the kernel.
+    inner: Range<usize>,
 }
 
 impl Windowed {
@@ -90,6 +95,7 @@ impl Windowed {
             multiplier,
             reduction,
             tile: tiles::rows(output[0], row_taps, TILE_TAPS),
+            inner: inner(&window, output[1], input[1]),
         }
     }
 
@@ -112,6 +118,14 @@ impl Windowed {
     }
 }
 
+/// The output columns, of `columns`, whose window lies wholly within the `size` columns of the input.
+fn inner(window: &Window, columns: usize, size: usize) -> Range<usize> {
+    let whole = |&x: &usize| valid_taps(window, 1, x, size) == (0..window.kernel[1]);
+    let first = (0..columns).find(whole).unwrap_or(columns);
+    let len = (first..columns).take_while(whole).count();
+    first..first + len
+}
+
 /// Output rows `first..` of one sample.
 struct Rows<'a> {
     operator: &'a Windowed,
@@ -122,7 +136,7 @@ struct Rows<'a> {
 
 /// The taps of one output pixel that lie inside the input, and where the first of them is.
 #[derive(Clone, Copy)]
-struct Taps {
+pub(super) struct Taps {
     rows: usize,
     columns: usize,
     /// Index of the first tap's input pixel, in elements.
@@ -135,96 +149,132 @@ struct Taps {
     kernel_w: usize,
 }
 
-impl WithSimd for Rows<'_> {
-    type Output = ();
-
+impl Taps {
+    /// Calls `tap(at, index)` for every tap: its input element and its place in the whole kernel.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let operator = self.operator;
-        let window = &operator.window;
-        let channels = operator.in_channels * operator.multiplier;
-        let row_pixels = operator.input[1] * operator.in_channels;
-        for (row, line) in self
-            .output
-            .chunks_exact_mut(operator.output[1] * channels)
-            .enumerate()
-        {
-            let out_y = self.first + row;
-            let taps_y = valid_taps(window, 0, out_y, operator.input[0]);
-            for (out_x, out) in line.chunks_exact_mut(channels).enumerate() {
-                let taps_x = valid_taps(window, 1, out_x, operator.input[1]);
-                let inside = taps_y.len() * taps_x.len();
-                let y = (out_y * window.stride[0] + taps_y.start * window.dilation[0])
-                    .wrapping_sub(window.pad_before[0]);
-                let x = (out_x * window.stride[1] + taps_x.start * window.dilation[1])
-                    .wrapping_sub(window.pad_before[1]);
-                let taps = Taps {
-                    rows: taps_y.len(),
-                    columns: taps_x.len(),
-                    // Without taps the index is meaningless and unused.
-                    input: if inside == 0 {
-                        0
-                    } else {
-                        y * row_pixels + x * operator.in_channels
-                    },
-                    input_step: [
-                        window.dilation[0] * row_pixels,
-                        window.dilation[1] * operator.in_channels,
-                    ],
-                    tap: taps_y.start * window.kernel[1] + taps_x.start,
-                    kernel_w: window.kernel[1],
-                };
-                match &operator.reduction {
-                    Reduction::Depthwise { weights } if operator.multiplier == 1 => {
-                        let tap = |acc: &mut [f32], x: &[f32], tap: usize, first: usize| {
-                            let weights = &weights[tap * channels + first..][..acc.len()];
-                            for ((acc, &x), &w) in acc.iter_mut().zip(x).zip(weights) {
-                                *acc += x * w;
-                            }
-                        };
-                        pixel(self.input, out, taps, 0.0, tap);
-                    }
-                    Reduction::Depthwise { weights } => {
-                        multiplied(self.input, out, taps, weights, operator.multiplier);
-                    }
-                    Reduction::Max => {
-                        let tap = |acc: &mut [f32], x: &[f32], _, _| {
-                            for (acc, &x) in acc.iter_mut().zip(x) {
-                                *acc = if *acc > x { *acc } else { x };
-                            }
-                        };
-                        pixel(self.input, out, taps, f32::NEG_INFINITY, tap);
-                    }
-                    Reduction::Average { count_include_pad } => {
-                        let tap = |acc: &mut [f32], x: &[f32], _, _| {
-                            for (acc, &x) in acc.iter_mut().zip(x) {
-                                *acc += x;
-                            }
-                        };
-                        pixel(self.input, out, taps, 0.0, tap);
-                        let count = if *count_include_pad {
-                            window.kernel[0] * window.kernel[1]
-                        } else {
-                            inside
-                        };
-                        let count = count as f32;
-                        out.iter_mut().for_each(|x| *x /= count);
-                    }
-                }
+    pub(super) fn for_each(self, mut tap: impl FnMut(usize, usize)) {
+        for ky in 0..self.rows {
+            for kx in 0..self.columns {
+                let at = self.input + ky * self.input_step[0] + kx * self.input_step[1];
+                tap(at, self.tap + ky * self.kernel_w + kx);
             }
         }
     }
 }
 
-/// One output pixel: blocks of channels, each through all taps. `combine(acc, x, tap, first_channel)` takes in one tap of a block.
+impl WithSimd for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let operator = self.operator;
+        let channels = operator.in_channels * operator.multiplier;
+        let line_len = operator.output[1] * channels;
+        if let Reduction::Depthwise { weights } = &operator.reduction
+            && operator.multiplier == 1
+        {
+            let lines = self.output.len() / line_len;
+            depthwise::Tile {
+                input: self.input,
+                out: self.output,
+                weights,
+                channels,
+                parts: &operator.parts(self.first, lines),
+            }
+            .run(simd);
+            return;
+        }
+        for (row, line) in self.output.chunks_exact_mut(line_len).enumerate() {
+            let out_y = self.first + row;
+            for (out_x, out) in line.chunks_exact_mut(channels).enumerate() {
+                operator.reduce(self.input, out, operator.taps(out_y, out_x));
+            }
+        }
+    }
+}
+
+impl Windowed {
+    /// The pixels of `lines` output lines, cut into parts that see the same taps.
+    fn parts(&self, first: usize, lines: usize) -> Vec<depthwise::Pixels> {
+        let channels = self.in_channels * self.multiplier;
+        let Range { start, end } = self.inner;
+        let inner = tiles::even_parts(end - start, depthwise::MOST_PIXELS)
+            .map(|part| start + part.start..start + part.end);
+        let single = |x: usize| x..x + 1;
+        let columns: Vec<_> = (0..start)
+            .map(single)
+            .chain(inner)
+            .chain((end..self.output[1]).map(single))
+            .collect();
+        (0..lines)
+            .flat_map(|line| columns.iter().map(move |part| (line, part)))
+            .map(|(line, part)| depthwise::Pixels {
+                out: (line * self.output[1] + part.start) * channels,
+                pixels: part.len(),
+                taps: self.taps(first + line, part.start),
+                step: self.window.stride[1] * self.in_channels,
+            })
+            .collect()
+    }
+
+    /// The taps of the output pixel at row `out_y` and column `out_x`.
+    #[inline(always)]
+    fn taps(&self, out_y: usize, out_x: usize) -> Taps {
+        let window = &self.window;
+        let row_pixels = self.input[1] * self.in_channels;
+        let taps_y = valid_taps(window, 0, out_y, self.input[0]);
+        let taps_x = valid_taps(window, 1, out_x, self.input[1]);
+        let y = (out_y * window.stride[0] + taps_y.start * window.dilation[0])
+            .wrapping_sub(window.pad_before[0]);
+        let x = (out_x * window.stride[1] + taps_x.start * window.dilation[1])
+            .wrapping_sub(window.pad_before[1]);
+        Taps {
+            rows: taps_y.len(),
+            columns: taps_x.len(),
+            // Without taps the index is meaningless and unused.
+            input: if taps_y.is_empty() || taps_x.is_empty() {
+                0
+            } else {
+                y * row_pixels + x * self.in_channels
+            },
+            input_step: [
+                window.dilation[0] * row_pixels,
+                window.dilation[1] * self.in_channels,
+            ],
+            tap: taps_y.start * window.kernel[1] + taps_x.start,
+            kernel_w: window.kernel[1],
+        }
+    }
+
+    /// One output pixel of a pool, or of a depthwise convolution with several filters a channel.
+    #[inline(always)]
+    fn reduce(&self, input: &[f32], out: &mut [f32], taps: Taps) {
+        match &self.reduction {
+            Reduction::Depthwise { weights } => {
+                multiplied(input, out, taps, weights, self.multiplier);
+            }
+            Reduction::Max => {
+                pixel(input, out, taps, f32::NEG_INFINITY, |acc, x| {
+                    *acc = if *acc > x { *acc } else { x };
+                });
+            }
+            Reduction::Average { count_include_pad } => {
+                pixel(input, out, taps, 0.0, |acc, x| *acc += x);
+                let count = if *count_include_pad {
+                    self.window.kernel[0] * self.window.kernel[1]
+                } else {
+                    taps.rows * taps.columns
+                };
+                let count = count as f32;
+                out.iter_mut().for_each(|x| *x /= count);
+            }
+        }
+    }
+}
+
+/// One output pixel: blocks of channels, each through all taps. `combine(acc, x)` takes in one element.
 #[inline(always)]
-fn pixel(
-    input: &[f32],
-    out: &mut [f32],
-    taps: Taps,
-    start: f32,
-    combine: impl Fn(&mut [f32], &[f32], usize, usize),
-) {
+fn pixel(input: &[f32], out: &mut [f32], taps: Taps, start: f32, combine: impl Fn(&mut f32, f32)) {
     let mut first = 0;
     while out.len() - first >= 32 {
         block::<32>(input, out, first, taps, start, &combine);
@@ -247,16 +297,15 @@ fn block<const WIDTH: usize>(
     first: usize,
     taps: Taps,
     start: f32,
-    combine: &impl Fn(&mut [f32], &[f32], usize, usize),
+    combine: &impl Fn(&mut f32, f32),
 ) {
     let mut acc = [start; WIDTH];
-    for ky in 0..taps.rows {
-        for kx in 0..taps.columns {
-            let at = taps.input + ky * taps.input_step[0] + kx * taps.input_step[1] + first;
-            let x = &input[at..at + WIDTH];
-            combine(&mut acc, x, taps.tap + ky * taps.kernel_w + kx, first);
+    taps.for_each(|at, _| {
+        let x = &input[at + first..][..WIDTH];
+        for (acc, &x) in acc.iter_mut().zip(x) {
+            combine(acc, x);
         }
-    }
+    });
     out[first..first + WIDTH].copy_from_slice(&acc);
 }
 
@@ -265,17 +314,13 @@ fn block<const WIDTH: usize>(
 fn multiplied(input: &[f32], out: &mut [f32], taps: Taps, weights: &[f32], multiplier: usize) {
     let channels = out.len();
     out.fill(0.0);
-    for ky in 0..taps.rows {
-        for kx in 0..taps.columns {
-            let at = taps.input + ky * taps.input_step[0] + kx * taps.input_step[1];
-            let x = &input[at..][..channels / multiplier];
-            let tap = taps.tap + ky * taps.kernel_w + kx;
-            let weights = weights[tap * channels..][..channels].chunks_exact(multiplier);
-            for ((out, weights), &x) in out.chunks_exact_mut(multiplier).zip(weights).zip(x) {
-                for (out, &w) in out.iter_mut().zip(weights) {
-                    *out += x * w;
-                }
+    taps.for_each(|at, tap| {
+        let x = &input[at..][..channels / multiplier];
+        let weights = weights[tap * channels..][..channels].chunks_exact(multiplier);
+        for ((out, weights), &x) in out.chunks_exact_mut(multiplier).zip(weights).zip(x) {
+            for (out, &w) in out.iter_mut().zip(weights) {
+                *out += x * w;
             }
         }
-    }
+    });
 }

@@ -1,0 +1,196 @@
+//! Dense sums of products: the inner loops of convolutions.
+//!
+//! A block of output pixels and channels stays in registers while the kernel goes through the whole window, and reads the input
+//! where it lies: no matrix of windows is gathered, and no operand is packed but the weights, once. Every sum goes through its
+//! products in the order of the weights, alone, so that neither tiles nor vector widths change it; machines that multiply and add
+//! in one rounding differ from those that do not.
+
+use std::array;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::aligned::Aligned;
+use super::tiles;
+
+/// Vectors of output channels in a panel, at most: with [`most_rows`], as many sums as registers hold beside the operands.
+const MOST_VECTORS: usize = 3;
+
+/// Output pixels that share the loads of a panel's weights.
+fn most_rows(vectors: usize) -> usize {
+    if vectors == MOST_VECTORS { 4 } else { 6 }
+}
+
+/// Weights of one group as the kernel reads them: panels of a few vectors of output channels, each `[depth][channels of the panel]`,
+/// zeros behind the last channel.
+#[derive(Clone, Debug)]
+pub(super) struct Panels {
+    values: Aligned,
+    depth: usize,
+    columns: usize,
+    /// Width of the vectors for which the weights were laid out.
+    lanes: usize,
+}
+
+impl Panels {
+    /// `rows` has the weights of one output channel after the other, `depth` of each.
+    pub(super) fn new(rows: &[f32], depth: usize) -> Self {
+        let lanes = Arch::new().dispatch(Lanes);
+        let columns = rows.len() / depth;
+        let mut values = Aligned::zeros(columns.div_ceil(lanes) * lanes * depth);
+        for (first, vectors) in panels(columns, lanes) {
+            let width = vectors * lanes;
+            let panel = &mut values[first * depth..][..width * depth];
+            for (column, row) in rows.chunks_exact(depth).skip(first).take(width).enumerate() {
+                for (weights, &weight) in panel.chunks_exact_mut(width).zip(row) {
+                    weights[column] = weight;
+                }
+            }
+        }
+        Panels {
+            values,
+            depth,
+            columns,
+            lanes,
+        }
+    }
+}
+
+/// First channel and vectors of every panel. Pairs of vectors need the fewest loads of weights; one panel of three takes an odd
+/// vector, which alone would leave the multipliers idle.
+fn panels(columns: usize, lanes: usize) -> impl Iterator<Item = (usize, usize)> {
+    let vectors = columns.div_ceil(lanes);
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let left = vectors - first / lanes;
+        let width = match left {
+            0 => return None,
+            1 => 1,
+            odd if odd % 2 == 1 => MOST_VECTORS,
+            _ => 2,
+        };
+        let panel = (first, width);
+        first += width * lanes;
+        Some(panel)
+    })
+}
+
+/// Lanes of the machine's vectors.
+struct Lanes;
+
+impl WithSimd for Lanes {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::F32_LANES
+    }
+}
+
+/// Output pixels of one group: pixel `i` is at `out[i * out_stride..]` and sums, over all `runs`, the products of
+/// `source[bases[i] + run..][..run_len]` with the weights.
+pub(super) struct Products<'a> {
+    pub(super) source: &'a [f32],
+    pub(super) bases: &'a [usize],
+    pub(super) runs: &'a [usize],
+    pub(super) run_len: usize,
+    pub(super) panels: &'a Panels,
+    pub(super) out: &'a mut [f32],
+    pub(super) out_stride: usize,
+}
+
+impl Products<'_> {
+    pub(super) fn run(self) {
+        debug_assert_eq!(self.runs.len() * self.run_len, self.panels.depth);
+        Arch::new().dispatch(self);
+    }
+}
+
+impl WithSimd for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Panels {
+            columns,
+            lanes,
+            depth,
+            ref values,
+        } = *self.panels;
+        assert_eq!(lanes, S::F32_LANES, "weights laid out for other vectors");
+        for (first, vectors) in panels(columns, lanes) {
+            let weights = &values[first * depth..][..vectors * lanes * depth];
+            let weights = S::as_simd_f32s(weights).0;
+            for rows in tiles::even_parts(self.bases.len(), most_rows(vectors)) {
+                let bases = &self.bases[rows.clone()];
+                let at = rows.start * self.out_stride + first;
+                match vectors {
+                    1 => self.rows::<S, 1>(simd, bases, weights, at, columns - first),
+                    2 => self.rows::<S, 2>(simd, bases, weights, at, columns - first),
+                    _ => self.rows::<S, MOST_VECTORS>(simd, bases, weights, at, columns - first),
+                }
+            }
+        }
+    }
+}
+
+impl Products<'_> {
+    /// The block of a panel and the pixels at `bases`, whose first element is `out[at]`; of its channels, `columns` exist.
+    #[inline(always)]
+    fn rows<S: Simd, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        bases: &[usize],
+        weights: &[S::f32s],
+        at: usize,
+        columns: usize,
+    ) {
+        let weights = weights.as_chunks::<VECTORS>().0;
+        match *bases {
+            [a] => self.block(simd, [a], weights, at, columns),
+            [a, b] => self.block(simd, [a, b], weights, at, columns),
+            [a, b, c] => self.block(simd, [a, b, c], weights, at, columns),
+            [a, b, c, d] => self.block(simd, [a, b, c, d], weights, at, columns),
+            [a, b, c, d, e] => self.block(simd, [a, b, c, d, e], weights, at, columns),
+            [a, b, c, d, e, f] => self.block(simd, [a, b, c, d, e, f], weights, at, columns),
+            _ => {}
+        }
+    }
+
+    #[inline(always)]
+    fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        bases: [usize; ROWS],
+        weights: &[[S::f32s; VECTORS]],
+        at: usize,
+        columns: usize,
+    ) {
+        let len = self.run_len;
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+        for (&run, weights) in self.runs.iter().zip(weights.chunks_exact(len)) {
+            let sources: [&[f32]; ROWS] =
+                array::from_fn(|row| &self.source[bases[row] + run..][..len]);
+            for k in 0..len {
+                let weights = weights[k];
+                for row in 0..ROWS {
+                    let x = simd.splat_f32s(sources[row][k]);
+                    for vector in 0..VECTORS {
+                        let sum = &mut sums[row][vector];
+                        *sum = simd.mul_add_e_f32s(x, weights[vector], *sum);
+                    }
+                }
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            let out = &mut self.out[at + row * self.out_stride..];
+            if columns >= VECTORS * S::F32_LANES {
+                let out = &mut out[..VECTORS * S::F32_LANES];
+                S::as_mut_simd_f32s(out).0.copy_from_slice(sums);
+            } else {
+                for (out, &sum) in out[..columns].chunks_mut(S::F32_LANES).zip(sums) {
+                    simd.partial_store_f32s(out, sum);
+                }
+            }
+        }
+    }
+}
