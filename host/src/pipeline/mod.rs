@@ -198,11 +198,13 @@ fn choose_encodings(
     }
     .map_err(|e| Error::new(Stage::Calibrate, e))?;
     if let Calibration::Statistics(inputs) = calibration {
-        // Noise reaches less far than what networks see; the recorded moments say how far that may be.
+        // Noise reaches less far than what networks see; where moments were recorded, they say how far that may be.
         let likely = calibrate::ranges_from_statistics(graph, inputs, options.deviations)
             .map_err(|e| Error::new(Stage::Calibrate, e))?;
-        for tensor in 0..graph.tensors.len() {
-            if graph.producer(tensor).is_some() {
+        for node in &graph.nodes {
+            let recorded = node.op.linear().is_some_and(|linear| linear.folded.is_some());
+            if recorded {
+                let tensor = node.output;
                 ranges.set(tensor, ranges.of(tensor).union(likely.of(tensor)));
             }
         }

@@ -113,27 +113,30 @@ pub(crate) fn adjusted(graph: &Graph, adjustments: &Adjustments) -> Graph {
     graph
 }
 
-/// Smooth noise in the ranges of the network's inputs: power falls with the square of the frequency, as in photographs, and most of it is common to all
-/// channels.
+/// Noise in the ranges of the network's inputs. That of images is smooth: power falls with the square of the frequency, as in photographs, and
+/// most of it is common to all channels. Vectors are uniform.
 pub(crate) fn noise(graph: &Graph, ranges: &[Range], samples: usize, seed: u64) -> Dataset {
     let mut random = Sequence::new(seed);
     let mut inputs = Vec::new();
     for _ in 0..samples {
         for (input, range) in graph.inputs.iter().zip(ranges) {
             let shape = &graph.tensors[input.tensor].shape;
-            let values = match shape[..] {
-                [h, w, c] if h * w > 1 => smooth(&mut random, [h, w, c]),
-                _ => normal(&mut random, shape.iter().product()),
-            };
-            let (middle, half) = (
-                0.5 * (range.min + range.max),
-                0.5 * (range.max - range.min),
-            );
-            inputs.extend(
-                values
-                    .iter()
-                    .map(|value| (middle + 0.5 * half * value).clamp(range.min, range.max)),
-            );
+            match shape[..] {
+                [h, w, c] if h * w > 1 => {
+                    let (middle, half) = (
+                        0.5 * (range.min + range.max),
+                        0.5 * (range.max - range.min),
+                    );
+                    let values = smooth(&mut random, [h, w, c]);
+                    inputs.extend(
+                        values
+                            .iter()
+                            .map(|value| (middle + 0.5 * half * value).clamp(range.min, range.max)),
+                    );
+                }
+                // Of features nothing is known but where they lie.
+                _ => inputs.extend(random.values(shape.iter().product(), range.min, range.max)),
+            }
         }
     }
     Dataset {

@@ -21,6 +21,8 @@ const LEAST: usize = 8;
 pub struct Moments {
     /// Products of one output.
     pub k: usize,
+    /// Positions that there were, of all samples.
+    pub positions: usize,
     /// `E[x^ x^T]`, `k x k`: inputs as the quantized network makes them.
     pub gram: Vec<f64>,
     /// `E[x^ x^T]`, `k x k`, with the float network's inputs on the right.
@@ -58,7 +60,10 @@ pub fn moments(geometry: &Geometry, quantized: &[f32], float: &[f32]) -> Vec<Mom
         return depthwise(geometry, quantized, float, &chosen);
     }
     (0..geometry.groups())
-        .map(|group| dense(geometry, quantized, float, &chosen, group))
+        .map(|group| Moments {
+            positions,
+            ..dense(geometry, quantized, float, &chosen, group)
+        })
         .collect()
 }
 
@@ -72,6 +77,7 @@ fn dense(
     let k = geometry.products();
     let mut sums = Moments {
         k,
+        positions: positions.len(),
         gram: vec![0.0; k * k],
         cross: vec![0.0; k * k],
         mean_quantized: vec![0.0; k],
@@ -185,6 +191,7 @@ fn depthwise(
         };
         Moments {
             k,
+            positions: positions.len(),
             gram: part(0, k * k),
             cross: part(k * k, k * k),
             mean_quantized: part(2 * k * k, k),

@@ -4,6 +4,11 @@
 //! the mean squared difference of `w~ . x^` and `w . x`. Minimizing it over integers times a scale is a closest-vector problem.
 
 use super::gram::Moments;
+use pulp::{Arch, Simd, WithSimd};
+
+/// Positions, as a multiple of the products of one output, from which on moments are good enough to be fitted to. Fewer are met by other
+/// samples with other errors: on 125 images, layers with 960 inputs at 9 positions lost more than a decibel by it.
+const ENOUGH: f64 = 4.0;
 
 /// What all rows of a group share.
 #[derive(Clone, Debug)]
@@ -31,7 +36,7 @@ pub(super) struct Row<'g> {
 }
 
 impl Group {
-    /// `damping` is relative to the mean of the diagonal.
+    /// `damping` is relative to the mean of the diagonal; the fewer positions the moments come from, the more of it there is.
     pub(super) fn new(moments: &Moments, damping: f64) -> Group {
         let k = moments.k;
         let mut gram = moments.gram.clone();
@@ -39,7 +44,12 @@ impl Group {
         let diagonal = |gram: &[f64], place: usize| gram[place * k + place].max(0.0);
         let mean = (0..k).map(|place| diagonal(&gram, place)).sum::<f64>() / k.max(1) as f64;
         // Inputs that are always zero leave nothing to weigh errors with: all count alike.
-        let damping = if mean > 0.0 { damping * mean } else { 1.0 };
+        let scarcity = (ENOUGH * k as f64 / moments.positions.max(1) as f64).max(1.0);
+        let damping = if mean > 0.0 {
+            damping * scarcity * scarcity * mean
+        } else {
+            1.0
+        };
         for place in 0..k {
             gram[place * k + place] = diagonal(&gram, place) + damping;
         }
@@ -122,22 +132,38 @@ fn cholesky(k: usize, gram: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     factor
 }
 
+/// Partial sums of a product: element `i` goes to sum `i % LANES`, whatever the width of the machine's vectors.
+const LANES: usize = 8;
+
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    // Four sums, so that the loop can be vectorized.
-    let mut sums = [0.0_f64; 4];
-    let (chunks, others) = (a.chunks_exact(4), b.chunks_exact(4));
-    let rest: f64 = chunks
-        .remainder()
-        .iter()
-        .zip(others.remainder())
-        .map(|(a, b)| a * b)
-        .sum();
-    for (a, b) in chunks.zip(others) {
-        for place in 0..4 {
-            sums[place] += a[place] * b[place];
-        }
+    if a.len() < 2 * LANES {
+        return a.iter().zip(b).map(|(a, b)| a * b).sum();
     }
-    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
+    Arch::new().dispatch(Dot { a, b })
+}
+
+struct Dot<'a> {
+    a: &'a [f64],
+    b: &'a [f64],
+}
+
+impl WithSimd for Dot<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let mut sums = [0.0_f64; LANES];
+        let (a, a_rest) = self.a.as_chunks::<LANES>();
+        let (b, b_rest) = self.b.as_chunks::<LANES>();
+        for (a, b) in a.iter().zip(b) {
+            for lane in 0..LANES {
+                sums[lane] += a[lane] * b[lane];
+            }
+        }
+        let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+        let [a, b, c, d, e, f, g, h] = sums;
+        ((a + b) + (c + d)) + ((e + f) + (g + h)) + rest
+    }
 }
 
 impl Row<'_> {

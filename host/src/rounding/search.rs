@@ -129,11 +129,11 @@ impl<'p> Search<'p> {
         if self.nearest_only {
             return nearest;
         }
-        let starts = [
-            self.quick(row, scale).values,
-            start.to_vec(),
-            nearest.values.clone(),
-        ];
+        let mut starts = vec![self.quick(row, scale).values];
+        // With 8 bits the first answer is so close that others lead to the same.
+        if self.max() < FINE {
+            starts.extend([start.to_vec(), nearest.values.clone()]);
+        }
         let descended = starts.into_iter().map(|mut values| {
             self.rows[row].descend(&mut values, scale, self.max());
             self.found(row, values, scale)
@@ -208,8 +208,11 @@ fn total(found: &[Found]) -> f64 {
     found.iter().map(|row| row.cost).sum()
 }
 
+/// Levels from which on weights are fine enough for a single start.
+const FINE: f64 = 16.0;
+
 fn shares(max: f64) -> &'static [f64] {
-    if max < 16.0 {
+    if max < FINE {
         &SHARES_INT4
     } else {
         &SHARES_INT8
