@@ -3,8 +3,6 @@
 //! Applied to rows of channels while they are still in the cache. A node's own tail and the tails of nodes fused into it run the
 //! same loops in the same order, so fusing changes no bit.
 
-use std::ops::Range;
-
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::graph::{Activation, BatchNorm};
@@ -70,90 +68,115 @@ impl WithSimd for Apply<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Apply {
-            steps,
+            mut steps,
             rows,
             first,
             len,
         } = self;
         let channels = first..first + len;
-        // The usual pair in one pass: the same operations on each element, but half the loads and stores.
-        if let [linear, Step::Activation(activation)] = steps
-            && !matches!(activation, Activation::ClipPerChannel { .. })
-            && let Some((min, max)) = activation.clamp_bounds(0)
-        {
-            match linear {
+        while let [step, rest @ ..] = steps {
+            steps = rest;
+            // The usual pair in one pass: the same operations on each element, but half the loads and stores.
+            let next = match rest {
+                [Step::Activation(next), ..] => uniform_bounds(next),
+                _ => None,
+            };
+            if next.is_some() && !matches!(step, Step::Activation(_)) {
+                steps = &rest[1..];
+            }
+            let next = next.map(|bounds| bounds.map(|bound| simd.splat_f32s(bound)));
+            match step {
                 Step::Bias(bias) => {
-                    let bias = &bias[channels];
-                    for row in rows.chunks_exact_mut(len) {
-                        for (x, &bias) in row.iter_mut().zip(bias) {
-                            *x = (*x + bias).max(min).min(max);
-                        }
+                    let bias = [&bias[channels.clone()]];
+                    match next {
+                        Some(bounds) => each(simd, rows, bias, |x, [bias]| {
+                            clamp(simd, simd.add_f32s(x, bias), bounds)
+                        }),
+                        None => each(simd, rows, bias, |x, [bias]| simd.add_f32s(x, bias)),
                     }
-                    return;
                 }
                 Step::Affine { scale, shift } => {
-                    let (scale, shift) = (&scale[channels.clone()], &shift[channels]);
-                    for row in rows.chunks_exact_mut(len) {
-                        for ((x, &scale), &shift) in row.iter_mut().zip(scale).zip(shift) {
-                            *x = (*x * scale + shift).max(min).min(max);
-                        }
+                    let pair = [&scale[channels.clone()], &shift[channels.clone()]];
+                    let affine = |x, [scale, shift]: [S::f32s; 2]| {
+                        simd.add_f32s(simd.mul_f32s(x, scale), shift)
+                    };
+                    match next {
+                        Some(bounds) => each(simd, rows, pair, |x, pair| {
+                            clamp(simd, affine(x, pair), bounds)
+                        }),
+                        None => each(simd, rows, pair, affine),
                     }
-                    return;
                 }
-                Step::Activation(_) => {}
+                Step::Activation(Activation::ClipPerChannel { min, max }) => {
+                    let bounds = [&min[channels.clone()], &max[channels.clone()]];
+                    each(simd, rows, bounds, |x, bounds| clamp(simd, x, bounds));
+                }
+                Step::Activation(activation) => match uniform_bounds(activation) {
+                    Some(bounds) => {
+                        let bounds = bounds.map(|bound| simd.splat_f32s(bound));
+                        each(simd, rows, [], |x, []| clamp(simd, x, bounds));
+                    }
+                    None => activate(activation, rows),
+                },
             }
         }
-        for row in rows.chunks_exact_mut(len) {
-            for step in steps {
-                match step {
-                    Step::Bias(bias) => {
-                        for (x, &bias) in row.iter_mut().zip(&bias[channels.clone()]) {
-                            *x += bias;
-                        }
-                    }
-                    Step::Affine { scale, shift } => {
-                        let parameters =
-                            scale[channels.clone()].iter().zip(&shift[channels.clone()]);
-                        for (x, (&scale, &shift)) in row.iter_mut().zip(parameters) {
-                            *x = *x * scale + shift;
-                        }
-                    }
-                    Step::Activation(activation) => activate(activation, row, channels.clone()),
-                }
-            }
+    }
+}
+
+/// Bounds of a clamp that is the same in all channels.
+fn uniform_bounds(activation: &Activation) -> Option<[f32; 2]> {
+    match activation {
+        Activation::ClipPerChannel { .. } => None,
+        activation => activation.clamp_bounds(0).map(|(min, max)| [min, max]),
+    }
+}
+
+#[inline(always)]
+fn clamp<S: Simd>(simd: S, x: S::f32s, [min, max]: [S::f32s; 2]) -> S::f32s {
+    simd.min_f32s(simd.max_f32s(x, min), max)
+}
+
+/// Replaces every element by a function of it and of its channel's parameters. Rows are often only a few vectors long: loops over
+/// single elements, vectorized by the compiler, would spend most of their time at the ends.
+#[inline(always)]
+fn each<S: Simd, const PARAMETERS: usize>(
+    simd: S,
+    rows: &mut [f32],
+    parameters: [&[f32]; PARAMETERS],
+    function: impl Fn(S::f32s, [S::f32s; PARAMETERS]) -> S::f32s,
+) {
+    // Without parameters all rows are like one.
+    let len = parameters.first().map_or(rows.len(), |values| values.len());
+    let parameters = parameters.map(|values| S::as_simd_f32s(values));
+    for row in rows.chunks_exact_mut(len.max(1)) {
+        let (vectors, rest) = S::as_mut_simd_f32s(row);
+        let whole = parameters.map(|(whole, _)| &whole[..vectors.len()]);
+        for (index, x) in vectors.iter_mut().enumerate() {
+            *x = function(*x, whole.map(|values| values[index]));
+        }
+        if !rest.is_empty() {
+            let x = simd.partial_load_f32s(rest);
+            let parameters = parameters.map(|(_, rest)| simd.partial_load_f32s(rest));
+            simd.partial_store_f32s(rest, function(x, parameters));
         }
     }
 }
 
 /// [`Activation::apply`] on every element, with the choice of function outside of the loop where the loop can be vectorized.
 #[inline(always)]
-fn activate(activation: &Activation, row: &mut [f32], channels: Range<usize>) {
+fn activate(activation: &Activation, values: &mut [f32]) {
     match *activation {
-        Activation::Relu => row
-            .iter_mut()
-            .for_each(|x| *x = Activation::Relu.apply(0, *x)),
-        Activation::Clip { min, max } => row
-            .iter_mut()
-            .for_each(|x| *x = Activation::Clip { min, max }.apply(0, *x)),
-        Activation::ClipPerChannel { ref min, ref max } => {
-            let bounds = min[channels.clone()].iter().zip(&max[channels]);
-            for (x, (&min, &max)) in row.iter_mut().zip(bounds) {
-                *x = x.max(min).min(max);
-            }
-        }
-        Activation::LeakyRelu { alpha } => row
+        Activation::LeakyRelu { alpha } => values
             .iter_mut()
             .for_each(|x| *x = Activation::LeakyRelu { alpha }.apply(0, *x)),
-        Activation::HardSigmoid { alpha, beta } => row
+        Activation::HardSigmoid { alpha, beta } => values
             .iter_mut()
             .for_each(|x| *x = Activation::HardSigmoid { alpha, beta }.apply(0, *x)),
-        Activation::HardSwish => row
+        Activation::HardSwish => values
             .iter_mut()
             .for_each(|x| *x = Activation::HardSwish.apply(0, *x)),
-        Activation::Sigmoid | Activation::Tanh => {
-            row.iter_mut().for_each(|x| *x = activation.apply(0, *x));
-        }
+        _ => values.iter_mut().for_each(|x| *x = activation.apply(0, *x)),
     }
 }
