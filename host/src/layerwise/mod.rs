@@ -38,7 +38,7 @@ pub(crate) fn optimize(
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<(), SingleNodeError> {
-    let mut streams = Streams::new(graph, encodings, calibration);
+    let mut streams = Streams::new(graph, encodings, calibration, adjustments.is_some());
     progress.begin("reconstruct", graph.nodes.len());
     for id in 0..graph.nodes.len() {
         let node = &graph.nodes[id];

@@ -22,7 +22,10 @@ pub(super) fn choose(
 ) {
     // With 8 bits there is next to nothing to be found.
     let search_scales = options.weights.scale_search && options.weights.bits == WeightBits::Int4;
-    if options.rounding == RoundingMethod::Nearest && !search_scales {
+    // What synthetic samples tell is good enough for 4 bits; with 8, nearest is closer to what real ones would have told.
+    let fine = options.weights.bits == WeightBits::Int8;
+    let nearest = options.rounding == RoundingMethod::Nearest || (streams.synthetic() && fine);
+    if nearest && !search_scales {
         return;
     }
     let (Some(geometry), Some(linear)) = (Geometry::of(streams.graph, node), node.op.linear())

@@ -21,11 +21,17 @@ pub(super) struct Streams<'g> {
     values: Vec<Pair>,
     /// Nodes that have yet to read each tensor.
     readers: Vec<usize>,
+    synthetic: bool,
 }
 
 impl<'g> Streams<'g> {
     /// Starts with the calibration samples at the network's inputs.
-    pub(super) fn new(graph: &'g Graph, encodings: &'g Encodings, calibration: &Dataset) -> Self {
+    pub(super) fn new(
+        graph: &'g Graph,
+        encodings: &'g Encodings,
+        calibration: &Dataset,
+        synthetic: bool,
+    ) -> Self {
         let mut streams = Streams {
             graph,
             encodings,
@@ -34,6 +40,7 @@ impl<'g> Streams<'g> {
             readers: (0..graph.tensors.len())
                 .map(|tensor| graph.consumers(tensor).len())
                 .collect(),
+            synthetic,
         };
         let mut offset = 0;
         for input in &graph.inputs {
@@ -49,6 +56,11 @@ impl<'g> Streams<'g> {
             offset += elements;
         }
         streams
+    }
+
+    /// Whether the samples are made up.
+    pub(super) fn synthetic(&self) -> bool {
+        self.synthetic
     }
 
     /// Values of a tensor that has been computed and is still to be read.

@@ -11,11 +11,11 @@ mod synthetic;
 pub use evaluate::evaluate;
 use evaluate::logits;
 
-use crate::calibrate::{self, MinMax, Observer, Range};
+use crate::calibrate::{self, MinMax, Observer, Range, Ranges};
 use crate::correct_bias;
 use crate::dataset::Dataset;
 use crate::gradient::Sensitivity;
-use crate::graph::{Graph, Input};
+use crate::graph::{Graph, Input, Op};
 use crate::layerwise::{self, Adjustments};
 use crate::lower::{self, Lowered};
 use crate::pack;
@@ -198,16 +198,7 @@ fn choose_encodings(
     }
     .map_err(|e| Error::new(Stage::Calibrate, e))?;
     if let Calibration::Statistics(inputs) = calibration {
-        // Noise reaches less far than what networks see; where moments were recorded, they say how far that may be.
-        let likely = calibrate::ranges_from_statistics(graph, inputs, options.deviations)
-            .map_err(|e| Error::new(Stage::Calibrate, e))?;
-        for node in &graph.nodes {
-            let recorded = node.op.linear().is_some_and(|linear| linear.folded.is_some());
-            if recorded {
-                let tensor = node.output;
-                ranges.set(tensor, ranges.of(tensor).union(likely.of(tensor)));
-            }
-        }
+        widen(graph, &mut ranges, inputs, options.deviations)?;
         for (input, &range) in graph.inputs.iter().zip(inputs) {
             ranges.set(input.tensor, range);
         }
@@ -217,6 +208,52 @@ fn choose_encodings(
         ranges.set(input.tensor, range);
     }
     Encodings::choose(graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))
+}
+
+/// Part of a range that is added at either end where only noise tells it.
+const NOISE_ROOM: f32 = 0.5;
+
+/// Widens what noise told: behind it tensors reach less far than behind what networks see.
+///
+/// Where moments were recorded, and in sums and pools of such tensors, they say how far that may be; behind other layers some room is left.
+fn widen(
+    graph: &Graph,
+    ranges: &mut Ranges,
+    inputs: &[Range],
+    deviations: f32,
+) -> Result<(), Error> {
+    let likely = calibrate::ranges_from_statistics(graph, inputs, deviations)
+        .map_err(|e| Error::new(Stage::Calibrate, e))?;
+    let mut known = vec![false; graph.tensors.len()];
+    for input in &graph.inputs {
+        known[input.tensor] = true;
+    }
+    for node in &graph.nodes {
+        let tensor = node.output;
+        known[tensor] = match node.op.linear() {
+            Some(linear) => linear.folded.is_some(),
+            None => {
+                !matches!(node.op, Op::Softmax) && node.inputs.iter().all(|&input| known[input])
+            }
+        };
+        let found = ranges.of(tensor);
+        let wider = if known[tensor] {
+            found.union(likely.of(tensor))
+        } else if node.op.linear().is_some() || matches!(node.op, Op::Add | Op::Sub | Op::Mul) {
+            let room = NOISE_ROOM * (found.max - found.min);
+            let clamp = (node.activation.as_ref())
+                .and_then(|activation| activation.clamp_bounds(0))
+                .unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+            Range {
+                min: (found.min - room).max(clamp.0.min(found.min)),
+                max: (found.max + room).min(clamp.1.max(found.max)),
+            }
+        } else {
+            found
+        };
+        ranges.set(tensor, wider);
+    }
+    Ok(())
 }
 
 /// The integers of all weights, and their biases.

@@ -195,7 +195,8 @@ pub struct PassOptions {
     pub fold_batch_norm: bool,
     /// Scale channels across layers until their ranges are alike.
     pub equalize: Equalize,
-    /// Move biases that keep channels far from zero into the next layer, where that narrows a range.
+    /// Move biases that keep channels far from zero into the next layer, where that narrows a range. Not exact for values that fall below what is moved, which
+    /// on deep networks costs more than it brings (docs/guide/quantization.md).
     pub absorb_high_bias: bool,
     /// Take the mean error that rounding causes out of the biases.
     pub bias_correction: BiasCorrection,
@@ -206,7 +207,7 @@ impl Default for PassOptions {
         PassOptions {
             fold_batch_norm: true,
             equalize: Equalize::Full,
-            absorb_high_bias: true,
+            absorb_high_bias: false,
             bias_correction: BiasCorrection::Auto,
         }
     }
