@@ -211,7 +211,7 @@ fn choose_encodings(
 }
 
 /// Part of a range that is added at either end where only noise tells it.
-const NOISE_ROOM: f32 = 0.5;
+const NOISE_ROOM: f32 = 0.25;
 
 /// Widens what noise told: behind it tensors reach less far than behind what networks see.
 ///
