@@ -42,11 +42,15 @@ pub enum Net {
     EfficientnetLite0,
     /// MobileNetV2 for 96x96 images: deep, ReLU6, with dead channels.
     MobilenetV2,
+    /// A residual network of 20 layers on rendered pictures.
+    DeepResnet,
+    /// A network like MobileNetV3-Small on rendered pictures: gates and hard-swish.
+    MobilenetV3Like,
 }
 
 impl Net {
     /// All of them.
-    pub const ALL: [Net; 9] = [
+    pub const ALL: [Net; 11] = [
         Net::Digits,
         Net::BiasShift,
         Net::Resnet8,
@@ -56,6 +60,8 @@ impl Net {
         Net::MobilenetV1,
         Net::EfficientnetLite0,
         Net::MobilenetV2,
+        Net::DeepResnet,
+        Net::MobilenetV3Like,
     ];
 
     /// Its name in tables.
@@ -70,6 +76,8 @@ impl Net {
             Net::MobilenetV1 => "mobilenet_v1",
             Net::EfficientnetLite0 => "efficientnet_lite0",
             Net::MobilenetV2 => "mobilenetv2_cifar",
+            Net::DeepResnet => "deep_resnet",
+            Net::MobilenetV3Like => "mobilenet_v3_like",
         }
     }
 }
@@ -122,6 +130,8 @@ impl Network {
                 96,
                 ["[::4]", "[!::4]"],
             ),
+            Net::DeepResnet => rendered("deep_resnet").map(Some),
+            Net::MobilenetV3Like => rendered("mobilenet_v3_like").map(Some),
         }
     }
 
@@ -199,6 +209,29 @@ fn bias_shift() -> Result<Network> {
     Ok(Network {
         calibration: samples("x_calibration")?,
         evaluation: samples("x_evaluation")?,
+        float,
+        recipe,
+    })
+}
+
+/// A network that was trained on rendered pictures.
+fn rendered(name: &str) -> Result<Network> {
+    let models = repository().join("tests/models");
+    let folder = models.join(name);
+    let float = import::load(
+        &folder.join(format!("{name}.onnx")),
+        &ImportOptions::default(),
+    )?;
+    let recipe = Recipe::load(&folder.join("recipe.toml"))?;
+    let layout = InputLayout::of(&float)?;
+    let pictures = models.join("synthetic_images/synthetic_images.npz");
+    let samples = |arrays: &str| -> Result<Dataset> {
+        let spec = format!("{}:{arrays}", pictures.display()).parse()?;
+        Ok(Dataset::load(&spec, &layout, &recipe.input)?)
+    };
+    Ok(Network {
+        calibration: samples("x_calibration,y_calibration")?,
+        evaluation: samples("x_evaluation,y_evaluation")?,
         float,
         recipe,
     })
@@ -337,9 +370,10 @@ fn bilinear(images: &[f32], [from, to]: [usize; 2], channels: usize) -> Vec<f32>
         let mut wide = Vec::with_capacity(from * to * channels);
         for row in image.chunks_exact(from * channels) {
             for &(a, b, share) in &taps {
-                wide.extend((0..channels).map(|c| {
-                    mixed(row[a * channels + c], row[b * channels + c], share)
-                }));
+                wide.extend(
+                    (0..channels)
+                        .map(|c| mixed(row[a * channels + c], row[b * channels + c], share)),
+                );
             }
         }
         let row = |y: usize| &wide[y * to * channels..][..to * channels];

@@ -194,18 +194,37 @@ impl Dataset {
     /// At most `samples` of the samples, spread evenly over all.
     pub fn thinned(&self, samples: usize) -> Dataset {
         let kept = samples.min(self.samples);
-        let place = |index: usize| index * self.samples / kept.max(1);
+        self.chosen((0..kept).map(|index| index * self.samples / kept.max(1)))
+    }
+
+    /// At most `samples` of the samples, drawn at random without repetition, in their order.
+    pub fn drawn(&self, samples: usize, seed: u64) -> Dataset {
+        let mut random = Sequence::new(seed);
+        let mut places: Vec<usize> = (0..self.samples).collect();
+        let kept = samples.min(self.samples);
+        for place in 0..kept {
+            let left = self.samples - place;
+            let step = (random.unit() * left as f32) as usize;
+            places.swap(place, place + step.min(left - 1));
+        }
+        places.truncate(kept);
+        places.sort_unstable();
+        self.chosen(places.into_iter())
+    }
+
+    fn chosen(&self, places: impl Iterator<Item = usize> + Clone) -> Dataset {
         let elements = self.elements();
         Dataset {
-            inputs: (0..kept)
-                .flat_map(|index| &self.inputs[place(index) * elements..][..elements])
+            inputs: places
+                .clone()
+                .flat_map(|place| &self.inputs[place * elements..][..elements])
                 .copied()
                 .collect(),
-            samples: kept,
+            samples: places.clone().count(),
             labels: self
                 .labels
                 .as_ref()
-                .map(|labels| (0..kept).map(|index| labels[place(index)]).collect()),
+                .map(|labels| places.map(|place| labels[place]).collect()),
         }
     }
 

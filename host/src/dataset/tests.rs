@@ -319,3 +319,25 @@ fn noise_is_reproducible_even_and_in_range() {
         .map(|z| (z >> 40) as f32 / 16_777_216.0);
     assert_eq!(first, expected);
 }
+
+#[test]
+fn drawn_samples_come_once_and_with_their_labels() {
+    let data = Dataset {
+        inputs: (0..40).map(|value| value as f32).collect(),
+        samples: 20,
+        labels: Some((0..20).collect()),
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        let drawn = data.drawn(7, seed);
+        let labels = drawn.labels.clone().expect("labels");
+        assert_eq!((drawn.samples, labels.len()), (7, 7));
+        assert!(labels.is_sorted_by(|a, b| a < b), "{labels:?}");
+        for (sample, label) in drawn.inputs.chunks_exact(2).zip(&labels) {
+            assert_eq!(sample[0], (2 * label) as f32);
+        }
+        seen.extend(labels);
+    }
+    assert_eq!(seen.len(), 20, "every sample is drawn by some seed");
+    assert_eq!(data.drawn(50, 1).inputs, data.inputs);
+}

@@ -229,11 +229,7 @@ fn each_tap(
                 let x = (at[1] * window.stride[1] + tap_x * window.dilation[1])
                     .wrapping_sub(window.pad_before[1]);
                 if x < input[1] {
-                    each(
-                        position,
-                        tap_y * window.kernel[1] + tap_x,
-                        y * input[1] + x,
-                    );
+                    each(position, tap_y * window.kernel[1] + tap_x, y * input[1] + x);
                 }
             }
         }
@@ -272,7 +268,11 @@ fn depthwise(
                 .chunks_exact(multiplier)
                 .zip(weights.chunks_exact(multiplier));
             for (found, (gradient, weights)) in found.iter_mut().zip(filters) {
-                *found += gradient.iter().zip(weights).map(|(g, w)| g * w).sum::<f32>();
+                *found += gradient
+                    .iter()
+                    .zip(weights)
+                    .map(|(g, w)| g * w)
+                    .sum::<f32>();
             }
         }
     });
@@ -356,17 +356,24 @@ fn pool(
                     let values = &values[sample * in_elements..][..in_elements];
                     for (channel, g) in gradient.iter().enumerate() {
                         let value = |pixel: usize| values[pixel * channels + channel];
-                        let largest = pixels
-                            .iter()
-                            .copied()
-                            .reduce(|best, next| if value(next) > value(best) { next } else { best });
+                        let largest = pixels.iter().copied().reduce(|best, next| {
+                            if value(next) > value(best) {
+                                next
+                            } else {
+                                best
+                            }
+                        });
                         if let Some(pixel) = largest {
                             found[pixel * channels + channel] += g;
                         }
                     }
                 }
                 Reduction::Average { count_include_pad } => {
-                    let count = if count_include_pad { all_taps } else { pixels.len() };
+                    let count = if count_include_pad {
+                        all_taps
+                    } else {
+                        pixels.len()
+                    };
                     let share = 1.0 / count.max(1) as f32;
                     for &pixel in &pixels {
                         let found = &mut found[pixel * channels..][..channels];

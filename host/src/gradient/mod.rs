@@ -40,8 +40,7 @@ impl<'g> Tape<'g> {
     ) -> Result<Self, ExecutorError> {
         let graph = executor.graph();
         let mut values: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
-        let mut keep =
-            |id: TensorId, found: &mut [f32]| values[id].extend_from_slice(found);
+        let mut keep = |id: TensorId, found: &mut [f32]| values[id].extend_from_slice(found);
         executor.run(input, samples, &mut keep)?;
         Ok(Tape {
             graph,

@@ -2,7 +2,8 @@
 //!
 //! For a small error `e` of one element the result moves by `J e`. Of the square of that, summed over all outputs, random signs give an
 //! unbiased estimate: `E[(r . J e)^2] = |J e|^2` for `r` of independent signs (Hutchinson), and `r . J` is one walk backwards. Errors of
-//! different elements are taken as independent, which rounding errors nearly are.
+//! different elements are taken as independent within a channel's share. How far they are not, as in flat parts of an image, where all
+//! pixels are rounded the same way, is one factor a tensor: what its rounding errors do together over what they would do apart.
 
 use super::{Tape, Visitor};
 use crate::executor::matmul::Shape;
@@ -107,9 +108,17 @@ impl Sensitivity {
     }
 }
 
+/// Steps of a channel for which rounding errors are looked at.
+const STEPS: f32 = 128.0;
+
+/// Bounds of the factor by which errors that go together exceed independent ones.
+const COHERENCE: [f64; 2] = [0.5, 256.0];
+
 /// Sums over all walks.
 struct Sums {
     found: Sensitivity,
+    /// Of each tensor: the noise of its rounding errors together, and apart.
+    coherence: Vec<[f64; 2]>,
     /// Mean of each channel of each tensor of the tape at hand.
     means: Vec<Vec<f32>>,
 }
@@ -138,6 +147,7 @@ impl Sums {
                     .collect(),
                 layers: graph.nodes.iter().map(layer).collect(),
             },
+            coherence: vec![[0.0; 2]; graph.tensors.len()],
             means: Vec::new(),
         }
     }
@@ -163,6 +173,12 @@ impl Sums {
     fn finish(mut self, count: f64) -> Sensitivity {
         let divide = |values: &mut Vec<f64>| values.iter_mut().for_each(|value| *value /= count);
         self.found.tensors.iter_mut().for_each(divide);
+        for (channels, [together, apart]) in self.found.tensors.iter_mut().zip(self.coherence) {
+            if apart > 0.0 {
+                let factor = (together / apart).clamp(COHERENCE[0], COHERENCE[1]);
+                channels.iter_mut().for_each(|value| *value *= factor);
+            }
+        }
         self.found.elements.iter_mut().for_each(divide);
         for layer in self.found.layers.iter_mut().flatten() {
             divide(&mut layer.weights);
@@ -178,6 +194,13 @@ impl Visitor for Sums {
         let activation = graph
             .producer(id)
             .and_then(|node| graph.nodes[node].activation.as_ref());
+        let per_sample = graph.tensors[id].elements();
+        for [together, apart] in
+            coherence(tape.values(id), gradient, per_sample, self.means[id].len())
+        {
+            self.coherence[id][0] += together;
+            self.coherence[id][1] += apart;
+        }
         let sums = &mut self.found.tensors[id];
         let all = &mut self.found.elements[id];
         let channels = sums.len().max(1);
@@ -206,10 +229,9 @@ impl Visitor for Sums {
     fn layer(&mut self, tape: &Tape<'_>, id: NodeId, gradient: &[f32]) {
         let graph = tape.graph();
         let node = &graph.nodes[id];
-        let (Some(geometry), Some(sums)) = (
-            Geometry::of(graph, node),
-            self.found.layers[id].as_mut(),
-        ) else {
+        let (Some(geometry), Some(sums)) =
+            (Geometry::of(graph, node), self.found.layers[id].as_mut())
+        else {
             return;
         };
         let rows = sums.outputs.len();
@@ -234,6 +256,61 @@ impl Visitor for Sums {
     }
 }
 
+/// Of each sample, the square of what the rounding errors of all elements do together, and the sum of the squares of what each does. The mean error of a
+/// channel is left out, as the next layer's bias takes it up.
+fn coherence(
+    values: &[f32],
+    gradient: &[f32],
+    per_sample: usize,
+    channels: usize,
+) -> Vec<[f64; 2]> {
+    let channels = channels.max(1);
+    let mut ends = vec![[0.0_f32; 2]; channels];
+    for pixel in values.chunks_exact(channels) {
+        for (end, &value) in ends.iter_mut().zip(pixel) {
+            *end = [end[0].min(value), end[1].max(value)];
+        }
+    }
+    let steps: Vec<f32> = ends
+        .iter()
+        .map(|[low, high]| (high - low) / STEPS)
+        .collect();
+    let error = |value: f32, step: f32| {
+        if step > 0.0 {
+            (value / step).round() * step - value
+        } else {
+            0.0
+        }
+    };
+    let mut means = vec![0.0_f64; channels];
+    for pixel in values.chunks_exact(channels) {
+        for ((mean, &value), &step) in means.iter_mut().zip(pixel).zip(&steps) {
+            *mean += f64::from(error(value, step));
+        }
+    }
+    let pixels = (values.len() / channels).max(1) as f64;
+    let means: Vec<f32> = means.iter().map(|sum| (sum / pixels) as f32).collect();
+    let samples = values
+        .par_chunks_exact(per_sample.max(1))
+        .zip(gradient.par_chunks_exact(per_sample.max(1)));
+    samples
+        .map(|(values, gradient)| {
+            let (mut together, mut apart) = (0.0_f64, 0.0_f64);
+            for (values, gradient) in values
+                .chunks_exact(channels)
+                .zip(gradient.chunks_exact(channels))
+            {
+                for (channel, (&value, g)) in values.iter().zip(gradient).enumerate() {
+                    let moved = f64::from((error(value, steps[channel]) - means[channel]) * g);
+                    together += moved;
+                    apart += moved * moved;
+                }
+            }
+            [together * together, apart]
+        })
+        .collect()
+}
+
 /// Squares of the gradient by each weight of one sample, about the mean of the inputs, summed over taps.
 fn squared(
     geometry: &Geometry,
@@ -243,11 +320,7 @@ fn squared(
     gradient: &[f32],
     rows: usize,
 ) -> Vec<f32> {
-    let (k, groups, per_group) = (
-        geometry.products(),
-        geometry.groups(),
-        geometry.per_group(),
-    );
+    let (k, groups, per_group) = (geometry.products(), geometry.groups(), geometry.per_group());
     let positions = geometry.positions();
     let rows_per_group = rows / groups.max(1);
     let mut found = vec![0.0; rows * per_group];

@@ -80,11 +80,19 @@ fn network() -> Graph {
     let grouped = b.node(conv(linear, 2, window), &[0], &[3, 4, 4]);
     let linear = b.linear(8 * 9, 8);
     let depthwise = b.node(conv(linear, 4, window), &[0], &[3, 4, 8]);
-    let swish = b.node(Op::Activation(Activation::HardSwish), &[grouped], &[3, 4, 4]);
+    let swish = b.node(
+        Op::Activation(Activation::HardSwish),
+        &[grouped],
+        &[3, 4, 4],
+    );
     let leaky = Op::Activation(Activation::LeakyRelu { alpha: 0.2 });
     let leaky = b.node(leaky, &[grouped], &[3, 4, 4]);
     let difference = b.node(Op::Sub, &[swish, leaky], &[3, 4, 4]);
-    let joined = b.node(Op::Concat { axis: 2 }, &[difference, depthwise], &[3, 4, 12]);
+    let joined = b.node(
+        Op::Concat { axis: 2 },
+        &[difference, depthwise],
+        &[3, 4, 12],
+    );
     let mut pool = Window::new([2, 2]);
     pool.pad_before = [1, 1];
     let largest = b.node(Op::MaxPool(pool), &[joined], &[3, 4, 12]);
@@ -107,7 +115,9 @@ fn network() -> Graph {
         value: 0.0,
     };
     let padded = b.node(padded, &[sum], &[4, 5, 12]);
-    let turned = Op::Transpose { perm: vec![1, 0, 2] };
+    let turned = Op::Transpose {
+        perm: vec![1, 0, 2],
+    };
     let turned = b.node(turned, &[padded], &[5, 4, 12]);
     let tanh = b.node(Op::Activation(Activation::Tanh), &[turned], &[5, 4, 12]);
     let flat = b.node(Op::Reshape, &[tanh], &[240]);
@@ -158,7 +168,10 @@ fn gradients_are_the_slopes_of_the_executor() {
             wrong += usize::from(error > 0.02 * f64::from(largest) + 1e-3);
         }
         let name = &graph.tensors[id].name;
-        assert!(wrong * 40 <= gradient.len(), "{name}: {wrong} wrong, largest {largest}");
+        assert!(
+            wrong * 40 <= gradient.len(),
+            "{name}: {wrong} wrong, largest {largest}"
+        );
     }
 }
 
@@ -187,11 +200,23 @@ fn chain() -> Graph {
 }
 
 /// Mean square of what the result moves by when `disturb` changes tensors in a run over `samples` samples.
-fn noise(graph: &Graph, input: &[f32], samples: usize, disturb: &mut dyn FnMut(TensorId, &mut [f32])) -> f64 {
+fn noise(
+    graph: &Graph,
+    input: &[f32],
+    samples: usize,
+    disturb: &mut dyn FnMut(TensorId, &mut [f32]),
+) -> f64 {
     let executor = Executor::new(graph).expect("sound");
     let plain = executor.forward(input, samples).expect("runs");
-    let found = executor.run(input, samples, &mut |id: TensorId, values: &mut [f32]| disturb(id, values)).expect("runs");
-    let squares = plain.iter().zip(&found).map(|(a, b)| f64::from(a - b).powi(2));
+    let found = executor
+        .run(input, samples, &mut |id: TensorId, values: &mut [f32]| {
+            disturb(id, values)
+        })
+        .expect("runs");
+    let squares = plain
+        .iter()
+        .zip(&found)
+        .map(|(a, b)| f64::from(a - b).powi(2));
     squares.sum::<f64>() / samples as f64
 }
 
@@ -219,6 +244,9 @@ fn sensitivities_tell_what_noise_does() {
         let measured = noise(&graph, &input, samples, &mut disturb) / f64::from(deviation).powi(2);
         let expected = found.tensors[tensor][channel];
         let ratio = measured / expected;
-        assert!((0.75..1.33).contains(&ratio), "{tensor} {channel}: {measured} {expected}");
+        assert!(
+            (0.75..1.33).contains(&ratio),
+            "{tensor} {channel}: {measured} {expected}"
+        );
     }
 }

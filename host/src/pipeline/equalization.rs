@@ -27,9 +27,8 @@ pub(super) fn sensitivity(
 ) -> Result<Sensitivity, Error> {
     let seen = evidence.graph(graph);
     let affordable = usize::try_from(MACS / graph.macs().max(1)).unwrap_or(MOST_SAMPLES);
-    let some = evidence
-        .samples
-        .thinned(affordable.clamp(LEAST_SAMPLES, MOST_SAMPLES));
+    let count = affordable.clamp(LEAST_SAMPLES, MOST_SAMPLES);
+    let some = evidence.samples.drawn(count, recipe.seed);
     let mut sensitivity = Sensitivity::of(
         &seen,
         &[logits(graph)],

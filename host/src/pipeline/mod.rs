@@ -184,7 +184,9 @@ fn choose_encodings(
 ) -> Result<Encodings, Error> {
     let options = &recipe.activations;
     let mut ranges = match calibration {
-        Calibration::Statistics(inputs) if recipe.data_free.method == DataFreeMethod::Statistics => {
+        Calibration::Statistics(inputs)
+            if recipe.data_free.method == DataFreeMethod::Statistics =>
+        {
             calibrate::ranges_from_statistics(graph, inputs, options.deviations)
         }
         _ => calibrate::observe_by_importance(

@@ -123,10 +123,8 @@ pub(crate) fn noise(graph: &Graph, ranges: &[Range], samples: usize, seed: u64) 
             let shape = &graph.tensors[input.tensor].shape;
             match shape[..] {
                 [h, w, c] if h * w > 1 => {
-                    let (middle, half) = (
-                        0.5 * (range.min + range.max),
-                        0.5 * (range.max - range.min),
-                    );
+                    let (middle, half) =
+                        (0.5 * (range.min + range.max), 0.5 * (range.max - range.min));
                     let values = smooth(&mut random, [h, w, c]);
                     inputs.extend(
                         values
@@ -236,8 +234,14 @@ mod tests {
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             let variance =
                 values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
-            let (beta, gamma) = (f64::from(norm.beta[channel]), f64::from(norm.gamma[channel]));
-            assert!((mean - beta).abs() < 1e-3 * (1.0 + beta.abs()), "{mean} {beta}");
+            let (beta, gamma) = (
+                f64::from(norm.beta[channel]),
+                f64::from(norm.gamma[channel]),
+            );
+            assert!(
+                (mean - beta).abs() < 1e-3 * (1.0 + beta.abs()),
+                "{mean} {beta}"
+            );
             assert!(
                 (variance.sqrt() - gamma.abs()).abs() < 1e-2 * gamma.abs(),
                 "{variance} {gamma}"

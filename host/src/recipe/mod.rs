@@ -67,6 +67,17 @@ impl Default for WeightOptions {
     }
 }
 
+impl WeightOptions {
+    /// The same with another storage type and granularity.
+    pub fn with(self, bits: WeightBits, granularity: Granularity) -> Self {
+        WeightOptions {
+            bits,
+            granularity,
+            ..self
+        }
+    }
+}
+
 /// Storage type of weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]

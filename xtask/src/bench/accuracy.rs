@@ -65,6 +65,8 @@ pub struct Row {
     pub peak_rss_mb: Option<f64>,
     /// What the project holds itself to.
     pub wanted_db: Option<f64>,
+    /// Percentage points of accuracy that may be lost.
+    pub most_loss: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -119,12 +121,17 @@ pub fn short() -> Result<()> {
 impl Row {
     /// What to say of a row that does not reach what is wanted.
     fn missed(&self) -> Option<String> {
-        let (found, wanted) = (self.sqnr_db?, self.wanted_db?);
         let name = format!(
             "{} {} W{} {}",
             self.net, self.case, self.bits, self.granularity
         );
-        (found < wanted).then(|| format!("{name}: {found:.2} dB of {wanted:.2} dB"))
+        if let (Some(found), Some(wanted)) = (self.sqnr_db, self.wanted_db)
+            && found < wanted
+        {
+            return Some(format!("{name}: {found:.2} dB of {wanted:.2} dB"));
+        }
+        let (lost, most) = (100.0 * (self.float_top1? - self.top1?), self.most_loss?);
+        (lost > most).then(|| format!("{name}: loses {lost:.2} points, {most:.2} are allowed"))
     }
 }
 
@@ -145,13 +152,16 @@ fn run_alone(index: usize) -> Result<Option<Row>> {
 fn measure(case: &Case) -> Result<Option<Row>> {
     let Some(Network {
         float,
-        calibration,
+        mut calibration,
         evaluation,
         mut recipe,
     }) = Network::load(case.net)?
     else {
         return Ok(None);
     };
+    if let Some(samples) = case.samples {
+        calibration = calibration.thinned(samples);
+    }
     recipe.weights.bits = case.bits;
     recipe.weights.granularity = case.granularity;
     (case.change)(&mut recipe);
@@ -190,6 +200,7 @@ fn measure(case: &Case) -> Result<Option<Row>> {
             .map(|(after, before)| after.cpu_seconds - before.cpu_seconds),
         peak_rss_mb: after.map(|usage| usage.peak_rss_mb),
         wanted_db: case.wanted_db,
+        most_loss: case.most_loss,
     }))
 }
 

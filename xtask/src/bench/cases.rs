@@ -21,8 +21,12 @@ pub(super) struct Case {
     pub(super) change: fn(&mut Recipe),
     /// Whether it is quantized without samples.
     pub(super) data_free: bool,
+    /// Calibration samples, where not all that there are.
+    pub(super) samples: Option<usize>,
     /// What the project holds itself to, at least.
     pub(super) wanted_db: Option<f64>,
+    /// Accuracy that it may lose, in percentage points.
+    pub(super) most_loss: Option<f64>,
     /// Whether it belongs to the short part.
     pub(super) short: bool,
 }
@@ -41,7 +45,9 @@ const fn case(
         granularity,
         change,
         data_free: false,
+        samples: None,
         wanted_db: None,
+        most_loss: None,
         short: matches!(net, Net::Digits | Net::BiasShift),
     }
 }
@@ -49,6 +55,21 @@ const fn case(
 const fn wanted(case: Case, db: f64) -> Case {
     Case {
         wanted_db: Some(db),
+        ..case
+    }
+}
+
+/// Loses no more than `points` of accuracy.
+const fn within(case: Case, points: f64) -> Case {
+    Case {
+        most_loss: Some(points),
+        ..case
+    }
+}
+
+const fn calibrated_on(case: Case, samples: usize) -> Case {
+    Case {
+        samples: Some(samples),
         ..case
     }
 }
@@ -193,4 +214,84 @@ pub(super) const CASES: &[Case] = &[
     case(Net::EfficientnetLite0, "default", Int8, PerChannel, default),
     case(Net::EfficientnetLite0, "nearest", Int4, PerChannel, nearest),
     case(Net::EfficientnetLite0, "default", Int4, PerChannel, default),
+    data_free(case(
+        Net::EfficientnetLite0,
+        "data-free",
+        Int8,
+        PerTensor,
+        default,
+    )),
+    within(
+        wanted(
+            data_free(case(
+                Net::MobilenetV2,
+                "data-free",
+                Int8,
+                PerTensor,
+                default,
+            )),
+            10.0,
+        ),
+        1.0,
+    ),
+    within(
+        wanted(
+            data_free(case(
+                Net::MobilenetV2,
+                "data-free",
+                Int8,
+                PerChannel,
+                default,
+            )),
+            14.5,
+        ),
+        0.8,
+    ),
+    within(
+        wanted(
+            calibrated_on(
+                case(Net::MobilenetV2, "125 samples", Int8, PerTensor, default),
+                125,
+            ),
+            12.5,
+        ),
+        0.5,
+    ),
+    wanted(
+        calibrated_on(
+            case(Net::MobilenetV2, "125 samples", Int8, PerChannel, default),
+            125,
+        ),
+        17.0,
+    ),
+    within(
+        wanted(
+            case(Net::MobilenetV2, "500 samples", Int4, PerChannel, default),
+            7.5,
+        ),
+        2.5,
+    ),
+    data_free(case(
+        Net::MobilenetV2,
+        "data-free",
+        Int4,
+        PerChannel,
+        default,
+    )),
+    within(
+        data_free(case(Net::DeepResnet, "data-free", Int8, PerTensor, default)),
+        1.0,
+    ),
+    case(Net::DeepResnet, "default", Int8, PerChannel, default),
+    case(Net::DeepResnet, "default", Int4, PerChannel, default),
+    data_free(case(
+        Net::MobilenetV3Like,
+        "data-free",
+        Int8,
+        PerTensor,
+        default,
+    )),
+    case(Net::MobilenetV3Like, "default", Int8, PerTensor, default),
+    case(Net::MobilenetV3Like, "default", Int8, PerChannel, default),
+    case(Net::MobilenetV3Like, "default", Int4, PerChannel, default),
 ];

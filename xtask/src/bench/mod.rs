@@ -5,7 +5,9 @@ use anyhow::Result;
 pub mod accuracy;
 mod cases;
 pub mod device;
+pub mod draws;
 pub mod host;
+pub mod steps;
 mod usage;
 
 /// What is measured.
@@ -17,6 +19,10 @@ pub enum Bench {
     Device(device::Args),
     /// How fast the float executor is; build with --release for figures to compare.
     Host(host::Args),
+    /// What each step of a recipe is worth on a network, one after the other.
+    Steps(steps::Args),
+    /// How much a result depends on the seed, and on which samples calibrated.
+    Draws(draws::Args),
 }
 
 /// Runs a benchmark.
@@ -29,5 +35,7 @@ pub fn task(bench: &Bench) -> Result<()> {
         Bench::Accuracy(args) => accuracy::task(args),
         Bench::Device(args) => device::task(args),
         Bench::Host(args) => host::task(args),
+        Bench::Steps(args) => steps::task(args),
+        Bench::Draws(args) => draws::task(args),
     }
 }

@@ -37,7 +37,10 @@ pub(super) fn minimize(
         }
         // The first step has no curvature to go by.
         let mut step = if history.is_empty() {
-            0.5 / direction.iter().fold(0.0_f64, |m, d| m.max(d.abs())).max(1e-300)
+            0.5 / direction
+                .iter()
+                .fold(0.0_f64, |m, d| m.max(d.abs()))
+                .max(1e-300)
         } else {
             1.0
         };
@@ -127,7 +130,12 @@ mod tests {
     fn a_sum_of_exponentials_reaches_its_minimum() {
         // ln(sum of exp): convex, minimum where x = (ln 2) / 2 and y = 0 for exp(x) + 2 exp(-x) + exp(y) + exp(-y).
         let found = minimize(vec![3.0, -2.0], 200, 1e-14, |at, gradient| {
-            let terms = [at[0].exp(), 2.0 * (-at[0]).exp(), at[1].exp(), (-at[1]).exp()];
+            let terms = [
+                at[0].exp(),
+                2.0 * (-at[0]).exp(),
+                at[1].exp(),
+                (-at[1]).exp(),
+            ];
             let sum: f64 = terms.iter().sum();
             gradient[0] = (terms[0] - terms[1]) / sum;
             gradient[1] = (terms[2] - terms[3]) / sum;

@@ -78,7 +78,13 @@ pub(crate) fn least_noise(
     sensitivity: &Sensitivity,
     recipe: &Recipe,
 ) -> Vec<f64> {
-    noise::solve(graph, &Classes::of(graph, true), ranges, sensitivity, recipe)
+    noise::solve(
+        graph,
+        &Classes::of(graph, true),
+        ranges,
+        sensitivity,
+        recipe,
+    )
 }
 
 /// Divides the channels of every class of `graph` by its scale, in place, and returns the scale of every channel of every tensor.

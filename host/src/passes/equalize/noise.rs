@@ -64,7 +64,9 @@ pub(super) fn solve(
             noise.value(at, gradient)
         });
     }
-    logs.iter().map(|log| log.clamp(-MAX_LOG, MAX_LOG)).collect()
+    logs.iter()
+        .map(|log| log.clamp(-MAX_LOG, MAX_LOG))
+        .collect()
 }
 
 /// The noise as a function of the logarithms.
@@ -275,9 +277,7 @@ impl<'a> Noise<'a> {
             .map(|row| product(&layer.powers, &raised, row) * (-order * row_logs[row]).exp())
             .collect();
         let weights: Vec<f64> = (0..rows)
-            .map(|row| {
-                product(layer.sensitivity, &inverse, row) * (2.0 * row_logs[row]).exp()
-            })
+            .map(|row| product(layer.sensitivity, &inverse, row) * (2.0 * row_logs[row]).exp())
             .collect();
         let unit = (layer.largest / layer.levels).powi(2) / 12.0;
         let step = |sum: f64| unit * sum.powf(2.0 / order);
@@ -332,5 +332,159 @@ impl<'a> Noise<'a> {
         slopes.extend(classes(layer.input, column_slopes));
         debug_assert!(noise.is_finite(), "layer {}", layer.id);
         (noise, slopes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::default_model;
+    use crate::import::ImportOptions;
+    use crate::passes;
+    use crate::testing::Sequence;
+
+    /// The built-in network with sensitivities and ranges on noise.
+    fn network() -> (Graph, ChannelRanges, Sensitivity) {
+        let mut graph = default_model::graph(&ImportOptions::default()).expect("built in");
+        passes::run(&passes::float_passes(&Recipe::default()), &mut graph).expect("folds");
+        let input = Sequence::new(1).values(8 * 256, -1.0, 2.0);
+        let sensitivity = Sensitivity::of(&graph, &graph.outputs, &input, 8, 1).expect("sound");
+        let mut ranges: ChannelRanges = (graph.tensors.iter())
+            .map(|tensor| vec![[0.0; 2]; tensor.channels()])
+            .collect();
+        let mut hook = |id: TensorId, values: &mut [f32]| {
+            let channels = ranges[id].len();
+            for (place, &value) in values.iter().enumerate() {
+                let [low, high] = &mut ranges[id][place % channels];
+                *low = low.min(value.into());
+                *high = high.max(value.into());
+            }
+        };
+        crate::executor::Executor::new(&graph)
+            .expect("sound")
+            .run(&input, 8, &mut hook)
+            .expect("runs");
+        (graph, ranges, sensitivity)
+    }
+
+    fn recipe(granularity: Granularity) -> Recipe {
+        let mut recipe = Recipe::default();
+        recipe.weights.granularity = granularity;
+        recipe
+    }
+
+    #[test]
+    fn slopes_are_those_of_the_noise() {
+        let (graph, ranges, sensitivity) = network();
+        let classes = Classes::of(&graph, true);
+        for granularity in [Granularity::PerTensor, Granularity::PerChannel] {
+            let recipe = recipe(granularity);
+            let noise = Noise::new(&graph, &classes, &ranges, &sensitivity, &recipe, 12.0);
+            let count = classes.free.len();
+            let at: Vec<f64> = (Sequence::new(2).values(count, -0.5, 0.5).iter())
+                .map(|&log| log.into())
+                .collect();
+            let mut slopes = vec![0.0; count];
+            let mut unused = vec![0.0; count];
+            noise.value(&at, &mut slopes);
+            for class in (0..count).step_by(count / 40 + 1) {
+                let mut moved = |by: f64| {
+                    let mut at = at.clone();
+                    at[class] += by;
+                    noise.value(&at, &mut unused)
+                };
+                let expected = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                assert!(
+                    (slopes[class] - expected).abs() < 1e-6 + 1e-4 * expected.abs(),
+                    "{class}: {} {expected}",
+                    slopes[class]
+                );
+            }
+        }
+    }
+
+    /// The noise with true maxima, by the formula of this module's head, written without its shortcuts.
+    fn plain(
+        graph: &Graph,
+        classes: &Classes,
+        ranges: &ChannelRanges,
+        sensitivity: &Sensitivity,
+        logs: &[f64],
+        per_channel: bool,
+    ) -> f64 {
+        let s = |tensor: TensorId, channel: usize| {
+            classes.of[tensor][channel].map_or(1.0, |class| logs[class].exp())
+        };
+        let mut noise = 0.0;
+        for tensor in 0..graph.tensors.len() {
+            let moves = |id: usize| moves_bytes(&graph.nodes[id]);
+            // The built-in network moves bytes only where a shape changes, and so the range stays.
+            if graph.producer(tensor).is_some_and(moves) {
+                continue;
+            }
+            let end = |side: usize| {
+                let ends = ranges[tensor].iter().enumerate();
+                let scaled = ends.map(|(channel, range)| range[side].abs() / s(tensor, channel));
+                scaled.fold(0.0, f64::max)
+            };
+            let step = (end(0) + end(1)) / 255.0;
+            for (channel, a) in sensitivity.tensors[tensor].iter().enumerate() {
+                noise += step * step / 12.0 * a * s(tensor, channel).powi(2);
+            }
+        }
+        for (id, node) in graph.nodes.iter().enumerate() {
+            let (Some(layer), Some(of)) =
+                (Magnitudes::of(graph, node), sensitivity.layers[id].as_ref())
+            else {
+                continue;
+            };
+            let rows = layer.rows();
+            let row = |row: usize| {
+                layer.row(row, |column| s(node.inputs[0], column)) / s(node.output, row)
+            };
+            let widest = (0..rows).map(row).fold(0.0, f64::max);
+            for index in 0..rows {
+                let step = if per_channel { row(index) } else { widest } / 127.0;
+                let first = index / layer.rows_per_group() * layer.per_row();
+                for place in 0..layer.per_row() {
+                    let h = of.weights[index * layer.per_row() + place];
+                    let column = s(node.inputs[0], first + place);
+                    noise += (step * s(node.output, index) / column).powi(2) / 12.0 * h;
+                }
+            }
+        }
+        noise
+    }
+
+    #[test]
+    fn the_minimum_is_far_below_equal_ranges_and_no_step_from_it_helps() {
+        let (graph, ranges, sensitivity) = network();
+        let classes = Classes::of(&graph, true);
+        for granularity in [Granularity::PerTensor, Granularity::PerChannel] {
+            let recipe = recipe(granularity);
+            let per_channel = granularity == Granularity::PerChannel;
+            let of =
+                |logs: &[f64]| plain(&graph, &classes, &ranges, &sensitivity, logs, per_channel);
+            let logs = solve(&graph, &classes, &ranges, &sensitivity, &recipe);
+            let found = of(&logs);
+            let weights = super::super::Weighting {
+                rows: true,
+                activations: 0.0,
+                sums: true,
+            };
+            let equal = super::super::solve::solve(&graph, &classes, &[], weights);
+            assert!(found < of(&equal), "{found} {}", of(&equal));
+            assert!(found < 0.25 * of(&vec![0.0; logs.len()]));
+            let mut random = Sequence::new(4);
+            for size in [0.02, 0.1, 0.5] {
+                for _ in 0..10 {
+                    let step = random.values(logs.len(), -size, size);
+                    let other: Vec<f64> = (logs.iter().zip(&step))
+                        .map(|(log, step)| log + f64::from(*step))
+                        .collect();
+                    assert!(of(&other) > 0.99 * found, "a step of {size}");
+                }
+            }
+        }
     }
 }
