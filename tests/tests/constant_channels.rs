@@ -73,7 +73,15 @@ fn check(seed: u64, recipe: &Recipe, data_free: bool) {
         let found = difference(other, &outputs[0]);
         assert!(found < 1e-5, "seed {seed}: outputs differ by {found}");
     }
-    compare(seed, &pair, &live, &mixed);
+    // A search for the best scales ends where it is good enough, which need not be the same place to the last digit.
+    let searched = recipe.passes.equalize == Equalize::Full;
+    compare(
+        seed,
+        &pair,
+        &live,
+        &mixed,
+        if searched { SEARCHED } else { EXACT },
+    );
     let [live, mixed] = [(&pair.live, &live), (&pair.mixed, &mixed)].map(|(float, quantized)| {
         let now = Instant::now();
         let report = pipeline::evaluate(float, quantized, &evaluation, recipe, now, &mut Silent)
@@ -85,7 +93,27 @@ fn check(seed: u64, recipe: &Recipe, data_free: bool) {
     }
 }
 
-fn compare(seed: u64, pair: &Pair, live: &Quantized, mixed: &Quantized) {
+/// Largest relative differences of scales of weights and of activations, and of zero points.
+#[derive(Clone, Copy)]
+struct Tolerance {
+    weights: f64,
+    activations: f32,
+    zero_point: i32,
+}
+
+const EXACT: Tolerance = Tolerance {
+    weights: 1e-6,
+    activations: 3e-6,
+    zero_point: 0,
+};
+
+const SEARCHED: Tolerance = Tolerance {
+    weights: 0.02,
+    activations: 0.02,
+    zero_point: 1,
+};
+
+fn compare(seed: u64, pair: &Pair, live: &Quantized, mixed: &Quantized, most: Tolerance) {
     assert_eq!(live.graph.nodes.len(), mixed.graph.nodes.len());
     for (id, node) in live.graph.nodes.iter().enumerate() {
         let (Some(live), Some(mixed)) = (live.weights.of(id), mixed.weights.of(id)) else {
@@ -96,7 +124,7 @@ fn compare(seed: u64, pair: &Pair, live: &Quantized, mixed: &Quantized) {
         for (found, expected) in scales.zip(&live.scales) {
             let name = &node.name;
             assert!(
-                (found / expected - 1.0).abs() < 1e-6,
+                (found / expected - 1.0).abs() < most.weights,
                 "seed {seed}, weights of {name}: {found} {expected}"
             );
         }
@@ -105,8 +133,8 @@ fn compare(seed: u64, pair: &Pair, live: &Quantized, mixed: &Quantized) {
         let (found, expected) = (mixed.encodings.of(id), live.encodings.of(id));
         let name = &tensor.name;
         assert!(
-            (found.scale / expected.scale - 1.0).abs() < 3e-6
-                && found.zero_point == expected.zero_point,
+            (found.scale / expected.scale - 1.0).abs() < most.activations
+                && (found.zero_point - expected.zero_point).abs() <= most.zero_point,
             "seed {seed}, {name}: {found:?} {expected:?}"
         );
     }
@@ -139,6 +167,15 @@ fn every_way_to_find_the_range_of_weights() {
         let mut recipe = plain(Granularity::PerTensor);
         recipe.weights.range = range;
         recipe.weights.bits = WeightBits::Int4;
+        check_all(&recipe, false);
+    }
+}
+
+#[test]
+fn equalized() {
+    for granularity in [Granularity::PerChannel, Granularity::PerTensor] {
+        let mut recipe = plain(granularity);
+        recipe.passes.equalize = Equalize::Full;
         check_all(&recipe, false);
     }
 }

@@ -122,6 +122,16 @@ pub fn quantize(
     })
 }
 
+/// Elements that one tensor of all synthetic samples may have (128 MiB), and samples that there are in any case.
+const SYNTHETIC_ELEMENTS: usize = 32 << 20;
+const LEAST_SYNTHETIC: usize = 16;
+
+/// Synthetic samples that a network's largest tensor leaves room for.
+fn affordable(graph: &Graph) -> usize {
+    let largest = graph.tensors.iter().map(|tensor| tensor.elements()).max();
+    (SYNTHETIC_ELEMENTS / largest.unwrap_or(1).max(1)).max(LEAST_SYNTHETIC)
+}
+
 /// What is known of the network's activations: samples, and without data what has to be done to them.
 struct Evidence<'a> {
     samples: Cow<'a, Dataset>,
@@ -144,7 +154,7 @@ impl<'a> Evidence<'a> {
                 // Refuses ranges that make no sense.
                 statistics::propagate(graph, ranges)
                     .map_err(|e| Error::new(Stage::Calibrate, e))?;
-                let count = recipe.data_free.samples;
+                let count = recipe.data_free.samples.min(affordable(graph));
                 let mut evidence = Evidence {
                     samples: Cow::Owned(synthetic::noise(graph, ranges, count, recipe.seed)),
                     adjustments: Some(Vec::new()),

@@ -271,6 +271,11 @@ impl Recipe {
             path: path.to_owned(),
             source,
         })?;
+        if recipe.data_free.samples == 0 {
+            return Err(RecipeError::NoSyntheticSamples {
+                path: path.to_owned(),
+            });
+        }
         match recipe.rounding.problem() {
             None => Ok(recipe),
             Some(problem) => Err(RecipeError::Rounding {
@@ -315,6 +320,15 @@ pub enum RecipeError {
         path: PathBuf,
         /// The parameter, what was found and what was expected.
         problem: String,
+    },
+    /// No synthetic sample is to be made.
+    #[error(
+        "{path}, section [data-free]: samples is 0; give at least 1, such as 96",
+        path = path.display()
+    )]
+    NoSyntheticSamples {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is no recipe.
     #[error("{path} is no recipe: {source}", path = path.display())]
