@@ -42,4 +42,14 @@ def efficientnet_lite0(models):
     return models / "efficientnet_lite0/efficientnet_lite0_float.onnx", *prepared
 
 
-ALL = {f.__name__: f for f in (resnet8, kws, mobilenet_v1, efficientnet_lite0)}
+def mobilenetv2_cifar(models):
+    from PIL import Image
+
+    x = cifar(models)
+    resized = [np.asarray(Image.fromarray(image).resize((96, 96), Image.BILINEAR)) for image in x]
+    x = nchw(np.stack(resized)) / np.float32(127.5) - np.float32(1)
+    index = np.arange(len(x))
+    return models / "mobilenetv2_cifar/mobilenetv2_cifar_float.onnx", x[index % 16 == 0], x[index % 4 != 0]
+
+
+ALL = {f.__name__: f for f in (resnet8, kws, mobilenet_v1, efficientnet_lite0, mobilenetv2_cifar)}

@@ -17,7 +17,7 @@ pub use range::{Range, RangeMethod, RangeOptions};
 
 use crate::dataset::Dataset;
 use crate::executor::{Executor, ExecutorError};
-use crate::graph::{Graph, GraphError, TensorId};
+use crate::graph::{Graph, GraphError, Op, Tensor, TensorId};
 use crate::progress::Progress;
 use rayon::prelude::*;
 
@@ -59,8 +59,10 @@ pub fn observe(
     )
 }
 
-/// As [`observe`], where errors of channels count as much as `importance` says, tensor by tensor, and `results`, the network's, are
-/// covered whole, with some room: what saturates there cannot be made good.
+/// As [`observe`], where errors of channels count as much as `importance` says, tensor by tensor.
+///
+/// `results`, the network's, are covered whole, with some room: what saturates there cannot be made good. So are vectors of sums, of which every sample shows but
+/// one value a channel: of a global average a few hundred samples do not show the largest value to come.
 pub(crate) fn observe_by_importance(
     graph: &Graph,
     calibration: &Dataset,
@@ -69,29 +71,37 @@ pub(crate) fn observe_by_importance(
     results: &[TensorId],
     progress: &mut dyn Progress,
 ) -> Result<Ranges, CalibrationError> {
+    let seldom = |tensor: TensorId| {
+        let Tensor { shape, .. } = &graph.tensors[tensor];
+        let sums = graph.producer(tensor).is_some_and(|id| {
+            let op = &graph.nodes[id].op;
+            op.linear().is_some() || matches!(op, Op::AveragePool { .. } | Op::Add | Op::Sub)
+        });
+        results.contains(&tensor) || (sums && shape.iter().rev().skip(1).all(|&size| size == 1))
+    };
     let observer = |tensor: TensorId| {
-        if results.contains(&tensor) {
+        if seldom(tensor) {
             RangeOptions::from(RangeMethod::MinMax).observer()
         } else {
             options.observer_of(&importance[tensor])
         }
     };
     let mut ranges = observe_with(graph, calibration, options, observer, progress)?;
-    for &result in results {
-        let Range { min, max } = ranges.of(result);
-        let room = RESULT_ROOM * (max.max(0.0) - min.min(0.0));
+    for tensor in (0..graph.tensors.len()).filter(|&tensor| seldom(tensor)) {
+        let Range { min, max } = ranges.of(tensor);
+        let room = ROOM * (max.max(0.0) - min.min(0.0));
         let end = |end: f32, room: f32| if end == 0.0 { 0.0 } else { end + room };
         let wider = Range {
             min: end(min, -room),
             max: end(max, room),
         };
-        ranges.set(result, wider);
+        ranges.set(tensor, wider);
     }
     Ok(ranges)
 }
 
-/// Part of a result's range that is added at either end: samples to come reach further than those that calibrated.
-const RESULT_ROOM: f32 = 0.1;
+/// Part of a range that is added at either end: samples to come reach further than those that calibrated.
+const ROOM: f32 = 0.1;
 
 fn observe_with(
     graph: &Graph,
