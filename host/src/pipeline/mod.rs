@@ -3,20 +3,23 @@
 //! fold, fuse and equalize, calibrate, choose encodings and integers, lower, plan, pack; then the float network, the fake-quantized one and the integer engine
 //! run over the evaluation set side by side. Same graph, samples and recipe: same blob, byte for byte.
 
+mod encodings;
 mod equalization;
 mod evaluate;
+mod evidence;
 mod layers;
 mod synthetic;
 
+use encodings::choose_encodings;
 pub use evaluate::evaluate;
 use evaluate::logits;
+use evidence::Evidence;
 
-use crate::calibrate::{self, MinMax, Observer, Range, Ranges};
+use crate::calibrate::{MinMax, Observer, Range};
 use crate::correct_bias;
 use crate::dataset::Dataset;
-use crate::gradient::Sensitivity;
-use crate::graph::{Graph, Input, Op};
-use crate::layerwise::{self, Adjustments};
+use crate::graph::{Graph, Input};
+use crate::layerwise;
 use crate::lower::{self, Lowered};
 use crate::pack;
 use crate::passes::{self, AbsorbHighBias, Equalize};
@@ -27,7 +30,6 @@ use crate::recipe::{BiasCorrection, DataFreeMethod, Recipe};
 use crate::statistics;
 use crate::{Error, Stage};
 use fewbit_runtime::AlignedBlob;
-use std::borrow::Cow;
 
 /// A quantized network.
 pub struct Quantized {
@@ -120,152 +122,6 @@ pub fn quantize(
             Calibration::Statistics(_) => 0,
         },
     })
-}
-
-/// Elements that one tensor of all synthetic samples may have (128 MiB), and samples that there are in any case.
-const SYNTHETIC_ELEMENTS: usize = 32 << 20;
-const LEAST_SYNTHETIC: usize = 16;
-
-/// Synthetic samples that a network's largest tensor leaves room for.
-fn affordable(graph: &Graph) -> usize {
-    let largest = graph.tensors.iter().map(|tensor| tensor.elements()).max();
-    (SYNTHETIC_ELEMENTS / largest.unwrap_or(1).max(1)).max(LEAST_SYNTHETIC)
-}
-
-/// What is known of the network's activations: samples, and without data what has to be done to them.
-struct Evidence<'a> {
-    samples: Cow<'a, Dataset>,
-    /// Of synthetic samples only.
-    adjustments: Option<Adjustments>,
-}
-
-impl<'a> Evidence<'a> {
-    fn new(
-        graph: &Graph,
-        calibration: Calibration<'a>,
-        recipe: &Recipe,
-    ) -> Result<Evidence<'a>, Error> {
-        match calibration {
-            Calibration::Samples(samples) => Ok(Evidence {
-                samples: Cow::Borrowed(samples),
-                adjustments: None,
-            }),
-            Calibration::Statistics(ranges) => {
-                // Refuses ranges that make no sense.
-                statistics::propagate(graph, ranges)
-                    .map_err(|e| Error::new(Stage::Calibrate, e))?;
-                let count = recipe.data_free.samples.min(affordable(graph));
-                let mut evidence = Evidence {
-                    samples: Cow::Owned(synthetic::noise(graph, ranges, count, recipe.seed)),
-                    adjustments: Some(Vec::new()),
-                };
-                evidence.adjust_to(graph)?;
-                Ok(evidence)
-            }
-        }
-    }
-
-    /// Finds the adjustments of synthetic samples anew, after the graph has changed.
-    fn adjust_to(&mut self, graph: &Graph) -> Result<(), Error> {
-        if let Some(adjustments) = &mut self.adjustments {
-            *adjustments = synthetic::adjustments(graph, &self.samples)
-                .map_err(|e| Error::new(Stage::Calibrate, e))?;
-        }
-        Ok(())
-    }
-
-    /// The graph to run the samples through.
-    fn graph<'g>(&self, graph: &'g Graph) -> Cow<'g, Graph> {
-        match &self.adjustments {
-            Some(adjustments) => Cow::Owned(synthetic::adjusted(graph, adjustments)),
-            None => Cow::Borrowed(graph),
-        }
-    }
-}
-
-/// The encodings of all tensors.
-fn choose_encodings(
-    graph: &Graph,
-    calibration: Calibration<'_>,
-    evidence: &Evidence<'_>,
-    sensitivity: &Sensitivity,
-    recipe: &Recipe,
-    progress: &mut dyn Progress,
-) -> Result<Encodings, Error> {
-    let options = &recipe.activations;
-    let mut ranges = match calibration {
-        Calibration::Statistics(inputs)
-            if recipe.data_free.method == DataFreeMethod::Statistics =>
-        {
-            calibrate::ranges_from_statistics(graph, inputs, options.deviations)
-        }
-        _ => calibrate::observe_by_importance(
-            &evidence.graph(graph),
-            &evidence.samples,
-            options.range_options(),
-            &sensitivity.elements,
-            &[logits(graph)],
-            progress,
-        ),
-    }
-    .map_err(|e| Error::new(Stage::Calibrate, e))?;
-    if let Calibration::Statistics(inputs) = calibration {
-        widen(graph, &mut ranges, inputs, options.deviations)?;
-        for (input, &range) in graph.inputs.iter().zip(inputs) {
-            ranges.set(input.tensor, range);
-        }
-    }
-    // Known exactly: bytes of an image then are the network's own.
-    if let (Some(range), [input]) = (recipe.input.real_range(), &graph.inputs[..]) {
-        ranges.set(input.tensor, range);
-    }
-    Encodings::choose(graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))
-}
-
-/// Part of a range that is added at either end where only noise tells it.
-const NOISE_ROOM: f32 = 0.25;
-
-/// Widens what noise told: behind it tensors reach less far than behind what networks see.
-///
-/// Where moments were recorded, and in sums and pools of such tensors, they say how far that may be; behind other layers some room is left.
-fn widen(
-    graph: &Graph,
-    ranges: &mut Ranges,
-    inputs: &[Range],
-    deviations: f32,
-) -> Result<(), Error> {
-    let likely = calibrate::ranges_from_statistics(graph, inputs, deviations)
-        .map_err(|e| Error::new(Stage::Calibrate, e))?;
-    let mut known = vec![false; graph.tensors.len()];
-    for input in &graph.inputs {
-        known[input.tensor] = true;
-    }
-    for node in &graph.nodes {
-        let tensor = node.output;
-        known[tensor] = match node.op.linear() {
-            Some(linear) => linear.folded.is_some(),
-            None => {
-                !matches!(node.op, Op::Softmax) && node.inputs.iter().all(|&input| known[input])
-            }
-        };
-        let found = ranges.of(tensor);
-        let wider = if known[tensor] {
-            found.union(likely.of(tensor))
-        } else if node.op.linear().is_some() || matches!(node.op, Op::Add | Op::Sub | Op::Mul) {
-            let room = NOISE_ROOM * (found.max - found.min);
-            let clamp = (node.activation.as_ref())
-                .and_then(|activation| activation.clamp_bounds(0))
-                .unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
-            Range {
-                min: (found.min - room).max(clamp.0.min(found.min)),
-                max: (found.max + room).min(clamp.1.max(found.max)),
-            }
-        } else {
-            found
-        };
-        ranges.set(tensor, wider);
-    }
-    Ok(())
 }
 
 /// The integers of all weights, and their biases.

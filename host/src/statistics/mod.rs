@@ -12,7 +12,7 @@ mod normal;
 mod propagate;
 
 pub use normal::{clipped_normal, cumulative, density};
-pub use propagate::{ChannelStatistics, magnitudes, propagate};
+pub use propagate::{ChannelStatistics, propagate};
 
 pub(crate) use interval::Interval;
 pub(crate) use propagate::channels;

@@ -33,21 +33,6 @@ pub fn propagate(
     Ok(tensors.into_iter().map(statistics).collect())
 }
 
-/// Largest likely magnitude of each channel of each tensor, as single-precision numbers; arguments and errors as for [`propagate`].
-pub fn magnitudes(
-    graph: &Graph,
-    inputs: &[Range],
-    deviations: f64,
-) -> Result<Vec<Vec<f32>>, CalibrationError> {
-    let largest =
-        |channel: &Channel| channel.likely.low.abs().max(channel.likely.high.abs()) as f32;
-    let tensors = channels(graph, inputs, deviations)?;
-    Ok(tensors
-        .iter()
-        .map(|tensor| tensor.iter().map(largest).collect())
-        .collect())
-}
-
 /// As [`propagate`], with the bounds of every channel; `n` standard deviations are likely where a distribution is known.
 pub(crate) fn channels(
     graph: &Graph,

@@ -1,0 +1,95 @@
+//! The encodings of all tensors, from samples, from synthetic samples or from statistics.
+
+use super::{Calibration, Evidence, logits};
+use crate::calibrate::{self, Range, Ranges};
+use crate::gradient::Sensitivity;
+use crate::graph::{Graph, Op};
+use crate::progress::Progress;
+use crate::quantize::Encodings;
+use crate::recipe::{DataFreeMethod, Recipe};
+use crate::{Error, Stage};
+
+/// The encodings of all tensors.
+pub(super) fn choose_encodings(
+    graph: &Graph,
+    calibration: Calibration<'_>,
+    evidence: &Evidence<'_>,
+    sensitivity: &Sensitivity,
+    recipe: &Recipe,
+    progress: &mut dyn Progress,
+) -> Result<Encodings, Error> {
+    let options = &recipe.activations;
+    let mut ranges = match calibration {
+        Calibration::Statistics(inputs)
+            if recipe.data_free.method == DataFreeMethod::Statistics =>
+        {
+            calibrate::ranges_from_statistics(graph, inputs, options.deviations)
+        }
+        _ => calibrate::observe_by_importance(
+            &evidence.graph(graph),
+            &evidence.samples,
+            options.range_options(),
+            &sensitivity.elements,
+            &[logits(graph)],
+            progress,
+        ),
+    }
+    .map_err(|e| Error::new(Stage::Calibrate, e))?;
+    if let Calibration::Statistics(inputs) = calibration {
+        widen(graph, &mut ranges, inputs, options.deviations)?;
+        for (input, &range) in graph.inputs.iter().zip(inputs) {
+            ranges.set(input.tensor, range);
+        }
+    }
+    // Known exactly: bytes of an image then are the network's own.
+    if let (Some(range), [input]) = (recipe.input.real_range(), &graph.inputs[..]) {
+        ranges.set(input.tensor, range);
+    }
+    Encodings::choose(graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))
+}
+
+/// Part of a range that is added at either end where only noise tells it.
+const NOISE_ROOM: f32 = 0.25;
+
+/// Widens what noise told: behind it tensors reach less far than behind what networks see.
+///
+/// Where moments were recorded, and in sums and pools of such tensors, they say how far that may be; behind other layers some room is left.
+fn widen(
+    graph: &Graph,
+    ranges: &mut Ranges,
+    inputs: &[Range],
+    deviations: f32,
+) -> Result<(), Error> {
+    let likely = calibrate::ranges_from_statistics(graph, inputs, deviations)
+        .map_err(|e| Error::new(Stage::Calibrate, e))?;
+    let mut known = vec![false; graph.tensors.len()];
+    for input in &graph.inputs {
+        known[input.tensor] = true;
+    }
+    for node in &graph.nodes {
+        let tensor = node.output;
+        known[tensor] = match node.op.linear() {
+            Some(linear) => linear.folded.is_some(),
+            None => {
+                !matches!(node.op, Op::Softmax) && node.inputs.iter().all(|&input| known[input])
+            }
+        };
+        let found = ranges.of(tensor);
+        let wider = if known[tensor] {
+            found.union(likely.of(tensor))
+        } else if node.op.linear().is_some() || matches!(node.op, Op::Add | Op::Sub | Op::Mul) {
+            let room = NOISE_ROOM * (found.max - found.min);
+            let clamp = (node.activation.as_ref())
+                .and_then(|activation| activation.clamp_bounds(0))
+                .unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+            Range {
+                min: (found.min - room).max(clamp.0.min(found.min)),
+                max: (found.max + room).min(clamp.1.max(found.max)),
+            }
+        } else {
+            found
+        };
+        ranges.set(tensor, wider);
+    }
+    Ok(())
+}
