@@ -33,20 +33,21 @@ pub(crate) struct Sensitivity {
 /// Of one layer with weights.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerSensitivity {
-    /// Noise of a weight, summed over the taps between an input and an output channel, `[out][in / groups]`. The mean of the error is left out,
-    /// as the bias takes it up.
+    /// Noise of a weight, summed over the taps between an input and an output channel, `[out][in / groups]`.
     pub(crate) weights: Vec<f64>,
     /// Noise of the output before its activation, `[out]`.
     pub(crate) outputs: Vec<f64>,
 }
 
 impl Sensitivity {
-    /// Of a graph around the values that `samples` samples give its tensors; `results` are the tensors whose noise counts.
+    /// Of a graph around the values that `samples` samples give its tensors; `results` are the tensors whose noise counts. `corrected` says that biases
+    /// will take up the mean errors of weights, which then do not count.
     pub(crate) fn of(
         graph: &Graph,
         results: &[TensorId],
         input: &[f32],
         samples: usize,
+        corrected: bool,
         seed: u64,
     ) -> Result<Sensitivity, crate::graph::GraphError> {
         let executor = Executor::new(graph)?;
@@ -54,7 +55,7 @@ impl Sensitivity {
         let block = (TAPE_ELEMENTS / elements.max(1)).clamp(1, samples.max(1));
         let per_sample = input.len() / samples.max(1);
         let mut random = Sequence::new(seed);
-        let mut sums = Sums::new(graph);
+        let mut sums = Sums::new(graph, corrected);
         for block in input.chunks(block * per_sample.max(1)) {
             let count = block.len() / per_sample.max(1);
             // The length was just cut to fit.
@@ -119,12 +120,13 @@ struct Sums {
     found: Sensitivity,
     /// Of each tensor: the noise of its rounding errors together, and apart.
     coherence: Vec<[f64; 2]>,
-    /// Mean of each channel of each tensor of the tape at hand.
+    /// Mean of each channel of each tensor of the tape at hand; zeros where means count.
     means: Vec<Vec<f32>>,
+    corrected: bool,
 }
 
 impl Sums {
-    fn new(graph: &Graph) -> Sums {
+    fn new(graph: &Graph, corrected: bool) -> Sums {
         let layer = |node: &crate::graph::Node| {
             let linear = node.op.linear()?;
             let geometry = Geometry::of(graph, node)?;
@@ -149,6 +151,7 @@ impl Sums {
             },
             coherence: vec![[0.0; 2]; graph.tensors.len()],
             means: Vec::new(),
+            corrected,
         }
     }
 
@@ -158,6 +161,9 @@ impl Sums {
             .into_par_iter()
             .map(|id| {
                 let channels = graph.tensors[id].channels().max(1);
+                if !self.corrected {
+                    return vec![0.0; channels];
+                }
                 let mut sums = vec![0.0_f64; channels];
                 for pixel in tape.values(id).chunks_exact(channels) {
                     for (sum, &value) in sums.iter_mut().zip(pixel) {

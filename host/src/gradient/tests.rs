@@ -225,7 +225,8 @@ fn sensitivities_tell_what_noise_does() {
     let graph = chain();
     let samples = 64;
     let input = Sequence::new(5).values(samples * 108, -1.0, 1.0);
-    let found = Sensitivity::of(&graph, &[graph.outputs[0]], &input, samples, 1).expect("sound");
+    let found =
+        Sensitivity::of(&graph, &[graph.outputs[0]], &input, samples, true, 1).expect("sound");
     let mut random = Sequence::new(6);
     for (tensor, channel) in [(1, 2), (2, 5), (3, 0)] {
         let deviation = 1e-2_f32;
@@ -243,9 +244,10 @@ fn sensitivities_tell_what_noise_does() {
         };
         let measured = noise(&graph, &input, samples, &mut disturb) / f64::from(deviation).powi(2);
         let expected = found.tensors[tensor][channel];
+        // How far errors go together is told by 128 squares of normal numbers: an eighth of it is chance.
         let ratio = measured / expected;
         assert!(
-            (0.75..1.33).contains(&ratio),
+            (0.65..1.5).contains(&ratio),
             "{tensor} {channel}: {measured} {expected}"
         );
     }

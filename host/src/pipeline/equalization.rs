@@ -9,7 +9,7 @@ use crate::executor::{Executor, ExecutorError};
 use crate::gradient::Sensitivity;
 use crate::graph::{Graph, TensorId};
 use crate::passes::{ChannelRanges, divide, least_noise};
-use crate::recipe::Recipe;
+use crate::recipe::{BiasCorrection, Recipe};
 use crate::{Error, Stage};
 
 /// Samples that sensitivities are found on, of a small and of a large network.
@@ -34,6 +34,7 @@ pub(super) fn sensitivity(
         &[logits(graph)],
         &some.inputs,
         some.samples,
+        recipe.passes.bias_correction != BiasCorrection::Off,
         recipe.seed,
     )
     .map_err(|e| Error::new(Stage::Passes, e))?;

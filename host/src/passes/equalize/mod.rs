@@ -3,7 +3,8 @@
 //! A tensor's largest channel decides its scale, and smaller channels get fewer of the 255 steps. Scaling a channel down where it is
 //! written and up where it is read moves range between layers without changing the network: Nagel et al., "Data-Free Quantization
 //! Through Weight Equalization and Bias Correction" (2019), section 4.1. Here that goes wherever scaling commutes with the operators in
-//! between ([`Classes`]), to convergence. Clips stay exact: their bounds become those of each channel.
+//! between ([`Classes`]). Which scales are best is either what makes ranges of weights alike, as in the paper, or what leaves the least
+//! noise at the network's result (`noise`). Clips stay exact: their bounds become those of each channel.
 
 mod aimet;
 mod apply;
@@ -31,7 +32,7 @@ use serde::{Deserialize, Serialize};
 pub enum Equalize {
     /// Not at all.
     Off,
-    /// Wherever scaling commutes, to convergence; activation ranges take part where that gives the better network.
+    /// Wherever scaling commutes, for the least rounding noise of weights and activations at the network's result.
     #[default]
     Full,
     /// Only weights, wherever scaling commutes, to convergence.
