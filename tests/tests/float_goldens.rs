@@ -47,31 +47,30 @@ fn check(model: &str, transform: &InputTransform) {
     let [output] = graph.outputs[..] else {
         panic!("{model} has {} outputs", graph.outputs.len());
     };
-    let mut compared = 0;
+    // Large tensors come in chunks of a few samples.
+    let mut seen: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
     let mut hook = |id: usize, values: &mut [f32]| {
-        let tensor = &graph.tensors[id];
-        if let Some((shape, expected)) = references.get(&tensor.name) {
-            // Of the output all samples, of other tensors the first one.
-            let samples = if id == output { inputs.samples } else { 1 };
-            let elements = tensor.elements();
-            assert_eq!(
-                shape.iter().product::<usize>(),
-                samples * elements,
-                "{}",
-                tensor.name
-            );
-            compare(model, &tensor.name, &values[..samples * elements], expected);
-            compared += 1;
+        if references.contains_key(&graph.tensors[id].name) {
+            seen.entry(id).or_default().extend_from_slice(values);
         }
     };
     let observed = executor
         .run(&inputs.inputs, inputs.samples, &mut hook)
         .unwrap();
     assert_eq!(
-        compared,
+        seen.len(),
         references.len(),
         "tensors of {model} missing: {references:?}"
     );
+    for (id, values) in seen {
+        let tensor = &graph.tensors[id];
+        let (shape, expected) = &references[&tensor.name];
+        // Of the output all samples, of other tensors the first one.
+        let samples = if id == output { inputs.samples } else { 1 };
+        let length = samples * tensor.elements();
+        assert_eq!(shape.iter().product::<usize>(), length, "{}", tensor.name);
+        compare(model, &tensor.name, &values[..length], expected);
+    }
     let plain = executor.forward(&inputs.inputs, inputs.samples).unwrap();
     assert!(observed == plain, "{model}: a hook changes the result");
 }

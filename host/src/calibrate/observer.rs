@@ -34,7 +34,7 @@ impl RangeOptions {
     pub(crate) fn observer_of(self, importance: &[f64]) -> Box<dyn Observer> {
         let most = importance.iter().copied().fold(0.0, f64::max);
         let weighs = matches!(self.method, RangeMethod::Mse | RangeMethod::Sqnr);
-        if !weighs || !(most > 0.0 && most.is_finite()) {
+        if !(weighs && most > 0.0 && most.is_finite()) {
             return self.observer();
         }
         let weight = |&value: &f64| (value / most * MOST_WEIGHT).ceil() as u32;

@@ -417,14 +417,14 @@ mod tests {
             classes.of[tensor][channel].map_or(1.0, |class| logs[class].exp())
         };
         let mut noise = 0.0;
-        for tensor in 0..graph.tensors.len() {
+        for (tensor, ranges) in ranges.iter().enumerate() {
             let moves = |id: usize| moves_bytes(&graph.nodes[id]);
             // The built-in network moves bytes only where a shape changes, and so the range stays.
             if graph.producer(tensor).is_some_and(moves) {
                 continue;
             }
             let end = |side: usize| {
-                let ends = ranges[tensor].iter().enumerate();
+                let ends = ranges.iter().enumerate();
                 let scaled = ends.map(|(channel, range)| range[side].abs() / s(tensor, channel));
                 scaled.fold(0.0, f64::max)
             };
