@@ -3,7 +3,7 @@
 //! `tests/golden/make_float_goldens.py` writes the references and says which versions made them. Both sides sum in `f32`, in different
 //! orders: they may differ by 1e-4, times the largest magnitude of the tensor where that is above 1 (the autoencoder's outputs, logits).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
