@@ -1,4 +1,4 @@
-//! The encodings of all tensors, from samples, from synthetic samples or from statistics.
+//! The encodings of all tensors: from samples, synthetic ones or statistics.
 
 use super::{Calibration, Evidence, logits};
 use crate::calibrate::{self, Range, Ranges};

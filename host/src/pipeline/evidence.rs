@@ -1,4 +1,4 @@
-//! What is known of a network's activations: samples, or what takes their place.
+//! What is known of activations: samples, or what takes their place.
 
 use super::{Calibration, synthetic};
 use crate::dataset::Dataset;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench steps`: what each step of a recipe is worth, one after the other.
+//! `cargo xtask bench steps`: what each step of a recipe is worth.
 
 use std::time::Instant;
 
