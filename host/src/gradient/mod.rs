@@ -8,7 +8,7 @@ mod sensitivity;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use sensitivity::Sensitivity;
+pub(crate) use sensitivity::{Sensitivity, coarse};
 
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, NodeId, TensorId};

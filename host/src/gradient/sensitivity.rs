@@ -16,8 +16,8 @@ use rayon::prelude::*;
 /// Walks backwards of each run, with signs of their own.
 const WALKS: usize = 2;
 
-/// Elements of all tensors that a tape may hold (64 MiB).
-const TAPE_ELEMENTS: usize = 16 << 20;
+/// Elements of all tensors that a tape may hold (32 MiB).
+const TAPE_ELEMENTS: usize = 8 << 20;
 
 /// Noise at the result for noise of variance 1 anywhere else, per sample.
 #[derive(Clone, Debug)]
@@ -54,28 +54,21 @@ impl Sensitivity {
         let elements: usize = graph.tensors.iter().map(|tensor| tensor.elements()).sum();
         let block = (TAPE_ELEMENTS / elements.max(1)).clamp(1, samples.max(1));
         let per_sample = input.len() / samples.max(1);
-        let mut random = Sequence::new(seed);
+        let blocks: Vec<Sums> = input
+            .par_chunks((block * per_sample).max(1))
+            .enumerate()
+            .filter_map(|(index, input)| {
+                // Signs of the block's own, so that blocks may be walked at the same time.
+                let mut random = Sequence::new(seed.wrapping_add(index as u64));
+                let count = input.len() / per_sample.max(1);
+                // The length was just cut to fit.
+                let tape: Result<_, ExecutorError> = Tape::record(&executor, input, count);
+                Some(Sums::of(&tape.ok()?, results, corrected, &mut random))
+            })
+            .collect();
+        // In order, so that the same bits come out whatever the number of threads.
         let mut sums = Sums::new(graph, corrected);
-        for block in input.chunks(block * per_sample.max(1)) {
-            let count = block.len() / per_sample.max(1);
-            // The length was just cut to fit.
-            let Ok::<_, ExecutorError>(tape) = Tape::record(&executor, block, count) else {
-                continue;
-            };
-            sums.take_means(&tape);
-            for _ in 0..WALKS {
-                let seeds: Vec<_> = results
-                    .iter()
-                    .map(|&id| {
-                        let signs = (0..tape.values(id).len())
-                            .map(|_| if random.unit() < 0.5 { -1.0 } else { 1.0 })
-                            .collect();
-                        (id, signs)
-                    })
-                    .collect();
-                tape.backward(seeds, &mut sums);
-            }
-        }
+        blocks.into_iter().for_each(|block| sums.add(block));
         Ok(sums.finish((samples * WALKS).max(1) as f64))
     }
 }
@@ -114,6 +107,13 @@ const STEPS: f32 = 128.0;
 
 /// Bounds of the factor by which errors that go together exceed independent ones.
 const COHERENCE: [f64; 2] = [0.5, 256.0];
+
+/// `value` to eight binary digits behind the leading one: the rest is chance, and what last bits of floating-point sums do must not reach decisions.
+pub(crate) fn coarse(value: f64) -> f64 {
+    const DROPPED: u32 = f64::MANTISSA_DIGITS - 1 - 8;
+    let half = 1_u64 << (DROPPED - 1);
+    f64::from_bits((value.to_bits() + half) >> DROPPED << DROPPED)
+}
 
 /// Sums over all walks.
 struct Sums {
@@ -155,6 +155,50 @@ impl Sums {
         }
     }
 
+    /// Of all walks over one tape.
+    fn of(tape: &Tape<'_>, results: &[TensorId], corrected: bool, random: &mut Sequence) -> Sums {
+        let mut sums = Sums::new(tape.graph(), corrected);
+        sums.take_means(tape);
+        for _ in 0..WALKS {
+            let seeds: Vec<_> = results
+                .iter()
+                .map(|&id| {
+                    let signs = (0..tape.values(id).len())
+                        .map(|_| if random.unit() < 0.5 { -1.0 } else { 1.0 })
+                        .collect();
+                    (id, signs)
+                })
+                .collect();
+            tape.backward(seeds, &mut sums);
+        }
+        sums
+    }
+
+    /// Adds the sums of other walks.
+    fn add(&mut self, other: Sums) {
+        fn plus(sums: &mut [f64], others: &[f64]) {
+            sums.iter_mut()
+                .zip(others)
+                .for_each(|(sum, other)| *sum += other);
+        }
+        let (found, others) = (&mut self.found, other.found);
+        for (sums, others) in found.tensors.iter_mut().zip(&others.tensors) {
+            plus(sums, others);
+        }
+        for (sums, others) in found.elements.iter_mut().zip(&others.elements) {
+            plus(sums, others);
+        }
+        for (sums, others) in found.layers.iter_mut().zip(&others.layers) {
+            if let (Some(sums), Some(others)) = (sums, others) {
+                plus(&mut sums.weights, &others.weights);
+                plus(&mut sums.outputs, &others.outputs);
+            }
+        }
+        for (sums, others) in self.coherence.iter_mut().zip(&other.coherence) {
+            plus(sums, others);
+        }
+    }
+
     fn take_means(&mut self, tape: &Tape<'_>) {
         let graph = tape.graph();
         self.means = (0..graph.tensors.len())
@@ -177,11 +221,17 @@ impl Sums {
     }
 
     fn finish(mut self, count: f64) -> Sensitivity {
-        let divide = |values: &mut Vec<f64>| values.iter_mut().for_each(|value| *value /= count);
+        let divide = |values: &mut Vec<f64>| {
+            values
+                .iter_mut()
+                .for_each(|value| *value = coarse(*value / count));
+        };
         self.found.tensors.iter_mut().for_each(divide);
         for (channels, [together, apart]) in self.found.tensors.iter_mut().zip(self.coherence) {
             if apart > 0.0 {
                 let factor = (together / apart).clamp(COHERENCE[0], COHERENCE[1]);
+                // To quarters of an octave: so few samples tell no more.
+                let factor = ((4.0 * factor.log2()).round() / 4.0).exp2();
                 channels.iter_mut().for_each(|value| *value *= factor);
             }
         }

@@ -6,11 +6,12 @@
 use super::{Evidence, logits};
 use crate::dataset::Dataset;
 use crate::executor::{Executor, ExecutorError};
-use crate::gradient::Sensitivity;
+use crate::gradient::{Sensitivity, coarse};
 use crate::graph::{Graph, TensorId};
 use crate::passes::{ChannelRanges, divide, least_noise};
 use crate::recipe::{BiasCorrection, Recipe};
 use crate::{Error, Stage};
+use rayon::prelude::*;
 
 /// Samples that sensitivities are found on, of a small and of a large network.
 const MOST_SAMPLES: usize = 64;
@@ -74,17 +75,31 @@ fn channel_ranges(graph: &Graph, samples: &Dataset) -> Result<ChannelRanges, Err
         .map(|tensor| vec![[0.0, 0.0]; tensor.channels()])
         .collect();
     let mut hook = |tensor: TensorId, values: &mut [f32]| {
-        let channels = &mut ranges[tensor];
-        for pixel in values.chunks_exact(channels.len().max(1)) {
-            for (range, &value) in channels.iter_mut().zip(pixel) {
-                let value = f64::from(value);
+        let ranges = &mut ranges[tensor];
+        let channels = ranges.len().max(1);
+        let widen = |mut ranges: Vec<[f32; 2]>, pixel: &[f32]| {
+            for (range, &value) in ranges.iter_mut().zip(pixel) {
                 *range = [range[0].min(value), range[1].max(value)];
             }
+            ranges
+        };
+        let none = || vec![[0.0_f32; 2]; channels];
+        let found = (values.par_chunks_exact(channels).fold(none, widen)).reduce(none, |a, b| {
+            let pairs = a.iter().zip(&b);
+            pairs
+                .map(|(a, b)| [a[0].min(b[0]), a[1].max(b[1])])
+                .collect()
+        });
+        for (range, found) in ranges.iter_mut().zip(found) {
+            *range = [range[0].min(found[0].into()), range[1].max(found[1].into())];
         }
     };
     let executor = Executor::new(graph).map_err(|e| Error::new(Stage::Passes, e))?;
     executor
         .run(&samples.inputs, samples.samples, &mut hook)
         .map_err(|e: ExecutorError| Error::new(Stage::Passes, e))?;
+    for end in ranges.iter_mut().flatten().flatten() {
+        *end = coarse(*end);
+    }
     Ok(ranges)
 }
