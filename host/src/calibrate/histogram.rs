@@ -5,6 +5,7 @@
 //! on their minimum and maximum alone, so the histogram is the same for any order of the values. Zeros are counted apart.
 
 use super::cost::Piece;
+use rayon::prelude::*;
 
 /// Most bins.
 pub(crate) const BINS: i64 = 2048;
@@ -32,6 +33,15 @@ impl Default for Histogram {
             first: 0,
             counts: Vec::new(),
         }
+    }
+}
+
+/// Values that one thread counts at a time.
+const PART: usize = 1 << 16;
+
+fn plus(counts: &mut [u64], others: &[u64]) {
+    for (count, other) in counts.iter_mut().zip(others) {
+        *count += other;
     }
 }
 
@@ -73,14 +83,27 @@ impl Histogram {
         }
         // A power of two: its reciprocal and all products are exact.
         let per_width = self.width.recip();
-        for (&value, &weight) in values.iter().zip(weights.iter().cycle()) {
-            if value == 0.0 {
-                self.zeros += u64::from(weight);
-            } else {
-                let bin = (f64::from(value) * per_width).floor() as i64 - self.first;
-                self.counts[bin as usize] += u64::from(weight);
+        let (first, bins) = (self.first, self.counts.len());
+        let none = || (0_u64, vec![0_u64; bins]);
+        let count = |(mut zeros, mut counts): (u64, Vec<u64>), values: &[f32]| {
+            for (&value, &weight) in values.iter().zip(weights.iter().cycle()) {
+                if value == 0.0 {
+                    zeros += u64::from(weight);
+                } else {
+                    let bin = (f64::from(value) * per_width).floor() as i64 - first;
+                    counts[bin as usize] += u64::from(weight);
+                }
             }
-        }
+            (zeros, counts)
+        };
+        let part = PART.next_multiple_of(weights.len().max(1));
+        let parts = values.par_chunks(part).fold(none, count);
+        let (zeros, counts) = parts.reduce(none, |(zeros, mut counts), (others, other)| {
+            plus(&mut counts, &other);
+            (zeros + others, counts)
+        });
+        self.zeros += zeros;
+        plus(&mut self.counts, &counts);
     }
 
     /// Makes the bins cover the extremes and 0.
