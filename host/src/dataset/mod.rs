@@ -15,7 +15,7 @@ use ndarray_npy::{WritableElement, WriteNpyExt};
 
 use crate::calibrate::Range;
 use crate::executor::layout::Transpose;
-use crate::graph::Graph;
+use crate::graph::{Graph, TensorId};
 use crate::output::{WriteFileError, write_with};
 use crate::random::Sequence;
 
@@ -175,6 +175,24 @@ impl InputLayout {
 }
 
 impl Dataset {
+    /// What each network input gets, all samples one after the other.
+    pub(crate) fn by_input(&self, graph: &Graph) -> Vec<(TensorId, Vec<f32>)> {
+        let mut offset = 0;
+        let of = |tensor: TensorId| {
+            let elements = graph.tensors[tensor].elements();
+            let samples = self.inputs.chunks_exact(self.elements().max(1));
+            let values = samples
+                .flat_map(|sample| &sample[offset..][..elements])
+                .copied()
+                .collect();
+            offset += elements;
+            (tensor, values)
+        };
+        (graph.inputs.iter().map(|input| input.tensor))
+            .map(of)
+            .collect()
+    }
+
     /// Reads the samples that `spec` names and brings them into the layout of the graph's input.
     ///
     /// The array's axes behind the first must be those of the model file (for an image in ONNX `[c, h, w]`) or the graph's own

@@ -9,19 +9,22 @@ mod adjustment;
 mod bias;
 mod node;
 mod round;
+mod store;
 mod streams;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use adjustment::{Adjustment, Adjustments};
 pub use node::{SingleNode, SingleNodeError};
+pub(crate) use store::{Block, Halves, Store, blocks};
 
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Node};
 use crate::progress::Progress;
 use crate::quantize::{Encodings, LayerWeights, NetworkWeights};
 use crate::recipe::{BiasCorrection, Recipe};
-use streams::{Pair, Streams};
+use crate::rounding::{Geometry, mean_inputs};
+use streams::Streams;
 
 /// Chooses the weights of every layer anew where `recipe` asks for it, in place.
 ///
@@ -42,32 +45,32 @@ pub(crate) fn optimize(
     progress.begin("reconstruct", graph.nodes.len());
     for id in 0..graph.nodes.len() {
         let node = &graph.nodes[id];
-        let output = match weights.of_mut(id) {
+        match weights.of_mut(id) {
             Some(layer) => {
                 progress.note(&node.name);
                 let adjustment = adjustments.and_then(|all| all[id].as_ref());
-                optimize_layer(&streams, node, layer, adjustment, recipe, progress)?
+                optimize_layer(&mut streams, node, layer, adjustment, recipe, progress)?;
             }
-            None => Pair {
-                float: streams.run_float(node)?,
-                quantized: streams.run_quantized(node)?,
-            },
-        };
-        streams.finish(node, output);
+            None => {
+                streams.run_float(node, |_| ())?;
+                streams.run_quantized(node, |_| ())?;
+            }
+        }
+        streams.finish(node);
         progress.advance(1);
     }
     Ok(())
 }
 
-/// Chooses the weights of one layer and returns its output in both networks.
+/// Chooses the weights of one layer and runs it in both networks.
 fn optimize_layer(
-    streams: &Streams<'_>,
+    streams: &mut Streams<'_>,
     node: &Node,
     layer: &mut LayerWeights,
     adjustment: Option<&Adjustment>,
     recipe: &Recipe,
     progress: &mut dyn Progress,
-) -> Result<Pair, SingleNodeError> {
+) -> Result<(), SingleNodeError> {
     let correction = recipe.passes.bias_correction.with_data();
     let mut options = recipe.layer(&node.name);
     options.correct_bias &= correction == BiasCorrection::Empirical;
@@ -76,32 +79,34 @@ fn optimize_layer(
         activation: None,
         ..node.clone()
     };
-    let mut output = Pair {
-        float: streams.run_float(&bare)?,
-        quantized: Vec::new(),
-    };
-    round::choose(
-        streams,
-        node,
-        &output.float,
-        layer,
-        &options,
-        recipe,
-        progress,
-    );
-    output.quantized = streams.run_quantized(&with_weights(&bare, layer))?;
-    if options.correct_bias {
-        bias::correct(layer, &mut output);
-    }
-    for values in [&mut output.float, &mut output.quantized] {
+    let channels = layer.bias.len();
+    let finish = |values: &mut [f32]| {
         if let Some(adjustment) = adjustment {
             adjustment.apply(values);
         }
         if let Some(activation) = &node.activation {
-            activation.apply_to(values, layer.bias.len());
+            activation.apply_to(values, channels);
         }
+    };
+    let sums = streams.run_float(&bare, |values| {
+        let sums = bias::sums(values, channels);
+        finish(values);
+        sums
+    })?;
+    round::choose(streams, node, layer, &options, recipe, progress)?;
+    if options.correct_bias
+        && let Some(geometry) = Geometry::of(streams.graph, node)
+    {
+        let positions = (streams.samples * geometry.positions()).max(1) as f64;
+        let mean = |channel: usize| sums.iter().map(|sums| sums[channel]).sum::<f64>() / positions;
+        let wanted: Vec<f64> = (0..channels).map(mean).collect();
+        let input = node.inputs[0];
+        let inputs = mean_inputs(&geometry, streams.samples, |samples| {
+            streams.quantized(input, samples)
+        });
+        bias::correct(layer, &wanted, &inputs);
     }
-    Ok(output)
+    streams.run_quantized(&with_weights(&bare, layer), finish)
 }
 
 /// `node` with the real weights and biases that `layer` stands for.

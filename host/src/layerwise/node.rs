@@ -1,7 +1,10 @@
 //! One node of a graph, run alone over many samples.
 
+use super::store::blocks;
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, GraphError, Input, Node, TensorId};
+use rayon::prelude::*;
+use std::ops::Range;
 
 /// A graph that holds one node of another, and whatever that node reads as its inputs.
 #[derive(Clone, Debug)]
@@ -60,20 +63,50 @@ impl SingleNode {
         samples: usize,
         values: impl Fn(TensorId) -> &'v [f32],
     ) -> Result<Vec<f32>, SingleNodeError> {
-        let executor = Executor::new(&self.graph)?;
-        if let [only] = self.reads[..] {
-            return Ok(executor.forward(values(only), samples)?);
-        }
-        let mut input = Vec::with_capacity(samples * executor.input_elements());
-        for sample in 0..samples {
-            for &read in &self.reads {
-                let values = values(read);
-                let elements = values.len() / samples.max(1);
-                input.extend_from_slice(&values[sample * elements..][..elements]);
-            }
-        }
-        Ok(executor.forward(&input, samples)?)
+        let read: Vec<&[f32]> = self.reads.iter().map(|&read| values(read)).collect();
+        Ok(forward(&Executor::new(&self.graph)?, samples, &read)?)
     }
+
+    /// Runs the node over `samples` samples, some at a time and several of these at once. `read` gives the values of some samples of a tensor;
+    /// `take` gets the node's output for them, and what it makes of it is returned in the order of the samples.
+    pub(crate) fn run_blocks<T: Send>(
+        &self,
+        samples: usize,
+        read: impl Fn(TensorId, Range<usize>) -> Vec<f32> + Sync,
+        take: impl Fn(Vec<f32>) -> T + Sync,
+    ) -> Result<Vec<T>, SingleNodeError> {
+        let executor = Executor::new(&self.graph)?;
+        blocks(samples)
+            .into_par_iter()
+            .map(|block| {
+                let count = block.len();
+                let values: Vec<Vec<f32>> = (self.reads.iter())
+                    .map(|&tensor| read(tensor, block.clone()))
+                    .collect();
+                let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+                Ok(take(forward(&executor, count, &values)?))
+            })
+            .collect()
+    }
+}
+
+/// One pass over samples of a node's inputs, each given tensor by tensor.
+fn forward(
+    executor: &Executor<'_>,
+    samples: usize,
+    values: &[&[f32]],
+) -> Result<Vec<f32>, ExecutorError> {
+    if let [only] = values {
+        return executor.forward(only, samples);
+    }
+    let mut input = Vec::with_capacity(samples * executor.input_elements());
+    for sample in 0..samples {
+        for values in values {
+            let elements = values.len() / samples.max(1);
+            input.extend_from_slice(&values[sample * elements..][..elements]);
+        }
+    }
+    executor.forward(&input, samples)
 }
 
 /// Why a single node did not run.

@@ -1,5 +1,6 @@
 //! The choice of a layer's integers from what the layers before made.
 
+use super::SingleNodeError;
 use super::streams::Streams;
 use crate::graph::Node;
 use crate::progress::Progress;
@@ -10,31 +11,34 @@ use crate::rounding::{
     round_layer,
 };
 
-/// Rounds the weights of `layer` anew where `options` ask for more than nearest. `output` is the float layer's before its activation.
+/// Rounds the weights of `layer` anew where `options` ask for more than nearest.
 pub(super) fn choose(
     streams: &Streams<'_>,
     node: &Node,
-    output: &[f32],
     layer: &mut LayerWeights,
     options: &LayerOptions,
     recipe: &Recipe,
     progress: &mut dyn Progress,
-) {
+) -> Result<(), SingleNodeError> {
     // With 8 bits there is next to nothing to be found.
     let search_scales = options.weights.scale_search && options.weights.bits == WeightBits::Int4;
-    // What synthetic samples tell is good enough for 4 bits; with 8, nearest is closer to what real ones would have told.
-    let fine = options.weights.bits == WeightBits::Int8;
-    let nearest = options.rounding == RoundingMethod::Nearest || (streams.synthetic() && fine);
+    let nearest = options.rounding == RoundingMethod::Nearest;
     if nearest && !search_scales {
-        return;
+        return Ok(());
     }
     let (Some(geometry), Some(linear)) = (Geometry::of(streams.graph, node), node.op.linear())
     else {
-        return;
+        return Ok(());
     };
-    let inputs = streams.of(node.inputs[0]);
-    let mut moments = moments(&geometry, &inputs.quantized, &inputs.float);
-    if options.correct_bias {
+    let input = node.inputs[0];
+    // Of synthetic samples, how inputs go together is worth knowing. What layers before got wrong on them and where means lie is not, unless errors
+    // are as large as those of 4 bits: on real samples both are others.
+    let trusted = !streams.synthetic() || options.weights.bits == WeightBits::Int4;
+    let mut moments = moments(&geometry, streams.samples, |samples| {
+        let quantized = streams.quantized(input, samples.clone());
+        (quantized, trusted.then(|| streams.float(input, samples)))
+    });
+    if options.correct_bias && trusted {
         // The bias takes up the mean error, so only what varies counts.
         moments = moments
             .into_iter()
@@ -50,9 +54,18 @@ pub(super) fn choose(
         scales: &layer.scales,
         least_scales: &layer.least_scales,
     };
+    // Only batches look at the samples themselves.
+    let batches = options.rounding == RoundingMethod::AdaroundBatch;
+    let whole = if batches { streams.samples } else { 0 };
+    let input = streams.quantized(input, 0..whole);
+    let output = if batches {
+        streams.float_output(node)?
+    } else {
+        Vec::new()
+    };
     let samples = Samples {
-        input: &inputs.quantized,
-        output,
+        input: &input,
+        output: &output,
         bias: &layer.bias,
         activation: node.activation.as_ref(),
     };
@@ -75,4 +88,5 @@ pub(super) fn choose(
     let rounded = round_layer(&problem, data, search_scales, &rounding, &mut watch);
     layer.values = rounded.values;
     layer.scales = rounded.scales;
+    Ok(())
 }

@@ -2,23 +2,19 @@
 
 use super::SingleNodeError;
 use super::node::SingleNode;
+use super::store::{Codes, Halves, Store, blocks};
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Node, TensorId};
 use crate::quantize::Encodings;
-
-/// All samples of one tensor, one after the other, as the float network and as the quantized network compute them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Pair {
-    pub(super) float: Vec<f32>,
-    pub(super) quantized: Vec<f32>,
-}
+use std::ops::Range;
 
 /// The float and the quantized network side by side, node after node. A tensor's values go when its last reader has run.
 pub(super) struct Streams<'g> {
     pub(super) graph: &'g Graph,
     encodings: &'g Encodings,
     pub(super) samples: usize,
-    values: Vec<Pair>,
+    float: Vec<Store<Halves>>,
+    quantized: Vec<Store<Codes>>,
     /// Nodes that have yet to read each tensor.
     readers: Vec<usize>,
     synthetic: bool,
@@ -36,24 +32,23 @@ impl<'g> Streams<'g> {
             graph,
             encodings,
             samples: calibration.samples,
-            values: vec![Pair::default(); graph.tensors.len()],
+            float: vec![Store::default(); graph.tensors.len()],
+            quantized: vec![Store::default(); graph.tensors.len()],
             readers: (0..graph.tensors.len())
                 .map(|tensor| graph.consumers(tensor).len())
                 .collect(),
             synthetic,
         };
-        let mut offset = 0;
-        for input in &graph.inputs {
-            let elements = graph.tensors[input.tensor].elements();
-            let samples = calibration.inputs.chunks_exact(calibration.elements());
-            let float: Vec<f32> = samples
-                .flat_map(|sample| &sample[offset..][..elements])
-                .copied()
-                .collect();
-            let mut quantized = float.clone();
-            encodings.fake_quantize(input.tensor, &mut quantized);
-            streams.values[input.tensor] = Pair { float, quantized };
-            offset += elements;
+        for (tensor, values) in calibration.by_input(graph) {
+            let elements = graph.tensors[tensor].elements();
+            let encoding = encodings.of(tensor);
+            for block in blocks(calibration.samples) {
+                let mut values = values[block.start * elements..block.end * elements].to_vec();
+                streams.quantized[tensor]
+                    .0
+                    .push(Codes::new(&values, encoding));
+                streams.float[tensor].0.push(Halves::new(&mut values));
+            }
         }
         streams
     }
@@ -63,36 +58,86 @@ impl<'g> Streams<'g> {
         self.synthetic
     }
 
-    /// Values of a tensor that has been computed and is still to be read.
-    pub(super) fn of(&self, tensor: TensorId) -> &Pair {
-        &self.values[tensor]
+    /// Values of a tensor in the float network, sample after sample.
+    pub(super) fn float(&self, tensor: TensorId, samples: Range<usize>) -> Vec<f32> {
+        self.float[tensor].read(samples, self.graph.tensors[tensor].elements())
     }
 
-    /// Runs `node` on the float stream.
-    pub(super) fn run_float(&self, node: &Node) -> Result<Vec<f32>, SingleNodeError> {
-        SingleNode::new(self.graph, node).run(self.samples, |tensor| &self.values[tensor].float)
+    /// Values of a tensor in the quantized network, sample after sample.
+    pub(super) fn quantized(&self, tensor: TensorId, samples: Range<usize>) -> Vec<f32> {
+        self.quantized[tensor].read(samples, self.graph.tensors[tensor].elements())
     }
 
-    /// Runs `node` on the quantized stream; its output is not rounded yet.
-    pub(super) fn run_quantized(&self, node: &Node) -> Result<Vec<f32>, SingleNodeError> {
-        SingleNode::new(self.graph, node).run(self.samples, |tensor| &self.values[tensor].quantized)
+    /// Runs `node` on the float stream and gives its output, block by block, to `take`, which may change it before it is kept.
+    pub(super) fn run_float<T: Send>(
+        &mut self,
+        node: &Node,
+        take: impl Fn(&mut [f32]) -> T + Sync,
+    ) -> Result<Vec<T>, SingleNodeError> {
+        let done = SingleNode::new(self.graph, node).run_blocks(
+            self.samples,
+            |tensor, samples| self.float(tensor, samples),
+            |mut values| {
+                let taken = take(&mut values);
+                (taken, Halves::new(&mut values))
+            },
+        )?;
+        let (taken, values) = done.into_iter().unzip();
+        self.float[node.output] = Store(values);
+        Ok(taken)
     }
 
-    /// Takes in the output of `node`, rounding the quantized one, and drops what nobody will read any more.
-    pub(super) fn finish(&mut self, node: &Node, mut output: Pair) {
-        self.encodings
-            .fake_quantize(node.output, &mut output.quantized);
+    /// All outputs of `node` before its activation in the float network.
+    pub(super) fn float_output(&self, node: &Node) -> Result<Vec<f32>, SingleNodeError> {
+        let bare = Node {
+            activation: None,
+            ..node.clone()
+        };
+        let blocks = SingleNode::new(self.graph, &bare).run_blocks(
+            self.samples,
+            |tensor, samples| self.float(tensor, samples),
+            |values| values,
+        )?;
+        Ok(blocks.concat())
+    }
+
+    /// Runs `node` on the quantized stream; `change` is applied to its output before that is rounded and kept.
+    pub(super) fn run_quantized(
+        &mut self,
+        node: &Node,
+        change: impl Fn(&mut [f32]) + Sync,
+    ) -> Result<(), SingleNodeError> {
+        let encoding = self.encodings.of(node.output);
+        let values = SingleNode::new(self.graph, node).run_blocks(
+            self.samples,
+            |tensor, samples| self.quantized(tensor, samples),
+            |mut values| {
+                change(&mut values);
+                Codes::new(&values, encoding)
+            },
+        )?;
+        self.quantized[node.output] = Store(values);
+        Ok(())
+    }
+
+    /// Drops what nobody will read any more, now that `node` has run.
+    pub(super) fn finish(&mut self, node: &Node) {
         let mut inputs = node.inputs.clone();
         inputs.sort_unstable();
         inputs.dedup();
         for input in inputs {
             self.readers[input] -= 1;
             if self.readers[input] == 0 {
-                self.values[input] = Pair::default();
+                self.drop_values(input);
             }
         }
-        if self.readers[node.output] > 0 {
-            self.values[node.output] = output;
+        if self.readers[node.output] == 0 {
+            self.drop_values(node.output);
         }
+    }
+
+    fn drop_values(&mut self, tensor: TensorId) {
+        self.float[tensor] = Store::default();
+        self.quantized[tensor] = Store::default();
     }
 }

@@ -5,7 +5,7 @@ use crate::calibrate::{self, Range, Ranges};
 use crate::gradient::Sensitivity;
 use crate::graph::{Graph, Op};
 use crate::progress::Progress;
-use crate::quantize::Encodings;
+use crate::quantize::{Encodings, moves_bytes};
 use crate::recipe::{DataFreeMethod, Recipe};
 use crate::{Error, Stage};
 
@@ -51,9 +51,13 @@ pub(super) fn choose_encodings(
 /// Part of a range that is added at either end where only noise tells it.
 const NOISE_ROOM: f32 = 0.25;
 
+/// The same for means over an image, of which every sample shows but one value a channel.
+const POOL_ROOM: f32 = 1.0;
+
 /// Widens what noise told: behind it tensors reach less far than behind what networks see.
 ///
-/// Where moments were recorded, and in sums and pools of such tensors, they say how far that may be; behind other layers some room is left.
+/// Where moments were recorded, and in sums of such tensors, they say how far that may be; behind other layers some room is left. Means over an image get
+/// more room, but no more than their pixels have: how much less they vary is not recorded.
 fn widen(
     graph: &Graph,
     ranges: &mut Ranges,
@@ -75,7 +79,16 @@ fn widen(
             }
         };
         let found = ranges.of(tensor);
-        let wider = if known[tensor] {
+        let wider = if moves_bytes(node) && node.inputs.len() == 1 {
+            found.union(ranges.of(node.inputs[0]))
+        } else if matches!(node.op, Op::AveragePool { .. }) && known[tensor] {
+            let room = POOL_ROOM * (found.max - found.min);
+            let likely = likely.of(tensor);
+            Range {
+                min: (found.min - room).max(likely.min).min(found.min),
+                max: (found.max + room).min(likely.max).max(found.max),
+            }
+        } else if known[tensor] {
             found.union(likely.of(tensor))
         } else if node.op.linear().is_some() || matches!(node.op, Op::Add | Op::Sub | Op::Mul) {
             let room = NOISE_ROOM * (found.max - found.min);

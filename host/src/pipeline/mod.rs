@@ -210,18 +210,13 @@ fn reachable_inputs(graph: &Graph, calibration: Calibration<'_>, recipe: &Recipe
 
 /// Ranges of the network's inputs over samples.
 fn input_ranges(graph: &Graph, samples: &Dataset) -> Vec<Range> {
-    let mut offset = 0;
-    let mut ranges = Vec::new();
-    for input in &graph.inputs {
-        let elements = graph.tensors[input.tensor].elements();
-        let mut observer = MinMax::default();
-        for sample in samples.inputs.chunks_exact(samples.elements()) {
-            observer.observe(&sample[offset..][..elements]);
-        }
-        offset += elements;
-        ranges.push(observer.range());
-    }
-    ranges
+    (samples.by_input(graph).into_iter())
+        .map(|(_, values)| {
+            let mut observer = MinMax::default();
+            observer.observe(&values);
+            observer.range()
+        })
+        .collect()
 }
 
 /// An override names a layer that is not there.

@@ -10,9 +10,13 @@
 
 use crate::calibrate::Range;
 use crate::dataset::Dataset;
-use crate::graph::{Graph, Node};
-use crate::layerwise::{Adjustment, Adjustments, SingleNode, SingleNodeError};
+use crate::graph::{BatchNorm, Graph, Node, TensorId};
+use crate::layerwise::{
+    Adjustment, Adjustments, Block, Halves, SingleNode, SingleNodeError, Store, blocks,
+};
 use crate::random::Sequence;
+use rayon::prelude::*;
+use std::ops::Range as Samples;
 
 /// Outputs of a layer are scaled by no more than this, and no less than its inverse.
 const MOST_GAIN: f64 = 64.0;
@@ -22,20 +26,17 @@ pub(crate) fn adjustments(
     graph: &Graph,
     samples: &Dataset,
 ) -> Result<Adjustments, SingleNodeError> {
-    let mut values: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
+    let mut values: Vec<Store<Halves>> = vec![Store::default(); graph.tensors.len()];
     let mut readers: Vec<usize> = (0..graph.tensors.len())
         .map(|tensor| graph.consumers(tensor).len())
         .collect();
-    let mut offset = 0;
-    for input in &graph.inputs {
-        let elements = graph.tensors[input.tensor].elements();
-        values[input.tensor] = samples
-            .inputs
-            .chunks_exact(samples.elements())
-            .flat_map(|sample| &sample[offset..][..elements])
-            .copied()
-            .collect();
-        offset += elements;
+    let elements = |tensor: TensorId| graph.tensors[tensor].elements();
+    for (tensor, input) in samples.by_input(graph) {
+        let block = |block: Samples<usize>| {
+            let block = block.start * elements(tensor)..block.end * elements(tensor);
+            Halves::new(&mut input[block].to_vec())
+        };
+        values[tensor] = Store(blocks(samples.samples).into_iter().map(block).collect());
     }
     let mut found = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
@@ -43,14 +44,39 @@ pub(crate) fn adjustments(
             activation: None,
             ..node.clone()
         };
-        let mut output =
-            SingleNode::new(graph, &bare).run(samples.samples, |tensor| &values[tensor])?;
-        let adjustment = adjustment(node, &output);
-        if let Some(adjustment) = &adjustment {
-            adjustment.apply(&mut output);
-        }
-        if let Some(activation) = &node.activation {
-            activation.apply_to(&mut output, graph.tensors[node.output].channels());
+        let channels = graph.tensors[node.output].channels();
+        let norm = (node.op.linear()).and_then(|linear| linear.folded.as_ref());
+        let finish = |adjustment: Option<&Adjustment>, values: &mut [f32]| {
+            if let Some(adjustment) = adjustment {
+                adjustment.apply(values);
+            }
+            if let Some(activation) = &node.activation {
+                activation.apply_to(values, channels);
+            }
+        };
+        let outputs = SingleNode::new(graph, &bare).run_blocks(
+            samples.samples,
+            |tensor, samples| values[tensor].read(samples, elements(tensor)),
+            |mut output| {
+                let sums = norm.map(|_| sums(&output, channels));
+                if norm.is_none() {
+                    finish(None, &mut output);
+                }
+                (sums, Halves::new(&mut output))
+            },
+        )?;
+        let (sums, mut outputs): (Vec<_>, Vec<Halves>) = outputs.into_iter().unzip();
+        let adjustment = norm.map(|norm| {
+            let count = samples.samples * elements(node.output) / channels.max(1);
+            adjustment(norm, &sums.into_iter().flatten().collect::<Vec<_>>(), count)
+        });
+        if adjustment.is_some() {
+            outputs.par_iter_mut().for_each(|output| {
+                let mut values = Vec::with_capacity(output.len());
+                output.read(0..output.len(), &mut values);
+                finish(adjustment.as_ref(), &mut values);
+                *output = Halves::new(&mut values);
+            });
         }
         found.push(adjustment);
         let mut inputs = node.inputs.clone();
@@ -59,31 +85,34 @@ pub(crate) fn adjustments(
         for input in inputs {
             readers[input] -= 1;
             if readers[input] == 0 {
-                values[input] = Vec::new();
+                values[input] = Store::default();
             }
         }
-        values[node.output] = output;
+        values[node.output] = Store(outputs);
     }
     Ok(found)
 }
 
-fn adjustment(node: &Node, output: &[f32]) -> Option<Adjustment> {
-    let norm = node.op.linear()?.folded.as_ref()?;
-    let channels = norm.channels();
+/// Sum and sum of squares of each channel.
+fn sums(values: &[f32], channels: usize) -> Vec<[f64; 2]> {
     let mut sums = vec![[0.0_f64; 2]; channels];
-    for pixel in output.chunks_exact(channels.max(1)) {
+    for pixel in values.chunks_exact(channels.max(1)) {
         for (sum, &value) in sums.iter_mut().zip(pixel) {
             let value = f64::from(value);
             *sum = [sum[0] + value, sum[1] + value * value];
         }
     }
-    let count = (output.len() / channels.max(1)).max(1) as f64;
-    let (gain, shift) = sums
-        .iter()
-        .enumerate()
-        .map(|(channel, sum)| {
-            let mean = sum[0] / count;
-            let deviation = (sum[1] / count - mean * mean).max(0.0).sqrt();
+    sums
+}
+
+/// Of a layer whose outputs have these sums, block by block, over `count` positions.
+fn adjustment(norm: &BatchNorm, blocks: &[Vec<[f64; 2]>], count: usize) -> Adjustment {
+    let count = count.max(1) as f64;
+    let (gain, shift) = (0..norm.channels())
+        .map(|channel| {
+            let sum = |which: usize| blocks.iter().map(|sums| sums[channel][which]).sum::<f64>();
+            let mean = sum(0) / count;
+            let deviation = (sum(1) / count - mean * mean).max(0.0).sqrt();
             let wanted = f64::from(norm.gamma[channel]).abs();
             let gain = wanted / deviation;
             let gain = if gain.is_finite() && gain > 0.0 {
@@ -95,7 +124,7 @@ fn adjustment(node: &Node, output: &[f32]) -> Option<Adjustment> {
             (gain as f32, shift as f32)
         })
         .unzip();
-    Some(Adjustment { gain, shift })
+    Adjustment { gain, shift }
 }
 
 /// The graph with all adjustments in its weights and biases.

@@ -6,6 +6,7 @@
 use super::patches::Geometry;
 use crate::executor::matmul::Shape;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Positions whose products are summed in single precision before they are added up in double.
 const BLOCK: usize = 2048;
@@ -34,6 +35,18 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// Sums over no position.
+    fn none(k: usize) -> Moments {
+        Moments {
+            k,
+            positions: 0,
+            gram: vec![0.0; k * k],
+            cross: vec![0.0; k * k],
+            mean_quantized: vec![0.0; k],
+            mean_float: vec![0.0; k],
+        }
+    }
+
     /// About the means: covariances instead of products. For layers whose bias takes up the mean error.
     pub fn centred(mut self) -> Moments {
         let k = self.k;
@@ -48,159 +61,241 @@ impl Moments {
     }
 }
 
-/// Moments of every group of a layer over all samples; `quantized` and `float` hold the layer's input, sample after sample.
-pub fn moments(geometry: &Geometry, quantized: &[f32], float: &[f32]) -> Vec<Moments> {
-    let samples = quantized.len() / geometry.elements().max(1);
+/// Elements of a layer's input that are looked at together (16 MiB).
+const ELEMENTS: usize = 4 << 20;
+
+/// Moments of every group of a layer over all samples.
+///
+/// `inputs` gives the layer's input for some samples, sample after sample: as the quantized network makes it, and as the float network does; without
+/// the latter, the former stands for both.
+pub fn moments(
+    geometry: &Geometry,
+    samples: usize,
+    inputs: impl Fn(Range<usize>) -> (Vec<f32>, Option<Vec<f32>>) + Sync,
+) -> Vec<Moments> {
     let positions = samples * geometry.positions();
     let k = geometry.products();
     let affordable = (BUDGET / (k * k * geometry.groups()).max(1)).max(LEAST * k);
     let stride = positions.div_ceil(affordable.max(1)).max(1);
-    let chosen: Vec<usize> = (0..positions).step_by(stride).collect();
-    if geometry.per_group() == 1 && geometry.groups() > 1 {
-        return depthwise(geometry, quantized, float, &chosen);
-    }
-    (0..geometry.groups())
-        .map(|group| Moments {
-            positions,
-            ..dense(geometry, quantized, float, &chosen, group)
-        })
-        .collect()
-}
-
-fn dense(
-    geometry: &Geometry,
-    quantized: &[f32],
-    float: &[f32],
-    positions: &[usize],
-    group: usize,
-) -> Moments {
-    let k = geometry.products();
-    let mut sums = Moments {
-        k,
-        positions: positions.len(),
-        gram: vec![0.0; k * k],
-        cross: vec![0.0; k * k],
-        mean_quantized: vec![0.0; k],
-        mean_float: vec![0.0; k],
+    let parts = parts(geometry, samples, BLOCK * stride);
+    // Of some samples: their positions that are chosen, counted from the first of them.
+    let chosen = |samples: &Range<usize>| -> Vec<usize> {
+        let first = samples.start * geometry.positions();
+        let end = samples.end * geometry.positions();
+        (first.next_multiple_of(stride)..end)
+            .step_by(stride)
+            .map(|position| position - first)
+            .collect()
     };
-    let mut product = vec![0.0_f32; k * k];
-    for block in positions.chunks(BLOCK) {
-        let gathered = |inputs: &[f32]| {
-            let mut patches = vec![0.0_f32; block.len() * k];
-            patches
-                .par_chunks_exact_mut(k)
-                .zip(block)
-                .for_each(|(patch, &position)| geometry.gather(inputs, position, group, patch));
-            patches
-        };
-        let (hat, plain) = (gathered(quantized), gathered(float));
-        let mut transposed = vec![0.0_f32; hat.len()];
-        for (place, patch) in hat.chunks_exact(k).enumerate() {
-            for (row, value) in patch.iter().enumerate() {
-                transposed[row * block.len() + place] = *value;
-            }
-        }
-        for (sum, right) in [(&mut sums.gram, &hat), (&mut sums.cross, &plain)] {
-            let panel = k.div_ceil(8).max(8);
-            product
-                .par_chunks_mut(panel * k)
-                .zip(transposed.par_chunks(panel * block.len()))
-                .for_each(|(product, left)| {
-                    let shape = Shape {
-                        rows: left.len() / block.len(),
-                        depth: block.len(),
-                        columns: k,
-                        lhs_stride: block.len(),
-                        out_stride: k,
-                    };
-                    shape.multiply(left, right, product);
-                });
-            for (sum, value) in sum.iter_mut().zip(&product) {
-                *sum += f64::from(*value);
-            }
-        }
-        for (sums, patches) in [
-            (&mut sums.mean_quantized, &hat),
-            (&mut sums.mean_float, &plain),
-        ] {
-            for patch in patches.chunks_exact(k) {
-                for (sum, value) in sums.iter_mut().zip(patch) {
-                    *sum += f64::from(*value);
+    let count = positions.div_ceil(stride);
+    let found = if geometry.per_group() == 1 && geometry.groups() > 1 {
+        let sums = parts.into_par_iter().map(|samples| {
+            let positions = chosen(&samples);
+            let (quantized, float) = inputs(samples);
+            let float = float.as_deref().unwrap_or(&quantized);
+            depthwise(geometry, &quantized, float, &positions)
+        });
+        channels(geometry, &sums.collect::<Vec<_>>())
+    } else {
+        let mut sums = vec![Moments::none(k); geometry.groups()];
+        for samples in parts {
+            let positions = chosen(&samples);
+            let (quantized, float) = inputs(samples);
+            for (group, sums) in sums.iter_mut().enumerate() {
+                for block in positions.chunks(BLOCK) {
+                    dense(geometry, &quantized, float.as_deref(), block, group, sums);
+                }
+                if float.is_none() {
+                    sums.cross.clone_from(&sums.gram);
+                    sums.mean_float.clone_from(&sums.mean_quantized);
                 }
             }
         }
-    }
-    divided(sums, positions.len())
+        sums
+    };
+    found.into_iter().map(|sums| divided(sums, count)).collect()
 }
 
-/// All channels at once: every product of two taps is a loop over channels.
+/// Samples in parts of about so many positions, and of no more elements than fit.
+fn parts(geometry: &Geometry, samples: usize, positions: usize) -> Vec<Range<usize>> {
+    let wanted = positions.div_ceil(geometry.positions().max(1));
+    let step = wanted.min(ELEMENTS / geometry.elements().max(1)).max(1);
+    (0..samples)
+        .step_by(step)
+        .map(|first| first..samples.min(first + step))
+        .collect()
+}
+
+/// Means over all positions of what a layer multiplies its weights with, `K` of each group.
+pub fn mean_inputs(
+    geometry: &Geometry,
+    samples: usize,
+    inputs: impl Fn(Range<usize>) -> Vec<f32> + Sync,
+) -> Vec<Vec<f64>> {
+    let (taps, channels) = (geometry.taps(), geometry.channels());
+    let count = (samples * geometry.positions()).max(1) as f64;
+    let sums: Vec<Vec<f32>> = parts(geometry, samples, BLOCK)
+        .into_par_iter()
+        .flat_map_iter(|part| {
+            let values = inputs(part);
+            let samples = values.chunks_exact(geometry.elements().max(1));
+            // Of one sample: few enough to be summed in single precision.
+            let sums = samples.map(|sample| {
+                let mut sums = vec![0.0_f32; taps * channels];
+                for place in 0..geometry.positions() {
+                    for (tap, sums) in sums.chunks_exact_mut(channels).enumerate() {
+                        if let Some(pixel) = geometry.tap(place, tap, geometry.image()) {
+                            let pixel = &sample[pixel * channels..][..channels];
+                            sums.iter_mut().zip(pixel).for_each(|(sum, x)| *sum += x);
+                        }
+                    }
+                }
+                sums
+            });
+            sums.collect::<Vec<_>>()
+        })
+        .collect();
+    let mut means = vec![0.0_f64; taps * channels];
+    for sums in &sums {
+        for (mean, sum) in means.iter_mut().zip(sums) {
+            *mean += f64::from(*sum) / count;
+        }
+    }
+    let per_group = geometry.per_group();
+    let group = |group: usize| {
+        let taps = means.chunks_exact(channels.max(1));
+        taps.flat_map(|tap| &tap[group * per_group..][..per_group])
+            .copied()
+            .collect()
+    };
+    (0..geometry.groups()).map(group).collect()
+}
+
+/// Adds what a block of positions gives to the sums of a group; without `float` only to those of the quantized inputs.
+fn dense(
+    geometry: &Geometry,
+    quantized: &[f32],
+    float: Option<&[f32]>,
+    block: &[usize],
+    group: usize,
+    sums: &mut Moments,
+) {
+    let k = geometry.products();
+    let gathered = |inputs: &[f32]| {
+        let mut patches = vec![0.0_f32; block.len() * k];
+        patches
+            .par_chunks_exact_mut(k)
+            .zip(block)
+            .for_each(|(patch, &position)| geometry.gather(inputs, position, group, patch));
+        patches
+    };
+    let hat = gathered(quantized);
+    let mut transposed = vec![0.0_f32; hat.len()];
+    transposed
+        .par_chunks_exact_mut(block.len())
+        .enumerate()
+        .for_each(|(place, row)| {
+            let column = hat.iter().skip(place).step_by(k);
+            row.iter_mut()
+                .zip(column)
+                .for_each(|(to, from)| *to = *from);
+        });
+    let mut product = vec![0.0_f32; k * k];
+    let mut add = |patches: &[f32], products: &mut [f64], means: &mut [f64]| {
+        let panel = k.div_ceil(8).max(8);
+        product
+            .par_chunks_mut(panel * k)
+            .zip(transposed.par_chunks(panel * block.len()))
+            .zip(products.par_chunks_mut(panel * k))
+            .for_each(|((product, left), sums)| {
+                let shape = Shape {
+                    rows: left.len() / block.len(),
+                    depth: block.len(),
+                    columns: k,
+                    lhs_stride: block.len(),
+                    out_stride: k,
+                };
+                shape.multiply(left, patches, product);
+                for (sum, value) in sums.iter_mut().zip(product.iter()) {
+                    *sum += f64::from(*value);
+                }
+            });
+        for patch in patches.chunks_exact(k) {
+            for (sum, value) in means.iter_mut().zip(patch) {
+                *sum += f64::from(*value);
+            }
+        }
+    };
+    add(&hat, &mut sums.gram, &mut sums.mean_quantized);
+    if let Some(float) = float {
+        add(&gathered(float), &mut sums.cross, &mut sums.mean_float);
+    }
+}
+
+/// All channels at once: every product of two taps is a loop over channels. Sums of gram, cross and both means, each `[place][channel]`.
 fn depthwise(
     geometry: &Geometry,
     quantized: &[f32],
     float: &[f32],
     positions: &[usize],
-) -> Vec<Moments> {
+) -> Vec<f64> {
     let (k, channels) = (geometry.taps(), geometry.channels());
-    // Sums of a block: gram, cross, and both means, each `[place][channel]`.
     let width = 2 * k * k + 2 * k;
-    let blocks: Vec<Vec<f32>> = positions
-        .par_chunks(BLOCK)
-        .map(|block| {
-            let mut sums = vec![0.0_f32; width * channels];
-            let ones = vec![1.0_f32; channels];
-            for &position in block {
-                let (sample, place) = (
-                    position / geometry.positions(),
-                    position % geometry.positions(),
-                );
-                // Taps in the padding add nothing.
-                let taps: Vec<(usize, usize)> = (0..k)
-                    .filter_map(|tap| {
-                        let pixel = geometry.tap(place, tap, geometry.image())?;
-                        Some((tap, sample * geometry.elements() + pixel * channels))
-                    })
-                    .collect();
-                let mut at = |place: usize, a: &[f32], b: &[f32]| {
-                    multiply_add(&mut sums[place * channels..][..channels], a, b);
-                };
-                for &(i, first) in &taps {
-                    let (hat, plain) =
-                        (&quantized[first..][..channels], &float[first..][..channels]);
-                    for &(j, other) in &taps {
-                        at(i * k + j, hat, &quantized[other..][..channels]);
-                        at(k * k + i * k + j, hat, &float[other..][..channels]);
-                    }
-                    at(2 * k * k + i, hat, &ones);
-                    at(2 * k * k + k + i, plain, &ones);
-                }
-            }
-            sums
-        })
-        .collect();
+    let ones = vec![1.0_f32; channels];
     let mut total = vec![0.0_f64; width * channels];
-    for block in blocks {
-        for (total, value) in total.iter_mut().zip(block) {
+    for block in positions.chunks(BLOCK) {
+        let mut sums = vec![0.0_f32; width * channels];
+        for &position in block {
+            let (sample, place) = (
+                position / geometry.positions(),
+                position % geometry.positions(),
+            );
+            // Taps in the padding add nothing.
+            let taps: Vec<(usize, usize)> = (0..k)
+                .filter_map(|tap| {
+                    let pixel = geometry.tap(place, tap, geometry.image())?;
+                    Some((tap, sample * geometry.elements() + pixel * channels))
+                })
+                .collect();
+            let mut at = |place: usize, a: &[f32], b: &[f32]| {
+                multiply_add(&mut sums[place * channels..][..channels], a, b);
+            };
+            for &(i, first) in &taps {
+                let (hat, plain) = (&quantized[first..][..channels], &float[first..][..channels]);
+                for &(j, other) in &taps {
+                    at(i * k + j, hat, &quantized[other..][..channels]);
+                    at(k * k + i * k + j, hat, &float[other..][..channels]);
+                }
+                at(2 * k * k + i, hat, &ones);
+                at(2 * k * k + k + i, plain, &ones);
+            }
+        }
+        for (total, value) in total.iter_mut().zip(sums) {
             *total += f64::from(value);
         }
     }
-    let moments = |channel: usize| {
+    total
+}
+
+/// Sums of all parts, channel by channel.
+fn channels(geometry: &Geometry, parts: &[Vec<f64>]) -> Vec<Moments> {
+    let (k, channels) = (geometry.taps(), geometry.channels());
+    let sums = |channel: usize| {
         let part = |first: usize, count: usize| {
             (first..first + count)
-                .map(|place| total[place * channels + channel])
+                .map(|place| parts.iter().map(|p| p[place * channels + channel]).sum())
                 .collect::<Vec<f64>>()
         };
         Moments {
             k,
-            positions: positions.len(),
+            positions: 0,
             gram: part(0, k * k),
             cross: part(k * k, k * k),
             mean_quantized: part(2 * k * k, k),
             mean_float: part(2 * k * k + k, k),
         }
     };
-    (0..channels)
-        .map(|channel| divided(moments(channel), positions.len()))
-        .collect()
+    (0..channels).into_par_iter().map(sums).collect()
 }
 
 fn multiply_add(sums: &mut [f32], a: &[f32], b: &[f32]) {
@@ -210,6 +305,7 @@ fn multiply_add(sums: &mut [f32], a: &[f32], b: &[f32]) {
 }
 
 fn divided(mut sums: Moments, positions: usize) -> Moments {
+    sums.positions = positions;
     let count = positions.max(1) as f64;
     let parts = [
         &mut sums.gram,

@@ -13,7 +13,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-pub use gram::{Moments, moments};
+pub use gram::{Moments, mean_inputs, moments};
 pub use options::{AdaRoundOptions, RoundingMethod};
 pub use patches::Geometry;
 

@@ -56,6 +56,15 @@ fn layer(
     graph
 }
 
+/// Moments of samples that lie side by side.
+fn of_samples(geometry: &Geometry, quantized: &[f32], float: &[f32]) -> Vec<Moments> {
+    let elements = geometry.elements();
+    moments(geometry, quantized.len() / elements, |samples| {
+        let of = |values: &[f32]| values[samples.start * elements..samples.end * elements].to_vec();
+        (of(quantized), Some(of(float)))
+    })
+}
+
 #[test]
 fn moments_are_means_of_products_over_all_positions() {
     for (channels, outputs, kernel, stride, padding, groups) in [
@@ -70,7 +79,7 @@ fn moments_are_means_of_products_over_all_positions() {
         let samples = 3;
         let hat = Sequence::new(1).values(samples * 42 * channels, -1.0, 2.0);
         let plain = Sequence::new(2).values(samples * 42 * channels, -1.0, 2.0);
-        let found = moments(&geometry, &hat, &plain);
+        let found = of_samples(&geometry, &hat, &plain);
         assert_eq!(found.len(), groups);
         let [out_h, out_w] = [
             (7 + 2 * padding - kernel) / stride + 1,
@@ -149,7 +158,7 @@ impl Case {
             })
             .collect();
         let geometry = Geometry::of(&graph, &graph.nodes[0]).expect("a layer");
-        let moments = moments(&geometry, &inputs, &inputs);
+        let moments = of_samples(&geometry, &inputs, &inputs);
         let scales = weights
             .chunks(k)
             .map(|row| f64::from(row.iter().fold(0.0_f32, |m, w| m.max(w.abs()))) / f64::from(max))
@@ -346,7 +355,7 @@ fn inputs_that_say_nothing_do_no_harm() {
         let mut case = Case::new(3, 6, 2, 7);
         case.inputs = inputs;
         let geometry = Geometry::of(&case.graph, &case.graph.nodes[0]).expect("a layer");
-        case.moments = moments(&geometry, &case.inputs, &case.inputs)
+        case.moments = of_samples(&geometry, &case.inputs, &case.inputs)
             .into_iter()
             .map(Moments::centred)
             .collect();
