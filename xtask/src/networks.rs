@@ -287,34 +287,16 @@ fn sampled(
     }))
 }
 
-/// CIFAR images, scaled up by `factor`; `slices` are those for calibration and for evaluation.
+/// CIFAR images, every pixel repeated `factor` times in both directions; `slices` are those for calibration and for evaluation.
 fn enlarged_images(
     model: &str,
     input: InputTransform,
     factor: usize,
     slices: [&str; 2],
 ) -> Result<Option<Network>> {
-    let (Some(float), Some(path)) = (load(model)?, models::find(CIFAR)) else {
-        return Ok(None);
-    };
-    let layout = InputLayout {
-        shape: vec![CIFAR_SIZE, CIFAR_SIZE, 3],
-        source_shape: vec![CIFAR_SIZE, CIFAR_SIZE, 3],
-        source_axes: vec![0, 1, 2],
-    };
-    let images = |slice: &str| -> Result<Dataset> {
-        let small = data(path.clone(), slice, &layout, &input)?;
-        Ok(enlarged(&small, CIFAR_SIZE, factor))
-    };
-    Ok(Some(Network {
-        calibration: images(slices[0])?,
-        evaluation: images(slices[1])?,
-        float,
-        recipe: Recipe {
-            input,
-            ..Recipe::default()
-        },
-    }))
+    images(model, input, slices, |small| {
+        enlarged(&small, CIFAR_SIZE, factor)
+    })
 }
 
 /// CIFAR images enlarged to `size` x `size` as the network's head was trained on them, with their labels; `slices` as above.
@@ -324,6 +306,19 @@ fn smoothly_enlarged_images(
     size: usize,
     slices: [&str; 2],
 ) -> Result<Option<Network>> {
+    images(model, input, slices, |small| Dataset {
+        inputs: bilinear(&small.inputs, [CIFAR_SIZE, size], 3),
+        ..small
+    })
+}
+
+/// CIFAR images as `enlarge` makes them of bytes, brought into the network's range.
+fn images(
+    model: &str,
+    input: InputTransform,
+    slices: [&str; 2],
+    enlarge: impl Fn(Dataset) -> Dataset,
+) -> Result<Option<Network>> {
     let (Some(float), Some(path)) = (load(model)?, models::find(CIFAR)) else {
         return Ok(None);
     };
@@ -333,11 +328,8 @@ fn smoothly_enlarged_images(
         source_axes: vec![0, 1, 2],
     };
     let images = |slice: &str| -> Result<Dataset> {
-        let small = data(path.clone(), slice, &layout, &InputTransform::default())?;
-        let mut large = Dataset {
-            inputs: bilinear(&small.inputs, [CIFAR_SIZE, size], 3),
-            ..small
-        };
+        let bytes = data(path.clone(), slice, &layout, &InputTransform::default())?;
+        let mut large = enlarge(bytes);
         input.apply(&mut large.inputs, 3);
         Ok(large)
     };
