@@ -98,6 +98,7 @@ pub fn moments(
         channels(geometry, &sums.collect::<Vec<_>>())
     } else {
         let mut sums = vec![Moments::none(k); geometry.groups()];
+        let mut float_given = false;
         for samples in parts {
             let positions = chosen(&samples);
             let (quantized, float) = inputs(samples);
@@ -105,10 +106,13 @@ pub fn moments(
                 for block in positions.chunks(BLOCK) {
                     dense(geometry, &quantized, float.as_deref(), block, group, sums);
                 }
-                if float.is_none() {
-                    sums.cross.clone_from(&sums.gram);
-                    sums.mean_float.clone_from(&sums.mean_quantized);
-                }
+                float_given |= float.is_some();
+            }
+        }
+        if !float_given {
+            for sums in &mut sums {
+                sums.cross.clone_from(&sums.gram);
+                sums.mean_float.clone_from(&sums.mean_quantized);
             }
         }
         sums
