@@ -1,4 +1,4 @@
-//! The same recipe and seed give the same bytes, whatever the number of threads.
+//! The same recipe and samples give the same bytes, whatever threads and order.
 
 use fewbit::dataset::Dataset;
 use fewbit::recipe::{Granularity, WeightBits};
@@ -48,4 +48,21 @@ fn threads_do_not_change_a_blob() {
         let one = blob(1, change);
         assert_eq!(one, blob(2, change));
     }
+}
+
+#[test]
+fn the_order_of_samples_and_the_seed_do_not_change_a_blob() {
+    let mut network = digits();
+    let mut samples = network.calibration.thinned(96);
+    network.calibration = samples.clone();
+    let blob = network.quantize().expect("quantizes").blob;
+    let elements = samples.elements();
+    let reversed = samples.inputs.chunks_exact(elements).rev().flatten();
+    samples.inputs = reversed.copied().collect();
+    assert_ne!(samples.inputs, network.calibration.inputs);
+    samples.labels = None;
+    network.calibration = samples;
+    network.recipe.seed += 1;
+    let other = network.quantize().expect("quantizes").blob;
+    assert_eq!(blob.as_bytes(), other.as_bytes());
 }

@@ -230,6 +230,20 @@ impl Dataset {
         self.chosen(places.into_iter())
     }
 
+    /// The samples in an order that depends on nothing but what they hold, and that has nothing to do with what they show: by a hash of their bits.
+    pub fn in_canonical_order(&self) -> Dataset {
+        let samples = self.inputs.chunks_exact(self.elements().max(1));
+        let hashes: Vec<u64> = samples.map(hash).collect();
+        let mut places: Vec<usize> = (0..self.samples).collect();
+        places.sort_by_key(|&place| hashes.get(place));
+        self.chosen(places.into_iter())
+    }
+
+    /// The first samples, at most `samples`.
+    pub fn first(&self, samples: usize) -> Dataset {
+        self.chosen(0..samples.min(self.samples))
+    }
+
     fn chosen(&self, places: impl Iterator<Item = usize> + Clone) -> Dataset {
         let elements = self.elements();
         Dataset {
@@ -475,3 +489,14 @@ pub fn write_npy<T: WritableElement>(
 
 #[cfg(test)]
 mod tests;
+
+/// FNV-1a over the bits of values, of which 0 and -0 are one, with the high bits mixed into the low ones.
+fn hash(values: &[f32]) -> u64 {
+    let hash = values
+        .iter()
+        .fold(0xCBF2_9CE4_8422_2325, |hash: u64, value| {
+            let bits = u64::from((value + 0.0).to_bits());
+            (hash ^ bits).wrapping_mul(0x0000_0100_0000_01B3)
+        });
+    hash ^ (hash >> 32)
+}

@@ -341,3 +341,27 @@ fn drawn_samples_come_once_and_with_their_labels() {
     assert_eq!(seen.len(), 20, "every sample is drawn by some seed");
     assert_eq!(data.drawn(50, 1).inputs, data.inputs);
 }
+
+#[test]
+fn the_canonical_order_does_not_depend_on_the_order() {
+    let data = Dataset {
+        inputs: (0..60).map(|value| value as f32).collect(),
+        samples: 20,
+        labels: Some((0..20).collect()),
+    };
+    let shuffled = data.drawn(20, 3).in_canonical_order();
+    let mut reversed = data.clone();
+    reversed.inputs = (data.inputs.chunks(3).rev().flatten().copied()).collect();
+    reversed.labels = Some((0..20).rev().collect());
+    let ordered = data.in_canonical_order();
+    assert_eq!(reversed.in_canonical_order().inputs, ordered.inputs);
+    assert_eq!(shuffled.inputs, ordered.inputs);
+    assert_ne!(ordered.inputs, data.inputs);
+    for (sample, label) in ordered
+        .inputs
+        .chunks(3)
+        .zip(ordered.labels.expect("labels"))
+    {
+        assert_eq!(sample[0], 3.0 * label as f32);
+    }
+}

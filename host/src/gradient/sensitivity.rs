@@ -48,7 +48,6 @@ impl Sensitivity {
         input: &[f32],
         samples: usize,
         corrected: bool,
-        seed: u64,
     ) -> Result<Sensitivity, crate::graph::GraphError> {
         let executor = Executor::new(graph)?;
         let elements: usize = graph.tensors.iter().map(|tensor| tensor.elements()).sum();
@@ -59,7 +58,7 @@ impl Sensitivity {
             .enumerate()
             .filter_map(|(index, input)| {
                 // Signs of the block's own, so that blocks may be walked at the same time.
-                let mut random = Sequence::new(seed.wrapping_add(index as u64));
+                let mut random = Sequence::new(index as u64);
                 let count = input.len() / per_sample.max(1);
                 // The length was just cut to fit.
                 let tape: Result<_, ExecutorError> = Tape::record(&executor, input, count);

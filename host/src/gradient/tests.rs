@@ -226,8 +226,7 @@ fn sensitivities_tell_what_noise_does() {
     // So many that chance in how far errors go together stays below a tenth.
     let samples = 512;
     let input = Sequence::new(5).values(samples * 108, -1.0, 1.0);
-    let found =
-        Sensitivity::of(&graph, &[graph.outputs[0]], &input, samples, true, 1).expect("sound");
+    let found = Sensitivity::of(&graph, &[graph.outputs[0]], &input, samples, true).expect("sound");
     let mut random = Sequence::new(6);
     for (tensor, channel) in [(1, 2), (2, 5), (3, 0)] {
         let deviation = 1e-2_f32;

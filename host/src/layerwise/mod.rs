@@ -24,7 +24,7 @@ use crate::progress::Progress;
 use crate::quantize::{Encodings, LayerWeights, NetworkWeights};
 use crate::recipe::{BiasCorrection, Recipe};
 use crate::rounding::{Geometry, mean_inputs};
-use streams::Streams;
+use streams::{Origin, Streams};
 
 /// Chooses the weights of every layer anew where `recipe` asks for it, in place.
 ///
@@ -41,7 +41,7 @@ pub(crate) fn optimize(
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<(), SingleNodeError> {
-    let mut streams = Streams::new(graph, encodings, calibration, adjustments.is_some());
+    let mut streams = Streams::new(graph, encodings, calibration, Origin::of(adjustments));
     progress.begin("reconstruct", graph.nodes.len());
     for id in 0..graph.nodes.len() {
         let node = &graph.nodes[id];

@@ -1,8 +1,8 @@
 //! The values of the tensors that are still to be read, float and quantized.
 
-use super::SingleNodeError;
 use super::node::SingleNode;
 use super::store::{Codes, Halves, Store, blocks};
+use super::{Adjustments, SingleNodeError};
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Node, TensorId};
 use crate::quantize::Encodings;
@@ -17,7 +17,28 @@ pub(super) struct Streams<'g> {
     quantized: Vec<Store<Codes>>,
     /// Nodes that have yet to read each tensor.
     readers: Vec<usize>,
-    synthetic: bool,
+    origin: Origin,
+}
+
+/// Where samples come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// They were given.
+    Real,
+    /// They are made up, after recorded distributions.
+    Recorded,
+    /// They are made up, and nothing is recorded.
+    Unknown,
+}
+
+impl Origin {
+    pub(super) fn of(adjustments: Option<&Adjustments>) -> Origin {
+        match adjustments {
+            None => Origin::Real,
+            Some(all) if all.iter().any(Option::is_some) => Origin::Recorded,
+            Some(_) => Origin::Unknown,
+        }
+    }
 }
 
 impl<'g> Streams<'g> {
@@ -26,7 +47,7 @@ impl<'g> Streams<'g> {
         graph: &'g Graph,
         encodings: &'g Encodings,
         calibration: &Dataset,
-        synthetic: bool,
+        origin: Origin,
     ) -> Self {
         let mut streams = Streams {
             graph,
@@ -37,7 +58,7 @@ impl<'g> Streams<'g> {
             readers: (0..graph.tensors.len())
                 .map(|tensor| graph.consumers(tensor).len())
                 .collect(),
-            synthetic,
+            origin,
         };
         for (tensor, values) in calibration.by_input(graph) {
             let elements = graph.tensors[tensor].elements();
@@ -53,9 +74,8 @@ impl<'g> Streams<'g> {
         streams
     }
 
-    /// Whether the samples are made up.
-    pub(super) fn synthetic(&self) -> bool {
-        self.synthetic
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// Values of a tensor in the float network, sample after sample.

@@ -29,14 +29,13 @@ pub(super) fn sensitivity(
     let seen = evidence.graph(graph);
     let affordable = usize::try_from(MACS / graph.macs().max(1)).unwrap_or(MOST_SAMPLES);
     let count = affordable.clamp(LEAST_SAMPLES, MOST_SAMPLES);
-    let some = evidence.samples.drawn(count, recipe.seed);
+    let some = evidence.samples.first(count);
     let mut sensitivity = Sensitivity::of(
         &seen,
         &[logits(graph)],
         &some.inputs,
         some.samples,
         recipe.passes.bias_correction != BiasCorrection::Off,
-        recipe.seed,
     )
     .map_err(|e| Error::new(Stage::Passes, e))?;
     if let Some(adjustments) = &evidence.adjustments {

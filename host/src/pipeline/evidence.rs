@@ -4,7 +4,7 @@ use super::{Calibration, synthetic};
 use crate::dataset::Dataset;
 use crate::graph::Graph;
 use crate::layerwise::Adjustments;
-use crate::recipe::Recipe;
+use crate::recipe::{BiasCorrection, Recipe, WeightBits};
 use crate::statistics;
 use crate::{Error, Stage};
 use std::borrow::Cow;
@@ -42,8 +42,10 @@ impl<'a> Evidence<'a> {
                 statistics::propagate(graph, ranges)
                     .map_err(|e| Error::new(Stage::Calibrate, e))?;
                 let count = recipe.data_free.samples.min(affordable(graph));
+                let noise = synthetic::noise(graph, ranges, count, recipe.seed)
+                    .map_err(|e| Error::new(Stage::Calibrate, e))?;
                 let mut evidence = Evidence {
-                    samples: Cow::Owned(synthetic::noise(graph, ranges, count, recipe.seed)),
+                    samples: Cow::Owned(noise),
                     adjustments: Some(Vec::new()),
                 };
                 evidence.adjust_to(graph)?;
@@ -59,6 +61,31 @@ impl<'a> Evidence<'a> {
                 .map_err(|e| Error::new(Stage::Calibrate, e))?;
         }
         Ok(())
+    }
+
+    /// Whether the samples are made up for a network that recorded no distribution at all.
+    fn blind(&self) -> bool {
+        (self.adjustments.as_ref()).is_some_and(|all| all.iter().all(Option::is_none))
+    }
+
+    /// The recipe with what it leaves open decided by what is known, and a note on that.
+    ///
+    /// Mean errors of 4-bit weights are large, and behind samples that look like no real ones they are others: corrected biases then do harm.
+    pub(super) fn decided<'r>(
+        &self,
+        recipe: &'r Recipe,
+        notes: &mut Vec<String>,
+    ) -> Cow<'r, Recipe> {
+        let open = recipe.passes.bias_correction == BiasCorrection::Auto;
+        if !(open && recipe.weights.bits == WeightBits::Int4 && self.blind()) {
+            return Cow::Borrowed(recipe);
+        }
+        notes.push(
+            "biases are not corrected: the network holds no BatchNorm statistics to make samples from; calibrate with data for better INT4".to_owned(),
+        );
+        let mut recipe = recipe.clone();
+        recipe.passes.bias_correction = BiasCorrection::Off;
+        Cow::Owned(recipe)
     }
 
     /// The graph to run the samples through.

@@ -60,7 +60,7 @@ pub enum Calibration<'a> {
     Statistics(&'a [Range]),
 }
 
-/// Quantizes a float graph.
+/// Quantizes a float graph. The order of samples does not matter.
 ///
 /// # Errors
 /// The stage that failed and why.
@@ -70,6 +70,14 @@ pub fn quantize(
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<Quantized, Error> {
+    let ordered;
+    let calibration = match calibration {
+        Calibration::Samples(samples) => {
+            ordered = samples.in_canonical_order();
+            Calibration::Samples(&ordered)
+        }
+        Calibration::Statistics(_) => calibration,
+    };
     let mut graph = float.clone();
     let inputs = reachable_inputs(&graph, calibration, recipe);
     let reports = passes::run(&passes::float_passes_within(recipe, inputs), &mut graph)
@@ -79,6 +87,7 @@ pub fn quantize(
         .flat_map(|report| report.notes)
         .collect();
     let mut evidence = Evidence::new(&graph, calibration, recipe)?;
+    let recipe = &*evidence.decided(recipe, &mut notes);
     let mut sensitivity = equalization::sensitivity(&graph, &evidence, recipe)?;
     if recipe.passes.equalize == Equalize::Full {
         equalization::equalize(&mut graph, &evidence, &mut sensitivity, recipe, &mut notes)?;

@@ -142,35 +142,224 @@ pub(crate) fn adjusted(graph: &Graph, adjustments: &Adjustments) -> Graph {
     graph
 }
 
+/// How the noise of one of the network's inputs is distributed.
+#[derive(Clone, Debug, PartialEq)]
+struct Spread {
+    range: Range,
+    /// Of each channel.
+    mean: Vec<f32>,
+    deviation: f32,
+}
+
+impl Spread {
+    /// All that is known before the network is looked at: half of the range is about four deviations.
+    fn of(range: Range, channels: usize) -> Spread {
+        Spread {
+            range,
+            mean: vec![0.5 * (range.min + range.max); channels],
+            deviation: 0.25 * (range.max - range.min),
+        }
+    }
+}
+
 /// Noise in the ranges of the network's inputs. That of images is smooth: power falls with the square of the frequency, as in photographs, and
-/// most of it is common to all channels. Vectors are uniform.
-pub(crate) fn noise(graph: &Graph, ranges: &[Range], samples: usize, seed: u64) -> Dataset {
+/// most of it is common to all channels; its means and deviation are those that give the layers that read it the moments their BatchNorms recorded, as far as
+/// they can. Vectors are uniform.
+pub(crate) fn noise(
+    graph: &Graph,
+    ranges: &[Range],
+    samples: usize,
+    seed: u64,
+) -> Result<Dataset, SingleNodeError> {
+    let mut spreads = Vec::new();
+    for (input, &range) in graph.inputs.iter().zip(ranges) {
+        let shape = &graph.tensors[input.tensor].shape;
+        let channels = shape.last().copied().unwrap_or(1);
+        let mut spread = Spread::of(range, channels);
+        if image(shape).is_some() {
+            let first: Vec<_> = (graph.nodes.iter())
+                .filter(|node| node.inputs[..] == [input.tensor])
+                .filter_map(|node| Some((node, node.op.linear()?.folded.as_ref()?)))
+                .collect();
+            fit_means(graph, &first, &mut spread)?;
+            fit_deviation(graph, &first, &mut spread, seed)?;
+        }
+        spreads.push(spread);
+    }
     let mut random = Sequence::new(seed);
     let mut inputs = Vec::new();
     for _ in 0..samples {
-        for (input, range) in graph.inputs.iter().zip(ranges) {
+        for (input, spread) in graph.inputs.iter().zip(&spreads) {
             let shape = &graph.tensors[input.tensor].shape;
-            match shape[..] {
-                [h, w, c] if h * w > 1 => {
-                    let (middle, half) =
-                        (0.5 * (range.min + range.max), 0.5 * (range.max - range.min));
-                    let values = smooth(&mut random, [h, w, c]);
-                    inputs.extend(
-                        values
-                            .iter()
-                            .map(|value| (middle + 0.5 * half * value).clamp(range.min, range.max)),
-                    );
-                }
-                // Of features nothing is known but where they lie.
-                _ => inputs.extend(random.values(shape.iter().product(), range.min, range.max)),
-            }
+            inputs.extend(draw(&mut random, shape, spread));
         }
     }
-    Dataset {
+    Ok(Dataset {
         inputs,
         samples,
         labels: None,
+    })
+}
+
+/// Height, width and channels of an image.
+fn image(shape: &[usize]) -> Option<[usize; 3]> {
+    match *shape {
+        [h, w, c] if h * w > 1 => Some([h, w, c]),
+        _ => None,
     }
+}
+
+/// One sample of an input.
+fn draw(random: &mut Sequence, shape: &[usize], spread: &Spread) -> Vec<f32> {
+    let Range { min, max } = spread.range;
+    match image(shape) {
+        Some(size) => {
+            let mut values = smooth(random, size);
+            for pixel in values.chunks_exact_mut(size[2]) {
+                for (value, mean) in pixel.iter_mut().zip(&spread.mean) {
+                    *value = (mean + spread.deviation * *value).clamp(min, max);
+                }
+            }
+            values
+        }
+        // Of features nothing is known but where they lie.
+        None => random.values(shape.iter().product(), min, max),
+    }
+}
+
+/// Turns of the descent over an input's channels; their number is small, and its means hang together little.
+const TURNS: usize = 100;
+
+/// Finds the means of an input's channels from the means that the layers which read it should have.
+///
+/// A layer's mean output is linear in the mean of each input channel. A normal distribution around the middle of the range, a deviation of noise
+/// wide, is what is known before; each output's mean is believed up to its own deviation.
+fn fit_means(
+    graph: &Graph,
+    first: &[(&Node, &BatchNorm)],
+    spread: &mut Spread,
+) -> Result<(), SingleNodeError> {
+    let channels = spread.mean.len();
+    let wide = f64::from(spread.deviation);
+    // Rows of slopes, and what is to be reached, both in deviations.
+    let mut rows: Vec<(Vec<f64>, f64)> = Vec::new();
+    for (node, norm) in first {
+        let samples = channels + 1;
+        // The middle everywhere; then one channel after the other a deviation above it.
+        let probe = |_, block: Samples<usize>| {
+            let elements = graph.tensors[node.inputs[0]].elements();
+            let sample = |sample: usize| {
+                (0..elements).map(move |place| sample > 0 && place % channels == sample - 1)
+            };
+            let values = block.flat_map(|index| sample(index).enumerate().collect::<Vec<_>>());
+            values
+                .map(|(place, raised)| {
+                    spread.mean[place % channels] + if raised { spread.deviation } else { 0.0 }
+                })
+                .collect()
+        };
+        let outputs = moments(graph, node, samples, probe)?;
+        for (channel, (&gamma, &beta)) in norm.gamma.iter().zip(&norm.beta).enumerate() {
+            let deviation = f64::from(gamma).abs();
+            if deviation == 0.0 {
+                continue;
+            }
+            let mut means = outputs.iter().map(|sums| sums[channel].0 / deviation);
+            let middle = means.next().unwrap_or(0.0);
+            let slopes = means.map(|mean| mean - middle).collect();
+            rows.push((slopes, f64::from(beta) / deviation - middle));
+        }
+    }
+    let mut shifts = vec![0.0_f64; channels];
+    for _ in 0..TURNS {
+        for channel in 0..channels {
+            let (mut pull, mut weight) = (0.0, 1.0);
+            for (slopes, wanted) in &rows {
+                let others = slopes.iter().zip(&shifts).map(|(a, b)| a * b).sum::<f64>();
+                pull += slopes[channel] * (wanted - others + slopes[channel] * shifts[channel]);
+                weight += slopes[channel] * slopes[channel];
+            }
+            shifts[channel] = pull / weight;
+        }
+    }
+    for (mean, shift) in spread.mean.iter_mut().zip(shifts) {
+        let shifted = f64::from(*mean) + shift * wide;
+        if shifted.is_finite() {
+            *mean = (shifted as f32).clamp(spread.range.min, spread.range.max);
+        }
+    }
+    Ok(())
+}
+
+/// Samples on which an input's deviation is found.
+const FIT_SAMPLES: usize = 8;
+
+/// An input's deviation is divided by no more than this.
+const MOST_NARROWED: f64 = 4.0;
+
+/// Finds the deviation of an input's noise from the deviations that the layers which read it should have: the mean of their ratios.
+fn fit_deviation(
+    graph: &Graph,
+    first: &[(&Node, &BatchNorm)],
+    spread: &mut Spread,
+    seed: u64,
+) -> Result<(), SingleNodeError> {
+    let mut logs = Vec::new();
+    for (node, norm) in first {
+        let shape = &graph.tensors[node.inputs[0]].shape;
+        let mut random = Sequence::new(seed);
+        let drawn: Vec<f32> = (0..FIT_SAMPLES)
+            .flat_map(|_| draw(&mut random, shape, spread))
+            .collect();
+        let elements = graph.tensors[node.inputs[0]].elements();
+        let outputs = moments(graph, node, FIT_SAMPLES, |_, block| {
+            drawn[block.start * elements..block.end * elements].to_vec()
+        })?;
+        for channel in 0..norm.channels() {
+            let mean = |of: fn(&(f64, f64)) -> f64| {
+                outputs.iter().map(|sums| of(&sums[channel])).sum::<f64>() / FIT_SAMPLES as f64
+            };
+            let variance = mean(|sums| sums.1) - mean(|sums| sums.0).powi(2);
+            let log = (f64::from(norm.gamma[channel]).abs() / variance.max(0.0).sqrt()).ln();
+            if log.is_finite() {
+                logs.push(log);
+            }
+        }
+    }
+    if !logs.is_empty() {
+        let factor = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
+        let fitted = spread.deviation * factor.max(1.0 / MOST_NARROWED) as f32;
+        // Nothing in a range spreads much wider than what fills it evenly.
+        let even = (spread.range.max - spread.range.min) / 12.0_f32.sqrt();
+        spread.deviation = fitted.min(even);
+    }
+    Ok(())
+}
+
+/// Mean and mean square of each channel of a node's output before its activation, sample by sample.
+fn moments(
+    graph: &Graph,
+    node: &Node,
+    samples: usize,
+    read: impl Fn(TensorId, Samples<usize>) -> Vec<f32> + Sync,
+) -> Result<Vec<Vec<(f64, f64)>>, SingleNodeError> {
+    let bare = Node {
+        activation: None,
+        ..node.clone()
+    };
+    let elements = graph.tensors[node.output].elements();
+    let channels = graph.tensors[node.output].channels();
+    let positions = (elements / channels.max(1)).max(1) as f64;
+    let blocks = SingleNode::new(graph, &bare).run_blocks(samples, read, |output| {
+        let samples = output.chunks_exact(elements.max(1));
+        let sums = samples.map(|sample| {
+            let sums = sums(sample, channels).into_iter();
+            let means = sums.map(|[sum, square]| (sum / positions, square / positions));
+            means.collect::<Vec<_>>()
+        });
+        sums.collect::<Vec<_>>()
+    })?;
+    Ok(blocks.into_iter().flatten().collect())
 }
 
 /// Numbers close to a normal distribution with mean 0 and deviation 1.
@@ -233,6 +422,67 @@ mod tests {
     use crate::recipe::Recipe;
 
     #[test]
+    fn an_image_gets_the_moments_that_its_readers_recorded() {
+        use crate::graph::{Conv2d, Input, Linear, Op, Window};
+        // Two channels of 8 x 8 pixels, read by a pointwise convolution with four outputs.
+        let (truth, weights) = (
+            [0.5_f32, -0.25],
+            [1.0_f32, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, -2.0],
+        );
+        let mean = |row: &[f32]| row[0] * truth[0] + row[1] * truth[1];
+        let rows = weights.chunks_exact(2);
+        let norm = BatchNorm {
+            gamma: vec![0.05; 4],
+            beta: rows.map(mean).collect(),
+            ..BatchNorm::affine(vec![1.0; 4], vec![0.0; 4])
+        };
+        let mut graph = Graph {
+            name: "image".to_owned(),
+            tensors: Vec::new(),
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let input = graph.add_tensor("x".to_owned(), vec![8, 8, 2]);
+        let output = graph.add_tensor("y".to_owned(), vec![8, 8, 4]);
+        graph.inputs.push(Input {
+            tensor: input,
+            source_shape: vec![8, 8, 2],
+            source_axes: vec![0, 1, 2],
+        });
+        graph.outputs.push(output);
+        graph.nodes.push(Node {
+            name: "conv".to_owned(),
+            op: Op::Conv2d(Conv2d {
+                linear: Linear {
+                    weights: weights.to_vec(),
+                    bias: vec![0.0; 4],
+                    out_channels: 4,
+                    folded: Some(norm),
+                },
+                in_channels: 2,
+                groups: 1,
+                window: Window::new([1, 1]),
+            }),
+            inputs: vec![input],
+            output,
+            activation: None,
+        });
+        let range = Range {
+            min: -1.0,
+            max: 1.0,
+        };
+        let samples = noise(&graph, &[range], 64, 1).expect("runs");
+        let half = samples.inputs.len() as f32 / 2.0;
+        for (channel, truth) in truth.iter().enumerate() {
+            let own = samples.inputs.iter().skip(channel).step_by(2);
+            let mean = own.sum::<f32>() / half;
+            assert!((mean - truth).abs() < 0.05, "{mean} instead of {truth}");
+        }
+        assert!(samples.inputs.iter().all(|x| (-1.0..=1.0).contains(x)));
+    }
+
+    #[test]
     fn every_layer_gets_the_moments_that_were_recorded() {
         let mut graph = default_model::graph(&ImportOptions::default()).expect("built in");
         passes::run(&passes::float_passes(&Recipe::default()), &mut graph).expect("folds");
@@ -240,7 +490,7 @@ mod tests {
             min: -1.0,
             max: 2.0,
         };
-        let samples = noise(&graph, &[range], 16, 1);
+        let samples = noise(&graph, &[range], 16, 1).expect("runs");
         let found = adjustments(&graph, &samples).expect("runs");
         let mut bare = adjusted(&graph, &found);
         // Before the activation: the first layer alone.

@@ -348,8 +348,7 @@ mod tests {
         let mut graph = default_model::graph(&ImportOptions::default()).expect("built in");
         passes::run(&passes::float_passes(&Recipe::default()), &mut graph).expect("folds");
         let input = Sequence::new(1).values(8 * 256, -1.0, 2.0);
-        let sensitivity =
-            Sensitivity::of(&graph, &graph.outputs, &input, 8, true, 1).expect("sound");
+        let sensitivity = Sensitivity::of(&graph, &graph.outputs, &input, 8, true).expect("sound");
         let mut ranges: ChannelRanges = (graph.tensors.iter())
             .map(|tensor| vec![[0.0; 2]; tensor.channels()])
             .collect();
