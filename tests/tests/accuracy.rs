@@ -191,7 +191,7 @@ fn equalization_saves_a_badly_scaled_network() {
     };
     let folded = db(Equalize::Off, BiasCorrection::Off);
     assert!(folded < 5.0, "{folded} dB");
-    // Without correction the means of errors decide, which no scale controls: other seeds reach 33 to 36 dB.
+    // Without correction the means of errors decide, which no scale controls: other choices of samples reach 33 to 36 dB.
     let bare = db(Equalize::Full, BiasCorrection::Off);
     let classical = db(Equalize::Weights, BiasCorrection::Off);
     assert!(bare > classical, "{bare} dB, by weights {classical} dB");

@@ -35,7 +35,7 @@ pub struct Recipe {
     /// What the blob is packed for.
     #[serde(skip_serializing_if = "Target::is_any")]
     pub target: Target,
-    /// Seed of everything random.
+    /// Seed of what is random: samples made up without data, batches of AdaRound.
     pub seed: u64,
     /// Other choices for some layers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
