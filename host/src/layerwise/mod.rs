@@ -17,6 +17,7 @@ mod tests;
 pub(crate) use adjustment::{Adjustment, Adjustments};
 pub use node::{SingleNode, SingleNodeError};
 pub(crate) use store::{Block, Halves, Store, blocks};
+pub(crate) use streams::Origin;
 
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Node};
@@ -24,7 +25,7 @@ use crate::progress::Progress;
 use crate::quantize::{Encodings, LayerWeights, NetworkWeights};
 use crate::recipe::{BiasCorrection, Recipe};
 use crate::rounding::{Geometry, mean_inputs};
-use streams::{Origin, Streams};
+use streams::Streams;
 
 /// Chooses the weights of every layer anew where `recipe` asks for it, in place.
 ///

@@ -22,7 +22,7 @@ pub(super) struct Streams<'g> {
 
 /// Where samples come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// They were given.
     Real,
     /// They are made up, after recorded distributions.
@@ -32,7 +32,7 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    pub(super) fn of(adjustments: Option<&Adjustments>) -> Origin {
+    pub(crate) fn of(adjustments: Option<&Adjustments>) -> Origin {
         match adjustments {
             None => Origin::Real,
             Some(all) if all.iter().any(Option::is_some) => Origin::Recorded,

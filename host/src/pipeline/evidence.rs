@@ -3,7 +3,7 @@
 use super::{Calibration, synthetic};
 use crate::dataset::Dataset;
 use crate::graph::Graph;
-use crate::layerwise::Adjustments;
+use crate::layerwise::{Adjustments, Origin};
 use crate::recipe::{BiasCorrection, Recipe, WeightBits};
 use crate::statistics;
 use crate::{Error, Stage};
@@ -63,11 +63,6 @@ impl<'a> Evidence<'a> {
         Ok(())
     }
 
-    /// Whether the samples are made up for a network that recorded no distribution at all.
-    fn blind(&self) -> bool {
-        (self.adjustments.as_ref()).is_some_and(|all| all.iter().all(Option::is_none))
-    }
-
     /// The recipe with what it leaves open decided by what is known, and a note on that.
     ///
     /// Mean errors of 4-bit weights are large, and behind samples that look like no real ones they are others: corrected biases then do harm.
@@ -77,7 +72,8 @@ impl<'a> Evidence<'a> {
         notes: &mut Vec<String>,
     ) -> Cow<'r, Recipe> {
         let open = recipe.passes.bias_correction == BiasCorrection::Auto;
-        if !(open && recipe.weights.bits == WeightBits::Int4 && self.blind()) {
+        let unknown = Origin::of(self.adjustments.as_ref()) == Origin::Unknown;
+        if !(open && unknown && recipe.weights.bits == WeightBits::Int4) {
             return Cow::Borrowed(recipe);
         }
         notes.push(

@@ -176,7 +176,7 @@ pub(crate) fn noise(
         let shape = &graph.tensors[input.tensor].shape;
         let channels = shape.last().copied().unwrap_or(1);
         let mut spread = Spread::of(range, channels);
-        if image(shape).is_some() {
+        if image(shape).is_some() && channels <= MOST_CHANNELS {
             let first: Vec<_> = (graph.nodes.iter())
                 .filter(|node| node.inputs[..] == [input.tensor])
                 .filter_map(|node| Some((node, node.op.linear()?.folded.as_ref()?)))
@@ -229,6 +229,9 @@ fn draw(random: &mut Sequence, shape: &[usize], spread: &Spread) -> Vec<f32> {
 
 /// Turns of the descent over an input's channels; their number is small, and its means hang together little.
 const TURNS: usize = 100;
+
+/// Channels of an image whose means are looked for: each takes a sample of its own through the first layer.
+const MOST_CHANNELS: usize = 64;
 
 /// Finds the means of an input's channels from the means that the layers which read it should have.
 ///
