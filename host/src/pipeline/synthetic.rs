@@ -148,23 +148,61 @@ struct Spread {
     range: Range,
     /// Of each channel.
     mean: Vec<f32>,
-    deviation: f32,
+    /// Standard deviation of each octave of an image's noise, coarsest first.
+    octaves: Vec<Octave>,
 }
 
-impl Spread {
-    /// All that is known before the network is looked at: half of the range is about four deviations.
-    fn of(range: Range, channels: usize) -> Spread {
-        Spread {
-            range,
-            mean: vec![0.5 * (range.min + range.max); channels],
-            deviation: 0.25 * (range.max - range.min),
+/// Standard deviations of one octave of noise.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Octave {
+    /// Of what all channels share.
+    common: f32,
+    /// Of what each channel has alone.
+    own: f32,
+}
+
+impl Octave {
+    fn variance(self) -> f32 {
+        self.common * self.common + self.own * self.own
+    }
+
+    fn scaled(self, common: f32, own: f32) -> Octave {
+        Octave {
+            common: self.common * common,
+            own: self.own * own,
         }
     }
 }
 
+/// Share of an image's deviation that all its channels have in common, where nothing is known: about that of photographs. The squares of both add up to 1.
+const COMMON: f32 = 0.9;
+const OWN: f32 = 0.436;
+
+impl Spread {
+    /// All that is known before the network is looked at: half of the range is about four deviations, every octave has the same power.
+    fn of(range: Range, shape: &[usize]) -> Spread {
+        let octaves = image(shape).map_or(0, |[h, w, _]| cells(h, w).len());
+        let each = 0.25 * (range.max - range.min) / (octaves.max(1) as f32).sqrt();
+        let octave = Octave {
+            common: COMMON * each,
+            own: OWN * each,
+        };
+        Spread {
+            range,
+            mean: vec![0.5 * (range.min + range.max); shape.last().copied().unwrap_or(1)],
+            octaves: vec![octave; octaves],
+        }
+    }
+
+    fn deviation(&self) -> f32 {
+        let variances = self.octaves.iter().map(|octave| octave.variance());
+        variances.sum::<f32>().sqrt()
+    }
+}
+
 /// Noise in the ranges of the network's inputs. That of images is smooth: power falls with the square of the frequency, as in photographs, and
-/// most of it is common to all channels; its means and deviation are those that give the layers that read it the moments their BatchNorms recorded, as far as
-/// they can. Vectors are uniform.
+/// most of it is common to all channels; its means and the power of each octave are those that give the layers that read it the moments their BatchNorms recorded,
+/// as far as they can. Vectors are uniform.
 pub(crate) fn noise(
     graph: &Graph,
     ranges: &[Range],
@@ -174,15 +212,14 @@ pub(crate) fn noise(
     let mut spreads = Vec::new();
     for (input, &range) in graph.inputs.iter().zip(ranges) {
         let shape = &graph.tensors[input.tensor].shape;
-        let channels = shape.last().copied().unwrap_or(1);
-        let mut spread = Spread::of(range, channels);
-        if image(shape).is_some() && channels <= MOST_CHANNELS {
+        let mut spread = Spread::of(range, shape);
+        if image(shape).is_some() && spread.mean.len() <= MOST_CHANNELS {
             let first: Vec<_> = (graph.nodes.iter())
                 .filter(|node| node.inputs[..] == [input.tensor])
                 .filter_map(|node| Some((node, node.op.linear()?.folded.as_ref()?)))
                 .collect();
             fit_means(graph, &first, &mut spread)?;
-            fit_deviation(graph, &first, &mut spread, seed)?;
+            fit_octaves(graph, &first, &mut spread, seed)?;
         }
         spreads.push(spread);
     }
@@ -214,10 +251,10 @@ fn draw(random: &mut Sequence, shape: &[usize], spread: &Spread) -> Vec<f32> {
     let Range { min, max } = spread.range;
     match image(shape) {
         Some(size) => {
-            let mut values = smooth(random, size);
+            let mut values = smooth(random, size, &spread.octaves);
             for pixel in values.chunks_exact_mut(size[2]) {
                 for (value, mean) in pixel.iter_mut().zip(&spread.mean) {
-                    *value = (mean + spread.deviation * *value).clamp(min, max);
+                    *value = (mean + *value).clamp(min, max);
                 }
             }
             values
@@ -243,7 +280,7 @@ fn fit_means(
     spread: &mut Spread,
 ) -> Result<(), SingleNodeError> {
     let channels = spread.mean.len();
-    let wide = f64::from(spread.deviation);
+    let wide = f64::from(spread.deviation());
     // Rows of slopes, and what is to be reached, both in deviations.
     let mut rows: Vec<(Vec<f64>, f64)> = Vec::new();
     for (node, norm) in first {
@@ -257,7 +294,7 @@ fn fit_means(
             let values = block.flat_map(|index| sample(index).enumerate().collect::<Vec<_>>());
             values
                 .map(|(place, raised)| {
-                    spread.mean[place % channels] + if raised { spread.deviation } else { 0.0 }
+                    spread.mean[place % channels] + if raised { wide as f32 } else { 0.0 }
                 })
                 .collect()
         };
@@ -294,49 +331,115 @@ fn fit_means(
     Ok(())
 }
 
-/// Samples on which an input's deviation is found.
-const FIT_SAMPLES: usize = 8;
+/// Samples of each octave on which its share is found.
+const FIT_SAMPLES: usize = 16;
 
 /// An input's deviation is divided by no more than this.
 const MOST_NARROWED: f64 = 4.0;
 
-/// Finds the deviation of an input's noise from the deviations that the layers which read it should have: the mean of their ratios.
-fn fit_deviation(
+/// Turns of the fit of powers.
+const POWER_TURNS: usize = 300;
+
+/// Finds the power of each octave of an input's noise from the deviations that the layers which read it should have: a layer that compares
+/// neighbouring pixels tells how fine the images of training were, one that compares channels how colourful.
+///
+/// A channel's variance is the sum of what each octave brings, in proportion to the octave's power. The powers are the likeliest ones if outputs are normal: of least
+/// Itakura-Saito divergence, by its multiplicative updates (Fevotte, Bertin and Durrieu 2009, algorithm 1, with the square root that makes them
+/// monotone). What no layer tells stays as it is: the default is believed as much as one channel.
+fn fit_octaves(
     graph: &Graph,
     first: &[(&Node, &BatchNorm)],
     spread: &mut Spread,
     seed: u64,
 ) -> Result<(), SingleNodeError> {
-    let mut logs = Vec::new();
+    // Both parts of every octave, alone.
+    let parts: Vec<Vec<Octave>> = (0..2 * spread.octaves.len())
+        .map(|part| {
+            let mut alone = vec![Octave::default(); spread.octaves.len()];
+            let whole = spread.octaves[part / 2];
+            alone[part / 2] = match part % 2 {
+                0 => whole.scaled(1.0, 0.0),
+                _ => whole.scaled(0.0, 1.0),
+            };
+            alone
+        })
+        .collect();
+    // Of every channel: what each part brings, over the variance that it should have.
+    let mut rows: Vec<Vec<f64>> = Vec::new();
     for (node, norm) in first {
         let shape = &graph.tensors[node.inputs[0]].shape;
-        let mut random = Sequence::new(seed);
-        let drawn: Vec<f32> = (0..FIT_SAMPLES)
-            .flat_map(|_| draw(&mut random, shape, spread))
-            .collect();
-        let elements = graph.tensors[node.inputs[0]].elements();
-        let outputs = moments(graph, node, FIT_SAMPLES, |_, block| {
-            drawn[block.start * elements..block.end * elements].to_vec()
-        })?;
-        for channel in 0..norm.channels() {
-            let mean = |of: fn(&(f64, f64)) -> f64| {
-                outputs.iter().map(|sums| of(&sums[channel])).sum::<f64>() / FIT_SAMPLES as f64
-            };
-            let variance = mean(|sums| sums.1) - mean(|sums| sums.0).powi(2);
-            let log = (f64::from(norm.gamma[channel]).abs() / variance.max(0.0).sqrt()).ln();
-            if log.is_finite() {
-                logs.push(log);
+        let Some(size) = image(shape) else { continue };
+        let elements: usize = shape.iter().product();
+        let mut variances = Vec::with_capacity(parts.len());
+        for alone in &parts {
+            let mut random = Sequence::new(seed);
+            let drawn: Vec<f32> = (0..FIT_SAMPLES)
+                .flat_map(|_| smooth(&mut random, size, alone))
+                .collect();
+            variances.push(variance_of_outputs(graph, node, |block| {
+                drawn[block.start * elements..block.end * elements].to_vec()
+            })?);
+        }
+        for (channel, &gamma) in norm.gamma.iter().enumerate() {
+            let wanted = f64::from(gamma).powi(2);
+            let row: Vec<f64> = (variances.iter()).map(|of| of[channel] / wanted).collect();
+            let sum: f64 = row.iter().sum();
+            if sum.is_finite() && sum > 0.0 {
+                rows.push(row);
             }
         }
     }
-    if !logs.is_empty() {
-        let factor = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
-        let fitted = spread.deviation * factor.max(1.0 / MOST_NARROWED) as f32;
-        // Nothing in a range spreads much wider than what fills it evenly.
-        let even = (spread.range.max - spread.range.min) / 12.0_f32.sqrt();
-        spread.deviation = fitted.min(even);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let logs: f64 = rows.iter().map(|row| row.iter().sum::<f64>().ln()).sum();
+    let all = (-logs / rows.len() as f64)
+        .exp()
+        .max(MOST_NARROWED.powi(-2));
+    let mut powers = vec![all; parts.len()];
+    for _ in 0..POWER_TURNS {
+        let found: Vec<f64> = (rows.iter())
+            .map(|row| row.iter().zip(&powers).map(|(a, b)| a * b).sum())
+            .collect();
+        for (part, power) in powers.iter_mut().enumerate() {
+            let (mut more, mut less) = (all / (*power * *power), 1.0 / *power);
+            for (row, found) in rows.iter().zip(&found) {
+                more += row[part] / (found * found);
+                less += row[part] / found;
+            }
+            *power *= (more / less).sqrt();
+        }
+    }
+    if powers.iter().any(|power| !power.is_finite()) {
+        return Ok(());
+    }
+    for (octave, powers) in spread.octaves.iter_mut().zip(powers.chunks_exact(2)) {
+        *octave = octave.scaled(powers[0].sqrt() as f32, powers[1].sqrt() as f32);
+    }
+    // Nothing in a range spreads much wider than what fills it evenly.
+    let even = (spread.range.max - spread.range.min) / 12.0_f32.sqrt();
+    let narrowed = (even / spread.deviation()).min(1.0);
+    for octave in &mut spread.octaves {
+        *octave = octave.scaled(narrowed, narrowed);
     }
     Ok(())
+}
+
+/// Variance of each channel of a node's output before its activation, over [`FIT_SAMPLES`] samples.
+fn variance_of_outputs(
+    graph: &Graph,
+    node: &Node,
+    read: impl Fn(Samples<usize>) -> Vec<f32> + Sync,
+) -> Result<Vec<f64>, SingleNodeError> {
+    let outputs = moments(graph, node, FIT_SAMPLES, |_, block| read(block))?;
+    let channels = graph.tensors[node.output].channels();
+    let variance = |channel: usize| {
+        let mean = |of: fn(&(f64, f64)) -> f64| {
+            outputs.iter().map(|sums| of(&sums[channel])).sum::<f64>() / FIT_SAMPLES as f64
+        };
+        (mean(|sums| sums.1) - mean(|sums| sums.0).powi(2)).max(0.0)
+    };
+    Ok((0..channels).map(variance).collect())
 }
 
 /// Mean and mean square of each channel of a node's output before its activation, sample by sample.
@@ -372,47 +475,53 @@ fn normal(random: &mut Sequence, count: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Octaves of noise of equal power, added up; mean about 0, deviation about 1.
-fn smooth(random: &mut Sequence, [h, w, c]: [usize; 3]) -> Vec<f32> {
-    let common = octaves(random, h, w);
+/// Octaves of noise, added up; mean about 0.
+fn smooth(random: &mut Sequence, [h, w, c]: [usize; 3], octaves: &[Octave]) -> Vec<f32> {
     let mut values = vec![0.0; h * w * c];
-    for channel in 0..c {
-        let own = octaves(random, h, w);
-        for (pixel, (common, own)) in common.iter().zip(&own).enumerate() {
-            values[pixel * c + channel] = 0.9 * common + 0.44 * own;
+    for (cell, octave) in cells(h, w).into_iter().zip(octaves) {
+        if octave.variance() == 0.0 {
+            continue;
+        }
+        let common = bilinear(random, [h, w], cell);
+        for channel in 0..c {
+            let own = bilinear(random, [h, w], cell);
+            for (pixel, (common, own)) in common.iter().zip(&own).enumerate() {
+                values[pixel * c + channel] += octave.common * common + octave.own * own;
+            }
         }
     }
     values
 }
 
-fn octaves(random: &mut Sequence, h: usize, w: usize) -> Vec<f32> {
-    let mut sum = vec![0.0_f32; h * w];
-    let mut cell = h.max(w);
-    let mut count = 0_usize;
-    loop {
-        let (rows, columns) = (h.div_ceil(cell) + 1, w.div_ceil(cell) + 1);
-        let grid = normal(random, rows * columns);
-        for y in 0..h {
-            for x in 0..w {
-                let (fy, fx) = (y as f32 / cell as f32, x as f32 / cell as f32);
-                let (iy, ix) = (fy as usize, fx as usize);
-                let (ty, tx) = (fy - iy as f32, fx - ix as f32);
-                let at = |y: usize, x: usize| grid[y.min(rows - 1) * columns + x.min(columns - 1)];
-                let top = at(iy, ix) * (1.0 - tx) + at(iy, ix + 1) * tx;
-                let bottom = at(iy + 1, ix) * (1.0 - tx) + at(iy + 1, ix + 1) * tx;
-                sum[y * w + x] += top * (1.0 - ty) + bottom * ty;
-            }
+/// Sizes of the cells of all octaves in pixels, from the whole image to one.
+fn cells(h: usize, w: usize) -> Vec<usize> {
+    let smaller = |cell: &usize| (*cell > 1).then(|| cell.div_ceil(2));
+    std::iter::successors(Some(h.max(w)), smaller).collect()
+}
+
+/// Independent values at the corners of cells, interpolated between them; mean 0, variance about 1.
+fn bilinear(random: &mut Sequence, [h, w]: [usize; 2], cell: usize) -> Vec<f32> {
+    let (rows, columns) = (h.div_ceil(cell) + 1, w.div_ceil(cell) + 1);
+    let grid = normal(random, rows * columns);
+    // Between independent corners the variance falls: its mean along a side is that of `t^2 + (1 - t)^2`, over the pixels of a cell.
+    let along = |t: f32| t * t + (1.0 - t) * (1.0 - t);
+    let pixels = (0..cell).map(|pixel| along(pixel as f32 / cell as f32));
+    let scale = cell as f32 / pixels.sum::<f32>();
+    let mut values = Vec::with_capacity(h * w);
+    for y in 0..h {
+        for x in 0..w {
+            let (iy, ix) = (y / cell, x / cell);
+            let (ty, tx) = (
+                (y % cell) as f32 / cell as f32,
+                (x % cell) as f32 / cell as f32,
+            );
+            let at = |y: usize, x: usize| grid[y.min(rows - 1) * columns + x.min(columns - 1)];
+            let top = at(iy, ix) * (1.0 - tx) + at(iy, ix + 1) * tx;
+            let bottom = at(iy + 1, ix) * (1.0 - tx) + at(iy + 1, ix + 1) * tx;
+            values.push(scale * (top * (1.0 - ty) + bottom * ty));
         }
-        count += 1;
-        if cell == 1 {
-            break;
-        }
-        cell = cell.div_ceil(2);
     }
-    // Interpolation between cells keeps about two thirds of the power of a cell.
-    let scale = 1.0 / (0.67 * count as f32).sqrt();
-    sum.iter_mut().for_each(|value| *value *= scale);
-    sum
+    values
 }
 
 #[cfg(test)]
