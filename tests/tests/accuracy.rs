@@ -145,6 +145,47 @@ fn int4_weights_are_half_as_large_and_still_the_same_network() {
     assert!(integer > 5.0, "{integer} dB");
 }
 
+/// What is proposed is what comes out, on the samples that it was measured on; what has 8 bits already is not proposed anything.
+#[test]
+fn finer_first_and_last_layers_are_proposed_by_what_they_bring() {
+    let mut network = network(Net::BiasShift).expect("comes with the project");
+    network.recipe.weights.bits = WeightBits::Int4;
+    network.evaluation = network.calibration.in_canonical_order().first(64);
+    let propose = |network: &Network| {
+        let quantized = network.quantize().expect("quantizes");
+        let report = network.evaluate(&quantized).expect("runs");
+        let proposal = pipeline::propose_first_and_last(
+            &network.float,
+            &quantized,
+            &network.calibration,
+            &network.recipe,
+            &mut Silent,
+        );
+        let sqnr = report.simulated.sqnr_db.expect("noise");
+        (sqnr, proposal.expect("runs"), report.weight_bytes)
+    };
+    let (before, proposal, small) = propose(&network);
+    network.recipe.weights.first_and_last = Some(WeightBits::Int8);
+    let (after, nothing, large) = propose(&network);
+    let proposal = proposal.expect("a stem in 4 bits loses much");
+    assert!(proposal.contains("`--first-and-last int8`"), "{proposal}");
+    assert!(after > before + 0.5, "{before} dB, {after} dB");
+    let figures: Vec<f64> = proposal
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let &[then, now, bytes] = &figures[..] else {
+        panic!("{proposal}");
+    };
+    assert!((then - after).abs() < 0.06, "{proposal}, {after} dB");
+    assert!((now - before).abs() < 0.06, "{proposal}, {before} dB");
+    assert_eq!((large - small) as f64, bytes);
+    assert_eq!(nothing, None);
+
+    network.recipe.weights = Recipe::default().weights;
+    assert_eq!(propose(&network).1, None, "8 bits everywhere");
+}
+
 /// Ratio of signal to noise of the integer engine for a changed recipe, and the report.
 fn changed(network: Network, change: fn(&mut Recipe)) -> f64 {
     let mut network = network;

@@ -43,6 +43,9 @@ pub struct QuantizeArgs {
     /// Storage type of the weights
     #[arg(long, value_enum)]
     pub weights: Option<WeightBits>,
+    /// Storage type of the first and the last layer's weights, which often pays where all others are INT4
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub first_and_last: Option<WeightBits>,
     /// One weight scale for each output channel, or one for each tensor
     #[arg(long, value_enum)]
     pub granularity: Option<Granularity>,
@@ -136,8 +139,15 @@ pub fn quantize(args: &QuantizeArgs) -> anyhow::Result<Outcome> {
     let data = args.data(&source, &float, &recipe)?;
 
     let mut progress = Bar::default();
-    let quantized = pipeline::quantize(&float, data.calibration(), &recipe, &mut progress)
-        .with_context(|| format!("cannot quantize {}", source.stem()))?;
+    let context = || format!("cannot quantize {}", source.stem());
+    let mut quantized = pipeline::quantize(&float, data.calibration(), &recipe, &mut progress)
+        .with_context(context)?;
+    if let Calibration::Samples(samples) = data.calibration() {
+        let proposal =
+            pipeline::propose_first_and_last(&float, &quantized, samples, &recipe, &mut progress)
+                .with_context(context)?;
+        quantized.notes.extend(proposal);
+    }
     let report = pipeline::evaluate(
         &float,
         &quantized,
@@ -164,6 +174,9 @@ impl QuantizeArgs {
     /// The recipe with the flags' choices in it.
     fn recipe_used(&self, source: &ModelSource) -> anyhow::Result<Recipe> {
         let mut recipe = source.recipe(self.recipe.as_deref())?;
+        if let Some(bits) = self.first_and_last {
+            recipe.weights.first_and_last = Some(bits);
+        }
         if let Some(bits) = self.weights {
             recipe.weights.bits = bits;
         }

@@ -53,21 +53,29 @@ impl Sensitivity {
         let elements: usize = graph.tensors.iter().map(|tensor| tensor.elements()).sum();
         let block = (TAPE_ELEMENTS / elements.max(1)).clamp(1, samples.max(1));
         let per_sample = input.len() / samples.max(1);
-        let blocks: Vec<Sums> = input
-            .par_chunks((block * per_sample).max(1))
-            .enumerate()
-            .filter_map(|(index, input)| {
-                // Signs of the block's own, so that blocks may be walked at the same time.
-                let mut random = Sequence::new(index as u64);
-                let count = input.len() / per_sample.max(1);
-                // The length was just cut to fit.
-                let tape: Result<_, ExecutorError> = Tape::record(&executor, input, count);
-                Some(Sums::of(&tape.ok()?, results, corrected, &mut random))
-            })
-            .collect();
-        // In order, so that the same bits come out whatever the number of threads.
+        let block_elements = (block * per_sample).max(1);
+        // As many blocks at a time as there are threads: sums are as large as the network. Added in order, so that the same bits come out
+        // whatever the number of threads.
+        let threads = rayon::current_num_threads().max(1);
         let mut sums = Sums::new(graph, corrected);
-        blocks.into_iter().for_each(|block| sums.add(block));
+        for (group, inputs) in input.chunks(threads * block_elements).enumerate() {
+            let blocks: Vec<Option<Sums>> = inputs
+                .par_chunks(block_elements)
+                .enumerate()
+                .map(|(index, input)| {
+                    // Signs of the block's own, so that blocks may be walked at the same time.
+                    let mut random = Sequence::new((group * threads + index) as u64);
+                    let count = input.len() / per_sample.max(1);
+                    // The length was just cut to fit.
+                    let tape: Result<_, ExecutorError> = Tape::record(&executor, input, count);
+                    Some(Sums::of(&tape.ok()?, results, corrected, &mut random))
+                })
+                .collect();
+            blocks
+                .into_iter()
+                .flatten()
+                .for_each(|block| sums.add(block));
+        }
         Ok(sums.finish((samples * WALKS).max(1) as f64))
     }
 }

@@ -16,7 +16,7 @@ mod tests;
 
 pub(crate) use adjustment::{Adjustment, Adjustments};
 pub use node::{SingleNode, SingleNodeError};
-pub(crate) use store::{Block, Halves, Store, blocks};
+pub(crate) use store::{Block, Halves, Store, block_samples, blocks};
 pub(crate) use streams::Origin;
 
 use crate::dataset::Dataset;

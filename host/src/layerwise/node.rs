@@ -1,6 +1,6 @@
 //! One node of a graph, run alone over many samples.
 
-use super::store::blocks;
+use super::store::{block_samples, blocks};
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, GraphError, Input, Node, TensorId};
 use rayon::prelude::*;
@@ -12,6 +12,8 @@ pub struct SingleNode {
     graph: Graph,
     /// Tensors of the other graph that the node reads, each once.
     reads: Vec<TensorId>,
+    /// Samples that [`SingleNode::run_blocks`] takes together.
+    block: usize,
 }
 
 impl SingleNode {
@@ -51,6 +53,7 @@ impl SingleNode {
         SingleNode {
             graph: single,
             reads,
+            block: block_samples(graph),
         }
     }
 
@@ -76,7 +79,7 @@ impl SingleNode {
         take: impl Fn(Vec<f32>) -> T + Sync,
     ) -> Result<Vec<T>, SingleNodeError> {
         let executor = Executor::new(&self.graph)?;
-        blocks(samples)
+        blocks(samples, self.block)
             .into_par_iter()
             .map(|block| {
                 let count = block.len();

@@ -1,18 +1,28 @@
 //! All samples of a tensor, in few bytes: a walk keeps two networks of them.
 
+use crate::graph::Graph;
 use crate::quantize::Encoding;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
 
-/// Samples that go through a node together. Fixed, so that results do not depend on the number of threads.
-pub(crate) const BLOCK: usize = 8;
+/// Most samples that go through a node together.
+const MOST: usize = 8;
 
-/// The samples in blocks.
-pub(crate) fn blocks(samples: usize) -> Vec<Range<usize>> {
+/// Elements that they have of the largest tensor, unless a single sample has more (16 MiB).
+const ELEMENTS: usize = 4 << 20;
+
+/// Samples that go through each node of `graph` together; it follows from the graph alone, so that results do not depend on the number of threads.
+pub(crate) fn block_samples(graph: &Graph) -> usize {
+    let largest = graph.tensors.iter().map(|tensor| tensor.elements()).max();
+    (ELEMENTS / largest.unwrap_or(1).max(1)).clamp(1, MOST)
+}
+
+/// The samples in blocks of `size`.
+pub(crate) fn blocks(samples: usize, size: usize) -> Vec<Range<usize>> {
     (0..samples)
-        .step_by(BLOCK)
-        .map(|first| first..samples.min(first + BLOCK))
+        .step_by(size)
+        .map(|first| first..samples.min(first + size))
         .collect()
 }
 
@@ -38,9 +48,10 @@ impl<B: Block> Store<B> {
     /// Values of `samples`, one sample after the other, of a tensor with so many `elements`.
     pub(crate) fn read(&self, samples: Range<usize>, elements: usize) -> Vec<f32> {
         let mut values = Vec::with_capacity(samples.len() * elements);
-        for (index, block) in self.0.iter().enumerate() {
-            let first = index * BLOCK;
-            let end = first + block.len() / elements.max(1);
+        let mut end = 0;
+        for block in &self.0 {
+            let first = end;
+            end += block.len() / elements.max(1);
             let (start, stop) = (samples.start.max(first), samples.end.min(end));
             if start < stop {
                 block.read(
@@ -134,6 +145,7 @@ mod tests {
     #[test]
     fn any_samples_are_read_back() {
         let elements = 3;
+        const BLOCK: usize = 8;
         let samples = 2 * BLOCK + 3;
         for scale in [1.0, 1e-20, 1e30, 0.0] {
             let values: Vec<f32> = (Sequence::new(1)
@@ -147,13 +159,13 @@ mod tests {
                 max: scale,
             });
             let halves = Store(
-                blocks(samples)
+                blocks(samples, BLOCK)
                     .into_iter()
                     .map(|block| Halves::new(&mut of(block).to_vec()))
                     .collect(),
             );
             let codes = Store(
-                blocks(samples)
+                blocks(samples, BLOCK)
                     .into_iter()
                     .map(|block| Codes::new(of(block), encoding))
                     .collect(),

@@ -1,7 +1,7 @@
 //! The values of the tensors that are still to be read, float and quantized.
 
 use super::node::SingleNode;
-use super::store::{Codes, Halves, Store, blocks};
+use super::store::{Codes, Halves, Store, block_samples, blocks};
 use super::{Adjustments, SingleNodeError};
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Node, TensorId};
@@ -63,7 +63,7 @@ impl<'g> Streams<'g> {
         for (tensor, values) in calibration.by_input(graph) {
             let elements = graph.tensors[tensor].elements();
             let encoding = encodings.of(tensor);
-            for block in blocks(calibration.samples) {
+            for block in blocks(calibration.samples, block_samples(graph)) {
                 let mut values = values[block.start * elements..block.end * elements].to_vec();
                 streams.quantized[tensor]
                     .0

@@ -20,6 +20,12 @@ const LEAST_SAMPLES: usize = 16;
 /// Multiply-accumulates that they may take, forwards.
 const MACS: u64 = 2_000_000_000;
 
+/// Samples that a network is small enough for.
+pub(super) fn affordable(graph: &Graph) -> usize {
+    let affordable = usize::try_from(MACS / graph.macs().max(1)).unwrap_or(MOST_SAMPLES);
+    affordable.clamp(LEAST_SAMPLES, MOST_SAMPLES)
+}
+
 /// How much errors matter, found on a share of the samples.
 pub(super) fn sensitivity(
     graph: &Graph,
@@ -27,9 +33,7 @@ pub(super) fn sensitivity(
     recipe: &Recipe,
 ) -> Result<Sensitivity, Error> {
     let seen = evidence.graph(graph);
-    let affordable = usize::try_from(MACS / graph.macs().max(1)).unwrap_or(MOST_SAMPLES);
-    let count = affordable.clamp(LEAST_SAMPLES, MOST_SAMPLES);
-    let some = evidence.samples.first(count);
+    let some = evidence.samples.first(affordable(graph));
     let mut sensitivity = Sensitivity::of(
         &seen,
         &[logits(graph)],

@@ -4,6 +4,7 @@
 //! run over the evaluation set side by side. Same graph, samples and recipe: same blob, byte for byte.
 
 mod encodings;
+mod ends;
 mod equalization;
 mod evaluate;
 mod evidence;
@@ -11,6 +12,7 @@ mod layers;
 mod synthetic;
 
 use encodings::choose_encodings;
+pub use ends::propose_first_and_last;
 pub use evaluate::evaluate;
 use evaluate::logits;
 use evidence::Evidence;
@@ -86,6 +88,7 @@ pub fn quantize(
         .into_iter()
         .flat_map(|report| report.notes)
         .collect();
+    let recipe = &*recipe.with_ends_of(&graph);
     let mut evidence = Evidence::new(&graph, calibration, recipe)?;
     let recipe = &*evidence.decided(recipe, &mut notes);
     let mut sensitivity = equalization::sensitivity(&graph, &evidence, recipe)?;

@@ -12,7 +12,8 @@ use crate::calibrate::Range;
 use crate::dataset::Dataset;
 use crate::graph::{BatchNorm, Graph, Node, TensorId};
 use crate::layerwise::{
-    Adjustment, Adjustments, Block, Halves, SingleNode, SingleNodeError, Store, blocks,
+    Adjustment, Adjustments, Block, Halves, SingleNode, SingleNodeError, Store, block_samples,
+    blocks,
 };
 use crate::random::Sequence;
 use rayon::prelude::*;
@@ -36,7 +37,8 @@ pub(crate) fn adjustments(
             let block = block.start * elements(tensor)..block.end * elements(tensor);
             Halves::new(&mut input[block].to_vec())
         };
-        values[tensor] = Store(blocks(samples.samples).into_iter().map(block).collect());
+        let blocks = blocks(samples.samples, block_samples(graph));
+        values[tensor] = Store(blocks.into_iter().map(block).collect());
     }
     let mut found = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {

@@ -3,9 +3,11 @@
 //! Command line flags override a recipe's fields; the recipe that was used is written beside the output, so that a run can be repeated
 //! bit for bit.
 
+mod ends;
 mod layers;
 mod target;
 
+pub(crate) use ends::first_and_last;
 pub use layers::{LayerOptions, LayerOverride};
 pub use target::Target;
 
@@ -54,6 +56,9 @@ pub struct WeightOptions {
     pub range: RangeMethod,
     /// Whether the scale is then searched for the least error of the layer's output, where there are samples.
     pub scale_search: bool,
+    /// Storage type in the layers with weights that nothing with weights comes before or behind; as in all others, where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_and_last: Option<WeightBits>,
 }
 
 impl Default for WeightOptions {
@@ -63,6 +68,7 @@ impl Default for WeightOptions {
             granularity: Granularity::PerChannel,
             range: RangeMethod::MinMax,
             scale_search: true,
+            first_and_last: None,
         }
     }
 }
