@@ -72,7 +72,7 @@ pub enum ImportErrorKind {
     Malformed(String),
     /// The operator set's version is outside the supported range.
     #[error(
-        "uses opset {found}, supported are {oldest} to {newest}; export with one of these or run `onnx.version_converter`"
+        "uses opset {found}, supported are {oldest} to {newest}; export with opset 17, or convert the model to it with `onnx.version_converter.convert_version(model, 17)`"
     )]
     Opset {
         /// Version in the file.

@@ -125,7 +125,7 @@ impl<'a> Attributes<'a> {
         match self.unread.borrow().iter().min() {
             None => Ok(()),
             Some(name) => Err(invalid(format!(
-                "attribute `{name}` is not part of this operator in opsets 11 to 21"
+                "attribute `{name}` is not part of this operator in opsets 11 to 24"
             ))),
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct Call<'a, 'b> {
     pub(super) name: &'a str,
     /// Name of its first output.
     pub(super) output: &'a str,
+    /// What is made next is not yet the operator's result, so it gets a name of its own.
+    pub(super) is_partial: bool,
     importer: &'b mut Importer<'a>,
 }
 
@@ -33,6 +35,7 @@ impl<'a, 'b> Call<'a, 'b> {
             attributes: Attributes::new(node)?,
             name: node_name(node),
             output: first_output(node),
+            is_partial: false,
             importer,
         })
     }
@@ -160,6 +163,9 @@ impl<'a, 'b> Call<'a, 'b> {
 
     /// Adds the node that stands for this operator, under the file's names.
     pub(super) fn emit(&mut self, op: Op, inputs: &[TensorId]) -> OpResult<TensorId> {
+        if self.is_partial {
+            return self.emit_helper("partial", op, inputs, None);
+        }
         let (name, output) = (self.name, self.output);
         self.builder().add_node(name, output, op, inputs, None)
     }

@@ -53,25 +53,36 @@ impl Constant {
         }
     }
 
-    /// The floats; all of them finite or infinite, none NaN.
+    /// The floats, all of them finite.
     pub(super) fn as_floats(&self) -> OpResult<&[f32]> {
-        match &self.data {
-            Data::Float(values) if values.iter().any(|value| value.is_nan()) => {
-                Err(invalid("a constant operand contains NaN"))
-            }
-            Data::Float(values) => Ok(values),
-            Data::Int(_) => Err(invalid("an operand holds integers, expected floats")),
+        let Data::Float(values) = &self.data else {
+            return Err(invalid("an operand holds integers, expected floats"));
+        };
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(index) => Err(invalid(format!(
+                "a constant operand holds {} at index {index}; train or export the network again",
+                if values[index].is_nan() {
+                    "NaN"
+                } else {
+                    "infinity"
+                }
+            ))),
         }
     }
 
-    /// The only element, as a float.
+    /// The only element, as a float; it may be infinite.
     pub(super) fn scalar(&self) -> OpResult<f32> {
-        match self.as_floats()? {
-            [value] => Ok(*value),
-            values => Err(invalid(format!(
-                "an operand has {} elements, expected one",
-                values.len()
-            ))),
+        match &self.data {
+            Data::Int(_) => Err(invalid("an operand holds an integer, expected a float")),
+            Data::Float(values) => match values[..] {
+                [value] if value.is_nan() => Err(invalid("a constant operand is NaN")),
+                [value] => Ok(value),
+                _ => Err(invalid(format!(
+                    "an operand has {} elements, expected one",
+                    values.len()
+                ))),
+            },
         }
     }
 

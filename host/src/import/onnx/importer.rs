@@ -85,13 +85,13 @@ pub(super) fn import(
         [input] => input,
         [] => {
             return Err(anywhere(ImportErrorKind::Interface(format!(
-                "the output `{output}` does not depend on any input of the network; choose another output"
+                "the output `{output}` does not depend on any input of the network; choose another with --output-tensor"
             ))));
         }
         [..] => {
             let names: Vec<_> = needed_inputs.iter().map(|i| i.name.as_str()).collect();
             return Err(anywhere(ImportErrorKind::Interface(format!(
-                "the network has the inputs {}, supported is one; store the others as initializers or choose an output that needs only one",
+                "the network has the inputs {}, supported is one; store the others as initializers, or choose an output that needs only one with --output-tensor",
                 names.join(", ")
             ))));
         }
@@ -141,7 +141,7 @@ fn needed_nodes(
     }
     if !producers.contains_key(output) {
         return Err(anywhere(ImportErrorKind::Interface(format!(
-            "no node writes the output `{output}`; choose the name of a node's output"
+            "no node writes the output `{output}`; choose the name of a node's output with --output-tensor"
         ))));
     }
     // Backwards from the output: which nodes are needed, and who reads them.
@@ -208,6 +208,7 @@ impl<'a> Importer<'a> {
     }
 
     fn node(&mut self, node: &'a NodeProto) -> OpResult<Value> {
+        ops::require_known(node)?;
         let others = node.output.iter().skip(1);
         if let Some(name) = others
             .filter(|name| !name.is_empty())
@@ -227,14 +228,14 @@ impl<'a> Importer<'a> {
     fn finish(mut self, output: &str) -> OpResult<Graph> {
         let Value::View(view) = self.value(output)? else {
             return Err(ImportErrorKind::Interface(format!(
-                "the output `{output}` is constant; choose another output"
+                "the output `{output}` is constant; choose another with --output-tensor"
             )));
         };
         let tensor = self.output_tensor(&view)?;
         let mut graph = self.builder.graph;
         if graph.inputs.iter().any(|input| input.tensor == tensor) {
             return Err(ImportErrorKind::Interface(format!(
-                "the output `{output}` is the input itself; choose another output"
+                "the output `{output}` is the input itself; choose another with --output-tensor"
             )));
         }
         graph.outputs.push(tensor);

@@ -1,6 +1,6 @@
 //! ONNX model files.
 //!
-//! Operator sets 11 to 21 of the default domain. Shapes are those of one sample: the first axis of the input is the batch, whatever its size.
+//! Operator sets 11 to 24 of the default domain. Shapes are those of one sample: the first axis of the input is the batch, whatever its size.
 
 mod attributes;
 mod builder;
@@ -33,7 +33,7 @@ use super::{ImportError, ImportErrorKind, ImportOptions, Place};
 use crate::graph::Graph;
 
 /// Oldest and newest supported operator set.
-const OPSETS: std::ops::RangeInclusive<i64> = 11..=21;
+const OPSETS: std::ops::RangeInclusive<i64> = 11..=24;
 
 /// A value of the file.
 #[derive(Clone, Debug)]
@@ -100,13 +100,14 @@ fn import(
         (None, [output]) => &output.name,
         (None, []) => {
             return Err(whole(ImportErrorKind::Interface(
-                "the network has no output; choose a tensor as output".to_owned(),
+                "the network has no output; choose a tensor as output with --output-tensor"
+                    .to_owned(),
             )));
         }
         (None, outputs) => {
             let names: Vec<_> = outputs.iter().map(|output| output.name.as_str()).collect();
             return Err(whole(ImportErrorKind::Interface(format!(
-                "the network has the outputs {}; choose one of them",
+                "the network has the outputs {}; choose one of them with --output-tensor",
                 names.join(", ")
             ))));
         }

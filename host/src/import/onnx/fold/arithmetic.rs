@@ -44,76 +44,169 @@ pub(super) fn cast(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Cons
     })
 }
 
-pub(super) fn arithmetic(call: &mut Call<'_, '_>, operands: &[Rc<Constant>]) -> OpResult<Constant> {
-    let [a, b] = operands else {
-        return Err(invalid(format!(
-            "has {} operands, expected 2",
-            operands.len()
-        )));
-    };
-    let rank = a.shape.len().max(b.shape.len());
+/// The shape that operands broadcast to, and for each operand the element that stands at each place of it.
+fn broadcast(
+    call: &mut Call<'_, '_>,
+    operands: &[&Constant],
+) -> OpResult<(Vec<usize>, Vec<Vec<usize>>)> {
+    let rank = operands.iter().map(|operand| operand.shape.len()).max();
+    let rank = rank.unwrap_or(0);
     let padded = |shape: &[usize]| {
         let mut result = vec![1; rank - shape.len()];
         result.extend(shape);
         result
     };
-    let (a_shape, b_shape) = (padded(&a.shape), padded(&b.shape));
-    let mut shape = Vec::new();
-    for (&x, &y) in a_shape.iter().zip(&b_shape) {
-        match (x, y) {
-            (1, size) | (size, 1) => shape.push(size),
-            _ if x == y => shape.push(x),
-            _ => {
-                return Err(invalid(format!(
-                    "cannot combine {:?} with {:?}",
-                    a.shape, b.shape
-                )));
+    let mut shape = vec![1; rank];
+    for operand in operands {
+        for (size, found) in shape.iter_mut().zip(padded(&operand.shape)) {
+            match (*size, found) {
+                (_, 1) => {}
+                (1, found) => *size = found,
+                _ if *size == found => {}
+                _ => {
+                    let shapes: Vec<_> = operands.iter().map(|operand| &operand.shape).collect();
+                    return Err(invalid(format!("cannot combine the shapes {shapes:?}")));
+                }
             }
         }
     }
     let elements = element_count(&shape).unwrap_or(usize::MAX);
     call.builder().spend(elements)?;
-    let positions = |own: &[usize]| {
-        let steps: Vec<usize> = strides(own)
+    let positions = |own: Vec<usize>| {
+        let steps: Vec<usize> = strides(&own)
             .iter()
-            .zip(own)
+            .zip(&own)
             .map(|(&step, &size)| if size == 1 { 0 } else { step })
             .collect();
         walk(&shape, &steps)
     };
-    let pairs = positions(&a_shape).into_iter().zip(positions(&b_shape));
+    let positions = operands.iter().map(|one| positions(padded(&one.shape)));
+    let positions = positions.collect();
+    Ok((shape, positions))
+}
+
+/// Operators of two operands, some of any number; comparisons give 0 and 1.
+pub(super) fn arithmetic(call: &mut Call<'_, '_>, operands: &[Rc<Constant>]) -> OpResult<Constant> {
     let op = call.node.op_type.as_str();
-    let data = match (&a.data, &b.data) {
-        (Data::Int(a), Data::Int(b)) => Data::Int(
-            pairs
-                .map(|(i, j)| int_result(op, a[i], b[j]))
-                .collect::<Option<_>>()
-                .ok_or_else(|| invalid("integer overflow or division by zero"))?,
-        ),
-        (Data::Float(a), Data::Float(b)) => {
-            Data::Float(pairs.map(|(i, j)| float_result(op, a[i], b[j])).collect())
-        }
-        _ => return Err(invalid("combines integers with floats")),
-    };
-    Ok(Constant { shape, data })
+    let any_number = matches!(op, "Max" | "Min" | "Sum");
+    if !any_number && operands.len() != 2 {
+        return Err(invalid(format!(
+            "has {} operands, expected 2",
+            operands.len()
+        )));
+    }
+    if op == "Mod" && call.attributes.flag("fmod", false)? {
+        return Err(unsupported(
+            "fmod is 1",
+            "fold constants first, for instance with onnxsim",
+        ));
+    }
+    let mut total = (*operands[0]).clone();
+    for operand in &operands[1..] {
+        let (shape, positions) = broadcast(call, &[&total, operand])?;
+        let pairs = positions[0].iter().zip(&positions[1]);
+        let data = match (&total.data, &operand.data) {
+            (Data::Int(a), Data::Int(b)) => Data::Int(
+                pairs
+                    .map(|(&i, &j)| int_result(op, a[i], b[j]))
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| invalid("integer overflow or division by zero"))?,
+            ),
+            (Data::Float(a), Data::Float(b)) if is_comparison(op) => Data::Int(
+                pairs
+                    .map(|(&i, &j)| i64::from(compare(op, &a[i], &b[j])))
+                    .collect(),
+            ),
+            (Data::Float(a), Data::Float(b)) => {
+                Data::Float(pairs.map(|(&i, &j)| float_result(op, a[i], b[j])).collect())
+            }
+            (Data::Float(a), Data::Int(b)) if op == "Pow" => Data::Float(
+                pairs
+                    .map(|(&i, &j)| float_result(op, a[i], b[j] as f32))
+                    .collect(),
+            ),
+            _ => return Err(invalid("combines integers with floats")),
+        };
+        total = Constant { shape, data };
+    }
+    Ok(total)
+}
+
+fn is_comparison(op: &str) -> bool {
+    matches!(
+        op,
+        "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
+    )
+}
+
+fn compare<T: PartialOrd>(op: &str, a: &T, b: &T) -> bool {
+    match op {
+        "Equal" => a == b,
+        "Greater" => a > b,
+        "GreaterOrEqual" => a >= b,
+        "Less" => a < b,
+        _ => a <= b,
+    }
 }
 
 fn int_result(op: &str, a: i64, b: i64) -> Option<i64> {
     match op {
-        "Add" => a.checked_add(b),
+        "Add" | "Sum" => a.checked_add(b),
         "Sub" => a.checked_sub(b),
         "Mul" => a.checked_mul(b),
-        _ => a.checked_div(b),
+        "Div" => a.checked_div(b),
+        "Max" => Some(a.max(b)),
+        "Min" => Some(a.min(b)),
+        "Pow" => a.checked_pow(u32::try_from(b).ok()?),
+        // The result has the divisor's sign.
+        "Mod" => {
+            let rest = a.checked_rem(b)?;
+            let other_side = rest != 0 && (rest < 0) != (b < 0);
+            Some(if other_side { rest + b } else { rest })
+        }
+        "And" => Some(i64::from(a != 0 && b != 0)),
+        "Or" => Some(i64::from(a != 0 || b != 0)),
+        _ => Some(i64::from(compare(op, &a, &b))),
     }
 }
 
 fn float_result(op: &str, a: f32, b: f32) -> f32 {
     match op {
-        "Add" => a + b,
+        "Add" | "Sum" => a + b,
         "Sub" => a - b,
         "Mul" => a * b,
-        _ => a / b,
+        "Div" => a / b,
+        "Max" => a.max(b),
+        "Min" => a.min(b),
+        "Pow" => a.powf(b),
+        _ => f32::NAN,
     }
+}
+
+/// The second operand where the first one is not 0, and the third elsewhere.
+pub(super) fn select_where(
+    call: &mut Call<'_, '_>,
+    operands: &[Rc<Constant>],
+) -> OpResult<Constant> {
+    let [condition, then, otherwise] = operands else {
+        return Err(invalid("a condition and two values are expected"));
+    };
+    let (shape, positions) = broadcast(call, &[condition, then, otherwise])?;
+    let Data::Int(condition) = &condition.data else {
+        return Err(invalid("the condition is no boolean"));
+    };
+    fn pick<T: Copy>(positions: &[Vec<usize>], condition: &[i64], a: &[T], b: &[T]) -> Vec<T> {
+        let places = positions[0].iter().zip(&positions[1]).zip(&positions[2]);
+        places
+            .map(|((&i, &j), &k)| if condition[i] != 0 { a[j] } else { b[k] })
+            .collect()
+    }
+    let data = match (&then.data, &otherwise.data) {
+        (Data::Int(a), Data::Int(b)) => Data::Int(pick(&positions, condition, a, b)),
+        (Data::Float(a), Data::Float(b)) => Data::Float(pick(&positions, condition, a, b)),
+        _ => return Err(invalid("combines integers with floats")),
+    };
+    Ok(Constant { shape, data })
 }
 
 pub(super) fn constant_of_shape(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {

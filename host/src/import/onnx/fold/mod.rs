@@ -5,20 +5,86 @@
 //! The batch counts as 1 here, as everywhere.
 
 mod arithmetic;
+mod dequantize;
+mod reduce;
 mod select;
+mod unary;
 
-use self::arithmetic::{arithmetic, cast, constant_of_shape, range};
-use self::select::{concat, gather, slice, transpose};
+use self::arithmetic::{arithmetic, cast, constant_of_shape, range, select_where};
+use self::dequantize::dequantize;
+use self::reduce::reduce;
+use self::select::{concat, expand, gather, slice, tile, transpose};
+use self::unary::{function, unary};
 use super::Value;
 use super::call::Call;
 use super::constant::{Constant, element_count};
 use crate::import::error::{OpResult, invalid, unsupported};
 
+/// All operators of [`fold`].
+pub(super) const FOLDED: &[&str] = &[
+    "Abs",
+    "Add",
+    "And",
+    "Cast",
+    "Ceil",
+    "Concat",
+    "Constant",
+    "ConstantOfShape",
+    "DequantizeLinear",
+    "Div",
+    "Equal",
+    "Exp",
+    "Expand",
+    "Floor",
+    "Gather",
+    "Greater",
+    "GreaterOrEqual",
+    "Identity",
+    "Less",
+    "LessOrEqual",
+    "Log",
+    "Max",
+    "Min",
+    "Mod",
+    "Mul",
+    "Neg",
+    "Not",
+    "Or",
+    "Pow",
+    "Range",
+    "Reciprocal",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "Relu",
+    "Reshape",
+    "Round",
+    "Shape",
+    "Sigmoid",
+    "Sign",
+    "Size",
+    "Slice",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Sum",
+    "Tanh",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
+];
+
 /// The operator's result if it is constant and this operator can be folded; otherwise `None`.
 pub(super) fn fold(call: &mut Call<'_, '_>) -> OpResult<Option<Constant>> {
     match call.node.op_type.as_str() {
         "Constant" => return constant_node(call).map(Some),
-        "Shape" => return shape(call).map(Some),
+        "Shape" | "Size" => return shape(call).map(Some),
         _ => {}
     }
     let mut operands = Vec::new();
@@ -43,7 +109,17 @@ pub(super) fn fold(call: &mut Call<'_, '_>) -> OpResult<Option<Constant>> {
         "Unsqueeze" => unsqueeze(call, &first)?,
         "Reshape" => reshape(call, &first)?,
         "Transpose" => transpose(call, &first)?,
-        "Add" | "Sub" | "Mul" | "Div" => arithmetic(call, &operands)?,
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Max" | "Min" | "Sum" | "Mod" | "Equal"
+        | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" => {
+            arithmetic(call, &operands)?
+        }
+        "Where" => select_where(call, &operands)?,
+        "Expand" => expand(call, &first)?,
+        "Tile" => tile(call, &first)?,
+        "DequantizeLinear" => dequantize(call, &first)?,
+        "ReduceL1" | "ReduceL2" | "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceProd"
+        | "ReduceSum" | "ReduceSumSquare" => reduce(call, &first)?,
+        op if function(op).is_some() => unary(call, &first)?,
         "ConstantOfShape" => constant_of_shape(call, &first)?,
         "Range" => range(call, &operands)?,
         _ => return Ok(None),
@@ -78,6 +154,10 @@ fn shape(call: &mut Call<'_, '_>) -> OpResult<Constant> {
         Value::View(view) => call.builder().shape(&view),
         Value::Constant(constant) => constant.shape.clone(),
     };
+    if call.node.op_type == "Size" {
+        let elements = element_count(&shape).unwrap_or(usize::MAX);
+        return Ok(Constant::ints(vec![], vec![elements as i64]));
+    }
     let rank = shape.len() as i64;
     let bound = |value: i64| {
         let from_front = if value < 0 {

@@ -114,6 +114,67 @@ pub(super) fn slice(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Con
     select(call, operand, shape, &lists)
 }
 
+/// Repeats axes of size 1 until the operand has the shape that operand 1 broadcasts it to.
+pub(super) fn expand(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
+    let target = call.required_constant(1)?;
+    let wanted = target
+        .as_ints()?
+        .iter()
+        .map(|&dim| usize::try_from(dim).map_err(|_| invalid("a dimension is negative")))
+        .collect::<OpResult<Vec<_>>>()?;
+    let rank = wanted.len().max(operand.shape.len());
+    let padded = |shape: &[usize]| -> Vec<usize> {
+        std::iter::repeat_n(1, rank - shape.len())
+            .chain(shape.iter().copied())
+            .collect()
+    };
+    let (own, wanted) = (padded(&operand.shape), padded(&wanted));
+    let mut lists = Vec::with_capacity(rank);
+    for (&own, &wanted) in own.iter().zip(&wanted) {
+        lists.push(match (own, wanted) {
+            (own, wanted) if own == wanted || wanted == 1 => (0..own).collect(),
+            (1, wanted) => {
+                call.builder().spend(wanted)?;
+                vec![0; wanted]
+            }
+            _ => {
+                return Err(invalid(format!(
+                    "cannot expand {:?} to {:?}",
+                    operand.shape,
+                    target.as_ints()?
+                )));
+            }
+        });
+    }
+    let whole = Constant {
+        shape: own,
+        data: operand.data.clone(),
+    };
+    let shape = lists.iter().map(Vec::len).collect();
+    select(call, &whole, shape, &lists)
+}
+
+/// Repeats the operand along each axis as often as operand 1 says.
+pub(super) fn tile(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
+    let repeats = call.required_constant(1)?;
+    let repeats = repeats.as_ints()?;
+    if repeats.len() != operand.shape.len() {
+        return Err(invalid(format!(
+            "has {} repeats for {} axes",
+            repeats.len(),
+            operand.shape.len()
+        )));
+    }
+    let mut lists = Vec::with_capacity(repeats.len());
+    for (&size, &repeats) in operand.shape.iter().zip(repeats) {
+        let repeats = usize::try_from(repeats).map_err(|_| invalid("a repeat is negative"))?;
+        call.builder().spend(repeats.saturating_mul(size))?;
+        lists.push((0..repeats).flat_map(|_| 0..size).collect::<Vec<_>>());
+    }
+    let shape = lists.iter().map(Vec::len).collect();
+    select(call, operand, shape, &lists)
+}
+
 pub(super) fn concat(call: &mut Call<'_, '_>, operands: &[Rc<Constant>]) -> OpResult<Constant> {
     let first = &operands[0];
     let axis = index_of(call.attributes.int_or("axis", 0)?, first.shape.len())?;

@@ -1,5 +1,6 @@
 //! Fully connected layers.
 
+use super::super::Value;
 use super::super::call::Call;
 use super::super::constant::Constant;
 use super::super::layout::View;
@@ -51,14 +52,48 @@ fn gemm_bias(c: &Constant, outputs: usize) -> OpResult<Vec<f32>> {
     }
 }
 
-/// MatMul with a constant right operand.
+/// MatMul with one constant operand.
 pub(super) fn matmul(call: &mut Call<'_, '_>) -> OpResult<View> {
     call.expect_operands(2..=2)?;
-    let view = call.view(0)?;
-    let b = call.required_constant(1)?;
-    let rows = rows_of(&b, false)?;
+    let (mut view, constant, is_right) = match (call.operand(0)?, call.operand(1)?) {
+        (Value::View(view), Value::Constant(constant)) => (view, constant, true),
+        (Value::Constant(constant), Value::View(view)) => (view, constant, false),
+        _ => {
+            return Err(unsupported(
+                "both operands depend on the network's input",
+                "one of them must be constant: this is no network of fixed weights (attention is not supported)",
+            ));
+        }
+    };
+    let rank = view.rank();
+    // Leading axes of 1 multiply every matrix alike.
+    let units = constant.shape.len().saturating_sub(2);
+    let matrix =
+        if constant.shape.len() <= rank && constant.shape[..units].iter().all(|&dim| dim == 1) {
+            Constant {
+                shape: constant.shape[units..].to_vec(),
+                data: constant.data.clone(),
+            }
+        } else {
+            (*constant).clone()
+        };
+    if is_right {
+        let rows = rows_of(&matrix, false)?;
+        let bias = vec![0.0; rows.out_channels];
+        return dense(call, &view, rows, bias);
+    }
+    if rank < 3 {
+        return Err(ImportErrorKind::MixesBatch(
+            "a constant left operand sums over the batch".to_owned(),
+        ));
+    }
+    // A x = (x^T A^T)^T.
+    let rows = rows_of(&matrix, true)?;
     let bias = vec![0.0; rows.out_channels];
-    dense(call, &view, rows, bias)
+    view.axes.swap(rank - 2, rank - 1);
+    let mut result = dense(call, &view, rows, bias)?;
+    result.axes.swap(rank - 2, rank - 1);
+    Ok(result)
 }
 
 /// A matrix with one row an output.
@@ -75,8 +110,8 @@ fn rows_of(b: &Constant, transposed: bool) -> OpResult<Rows> {
         (&[inputs, outputs], false) | (&[outputs, inputs], true) => (inputs, outputs),
         (shape, _) => {
             return Err(unsupported(
-                format!("operand 1 has the shape {shape:?}"),
-                "supported is a constant matrix",
+                format!("the constant operand has the shape {shape:?}"),
+                "supported is a constant matrix, with axes of 1 in front at most",
             ));
         }
     };

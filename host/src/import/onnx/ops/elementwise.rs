@@ -56,9 +56,40 @@ pub(super) fn div(call: &mut Call<'_, '_>) -> OpResult<View> {
     binary(call, Kind::Div)
 }
 
+/// Sum of any number of operands, as sums of two.
+pub(super) fn sum(call: &mut Call<'_, '_>) -> OpResult<View> {
+    let operands = (0..call.node.input.len())
+        .map(|index| call.operand(index))
+        .collect::<OpResult<Vec<_>>>()?;
+    let mut operands = operands.into_iter();
+    let mut total = (operands.next()).ok_or_else(|| invalid("has no operand"))?;
+    let count = operands.len();
+    for (index, operand) in operands.enumerate() {
+        call.is_partial = index + 1 < count;
+        total = match (&total, &operand) {
+            (Value::Constant(_), Value::Constant(_)) => {
+                return Err(unsupported(
+                    "its first two operands are both constant",
+                    "put the network's values first",
+                ));
+            }
+            _ => Value::View(of_values(call, Kind::Add, total, operand)?),
+        };
+    }
+    match total {
+        Value::View(view) => Ok(view),
+        Value::Constant(_) => Err(invalid("its operand is constant")),
+    }
+}
+
 fn binary(call: &mut Call<'_, '_>, kind: Kind) -> OpResult<View> {
     call.expect_operands(2..=2)?;
-    match (call.operand(0)?, call.operand(1)?) {
+    let (a, b) = (call.operand(0)?, call.operand(1)?);
+    of_values(call, kind, a, b)
+}
+
+fn of_values(call: &mut Call<'_, '_>, kind: Kind, a: Value, b: Value) -> OpResult<View> {
+    match (a, b) {
         (Value::View(view), Value::Constant(constant)) => {
             with_constant(call, kind, &view, &constant, true)
         }
@@ -99,6 +130,7 @@ fn with_constant(
         ));
     }
     if kind == Kind::Add
+        && call.node.input.len() == 2
         && varying.len() <= 1
         && let Some(view) = add_to_bias(call, view, &varying, values)
     {

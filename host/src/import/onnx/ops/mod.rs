@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use super::call::Call;
 use super::layout::View;
+use super::proto::NodeProto;
 use super::{Value, fold, is_default_domain};
 use crate::import::error::OpResult;
 
@@ -22,9 +23,6 @@ pub(super) use reshape::{read_permutation, resolve_reshape};
 /// Imports one operator.
 pub(super) fn import(call: &mut Call<'_, '_>) -> OpResult<Value> {
     let op = call.node.op_type.as_str();
-    if !is_default_domain(&call.node.domain) {
-        return Err(refused::refuse_domain());
-    }
     let Some(import) = find(op) else {
         // What only shapes and weights are computed with has no counterpart in the graph.
         return match fold::fold(call)? {
@@ -36,6 +34,18 @@ pub(super) fn import(call: &mut Call<'_, '_>) -> OpResult<Value> {
         return Ok(Value::Constant(Rc::new(constant)));
     }
     import(call).map(Value::View)
+}
+
+/// Refuses an operator that is neither imported nor folded, whatever its operands are.
+pub(super) fn require_known(node: &NodeProto) -> OpResult<()> {
+    let op = node.op_type.as_str();
+    if !is_default_domain(&node.domain) {
+        return Err(refused::refuse_domain(&node.domain, op));
+    }
+    if find(op).is_some() || fold::FOLDED.contains(&op) {
+        return Ok(());
+    }
+    Err(refused::refuse(op))
 }
 
 /// The function that imports an operator with a counterpart in the graph.
@@ -55,6 +65,7 @@ fn find(op: &str) -> Option<fn(&mut Call<'_, '_>) -> OpResult<View>> {
         "HardSwish" => activation::hard_swish,
         "Tanh" => activation::tanh,
         "Add" => elementwise::add,
+        "Sum" => elementwise::sum,
         "Sub" => elementwise::sub,
         "Mul" => elementwise::mul,
         "Div" => elementwise::div,

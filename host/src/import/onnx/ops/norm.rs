@@ -15,6 +15,18 @@ pub(super) fn batch_normalization(call: &mut Call<'_, '_>) -> OpResult<View> {
             "export the model in inference mode (`model.eval()`)",
         ));
     }
+    if call.node.output.iter().skip(1).any(|name| !name.is_empty()) {
+        return Err(unsupported(
+            "it also writes the statistics of the batch, as in training",
+            "export the model in inference mode (`model.eval()`)",
+        ));
+    }
+    if !call.attributes.flag("spatial", true)? {
+        return Err(unsupported(
+            "spatial is 0: every pixel has statistics of its own",
+            "normalize by channels",
+        ));
+    }
     call.attributes.ignore("momentum");
     let epsilon = call.attributes.float_or("epsilon", 1e-5)?;
     call.builder().require_batch_first(&view)?;

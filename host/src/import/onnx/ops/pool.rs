@@ -42,6 +42,12 @@ fn read_pool(call: &mut Call<'_, '_>) -> OpResult<(View, Window, [usize; 2])> {
         .map(|&size| usize::try_from(size).unwrap_or(0))
         .collect::<Vec<_>>();
     let (window, extra) = read_window(call, &kernel, &shape[2..])?;
+    if window.dilation != [1, 1] {
+        return Err(unsupported(
+            format!("attribute `dilations` is {:?}", window.dilation),
+            "pools take neighbouring values only: use dilations of 1",
+        ));
+    }
     for axis in 0..2 {
         let extent = window.extent(axis);
         if window.pad_before[axis] >= extent || window.pad_after[axis] >= extent {

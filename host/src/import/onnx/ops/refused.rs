@@ -86,7 +86,7 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
             "Tile",
             "Size",
         ],
-        "supported is only what shapes and constants are computed with: export with fixed sizes and simplify, for instance with onnxsim",
+        "values of the network cannot be cut, chosen or repeated yet, only shapes and constants: choose an output before it, or do it outside the network",
     ),
     (
         &[
@@ -99,8 +99,8 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
         "use ReduceMean, GlobalAveragePool or GlobalMaxPool",
     ),
     (
-        &["Max", "Min", "Sum", "Mean"],
-        "use Clip for bounds, Add for sums",
+        &["Max", "Min", "Mean"],
+        "use Clip for bounds, Add and Mul for means",
     ),
     (
         &["Einsum", "Attention", "MultiHeadAttention"],
@@ -122,8 +122,23 @@ pub(super) fn refuse(op: &str) -> ImportErrorKind {
 }
 
 /// The error for an operator of another domain than ONNX's own.
-pub(super) fn refuse_domain() -> ImportErrorKind {
-    ImportErrorKind::UnsupportedOperator {
-        help: "it is no operator of ONNX itself but of an extension: export without runtime-specific optimisation",
-    }
+pub(super) fn refuse_domain(domain: &str, op: &str) -> ImportErrorKind {
+    let help = match (domain, op) {
+        ("ai.onnx.ml", "Scaler" | "Normalizer" | "Imputer") => {
+            "it prepares the inputs of a scikit-learn pipeline: leave it out of the export, and give what it subtracts and divides by as --input-mean and --input-std"
+        }
+        ("ai.onnx.ml", "ZipMap") => {
+            "it turns scores into a dictionary: export with `zipmap=False`, or choose the output before it with --output-tensor"
+        }
+        ("ai.onnx.ml", _) => {
+            "it belongs to classical machine learning: use a network of fully connected layers or convolutions"
+        }
+        ("com.microsoft", op) if op.contains("Q") => {
+            "the model is quantized already: give the float model it was made from"
+        }
+        _ => {
+            "it is no operator of ONNX itself but of an extension: export without runtime-specific optimisation"
+        }
+    };
+    ImportErrorKind::UnsupportedOperator { help }
 }

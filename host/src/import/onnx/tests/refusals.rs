@@ -28,7 +28,7 @@ fn operators_that_are_not_supported_have_a_way_out() {
         ("LayerNormalization", "BatchNormalization"),
         ("Gelu", "HardSwish"),
         ("ArgMax", "choose an output before it"),
-        ("Slice", "onnxsim"),
+        ("Slice", "before it"),
         ("ReduceMax", "GlobalMaxPool"),
         ("Bogus", "convolutions"),
     ] {
@@ -41,11 +41,11 @@ fn operators_that_are_not_supported_have_a_way_out() {
 
 #[test]
 fn opsets_outside_the_range_are_refused() {
-    for opset in [0, 10, 22, -1, i64::MAX] {
+    for opset in [0, 10, 25, -1, i64::MAX] {
         let model = one("Relu", vec![]).opset(opset);
-        refused(&model, &["11 to 21", "version_converter"]);
+        refused(&model, &["11 to 24", "version_converter"]);
     }
-    for opset in 11..=21 {
+    for opset in 11..=24 {
         one("Relu", vec![]).opset(opset).import();
     }
 }
