@@ -1,4 +1,4 @@
-//! What a user may hand to the `fewbit` command by mistake: damaged data, numbers that are none, outputs in the wrong place, a closed pipe.
+//! Damaged data, numbers that are none, misplaced outputs, closed pipes.
 
 use std::fs;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Where a command reads and writes: its outputs never take the place of its inputs, or of each other.
+//! Outputs that never take the place of inputs, or of each other.
 
 use crate::output::{Identity, Target, WriteFileError};
 use anyhow::bail;

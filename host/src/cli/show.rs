@@ -1,4 +1,4 @@
-//! What commands print on standard output, and what happens where no one reads it.
+//! What commands print, and what happens where no one reads it.
 
 use anyhow::Context;
 use std::io::{ErrorKind, Write, stderr, stdout};
