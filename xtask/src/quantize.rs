@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use fewbit::cli::{QuantizeArgs, quantize};
+use fewbit::cli::{QuantizeArgs, quantize, show};
 use fewbit::default_model;
 
 use crate::board::Board;
@@ -43,6 +43,5 @@ pub fn task(args: &QuantizeArgs) -> Result<()> {
         .blob
         .strip_prefix(std::env::current_dir()?)
         .unwrap_or(&outcome.blob);
-    println!("next    cargo xtask verify {}", shown.display());
-    Ok(())
+    show(&format!("next    cargo xtask verify {}", shown.display()))
 }

@@ -1,7 +1,8 @@
 //! `fewbit eval`: the accuracy of a model or a blob on data.
 
+use super::places::Places;
 use super::source::{AnyModel, ModelSource};
-use super::write_json;
+use super::{show, write_json};
 use crate::dataset::{Dataset, DatasetSpec, InputLayout};
 use crate::executor::Executor;
 use crate::graph::Graph;
@@ -54,6 +55,13 @@ struct EvalReport {
 /// # Errors
 /// Files that cannot be read or do not fit together.
 pub fn eval(args: &EvalArgs) -> anyhow::Result<()> {
+    Places::default()
+        .reads_model("the model", Some(&args.model))
+        .reads("the samples", Some(&args.data.path))
+        .reads_model("the reference", args.reference.as_deref())
+        .reads("the recipe", args.recipe.as_deref())
+        .writes("--json", args.json.as_deref())
+        .check()?;
     let name = args.model.display().to_string();
     let mut progress = Bar::default();
     let (outputs, data) = match AnyModel::load(&args.model, args.output_tensor.as_deref())? {
@@ -103,13 +111,13 @@ pub fn eval(args: &EvalArgs) -> anyhow::Result<()> {
         percent(accuracy.agreement),
         decibels(accuracy.sqnr_db),
     ]);
-    println!("{summary}");
     let report = EvalReport {
         model: name,
         samples: data.samples,
         accuracy,
     };
-    write_json(args.json.as_deref(), &report)
+    write_json(args.json.as_deref(), &report)?;
+    show(&summary.to_string())
 }
 
 /// Runs a float graph over data.

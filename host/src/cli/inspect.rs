@@ -1,7 +1,8 @@
 //! `fewbit inspect`: what is in a model or a blob.
 
+use super::places::Places;
 use super::source::AnyModel;
-use super::write_json;
+use super::{show, write_json};
 use crate::graph::Graph;
 use crate::report::table;
 use crate::simulate::Simulator;
@@ -64,6 +65,10 @@ struct Layer {
 /// # Errors
 /// A file that cannot be read, or is neither a model nor a blob.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
+    Places::default()
+        .reads_model("the model", Some(&args.model))
+        .writes("--json", args.json.as_deref())
+        .check()?;
     let report = match AnyModel::load(&args.model, None)? {
         AnyModel::Float(graph) => of_graph(&graph),
         AnyModel::Blob(blob) => of_blob(blob.as_bytes())
@@ -99,16 +104,16 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
                 .map_or_else(dash, |zero_point| zero_point.to_string()),
         ]);
     }
-    println!("{layers}");
-    println!(
-        "{}: {} operators, {} MACs",
+    write_json(args.json.as_deref(), &report)?;
+    let mut text = format!(
+        "{layers}\n{}: {} operators, {} MACs",
         report.model,
         report.layers.len(),
         report.macs
     );
     if let Some(facts) = &report.blob {
-        println!(
-            "blob of {} B, format version {}: program {} B, weights {} B, parameters {} B, metadata {} B; arena {} B",
+        text += &format!(
+            "\nblob of {} B, format version {}: program {} B, weights {} B, parameters {} B, metadata {} B; arena {} B",
             facts.blob_bytes,
             facts.version,
             facts.program_bytes,
@@ -118,7 +123,7 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
             facts.arena_bytes
         );
     }
-    write_json(args.json.as_deref(), &report)
+    show(&text)
 }
 
 fn of_graph(graph: &Graph) -> InspectReport {

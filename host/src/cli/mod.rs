@@ -4,17 +4,20 @@
 
 mod eval;
 mod inspect;
+mod places;
 mod quantize;
 mod run;
+mod show;
 mod source;
 
 pub use eval::{EvalArgs, eval};
 pub use inspect::{InspectArgs, inspect};
 pub use quantize::{Outcome, QuantizeArgs, quantize};
 pub use run::{RunArgs, run};
+pub use show::{show, show_error};
 pub use source::{AnyModel, ModelSource};
 
-use crate::output::write_atomically;
+use crate::output::Outputs;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::path::Path;
@@ -69,9 +72,23 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 /// # Errors
 /// A file that cannot be written.
 pub fn write_json(path: Option<&Path>, report: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut outputs = Outputs::default();
+    add_json(&mut outputs, path, report)?;
+    outputs.commit().map_err(Into::into)
+}
+
+/// As [`write_json`], as one of several outputs that appear together.
+///
+/// # Errors
+/// A file that cannot be written.
+fn add_json(
+    outputs: &mut Outputs,
+    path: Option<&Path>,
+    report: &impl serde::Serialize,
+) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
     let mut text =
         serde_json::to_string_pretty(report).context("cannot write the report as JSON")?;
     text.push('\n');
-    write_atomically(path, text.as_bytes()).map_err(Into::into)
+    outputs.add(path, text.as_bytes()).map_err(Into::into)
 }

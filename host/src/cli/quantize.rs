@@ -1,12 +1,13 @@
 //! `fewbit quantize`: from a model to a blob, with what it cost.
 
+use super::places::{Places, same_file};
 use super::source::ModelSource;
-use super::write_json;
+use super::{add_json, show};
 use crate::calibrate::Range;
 use crate::dataset::{Dataset, DatasetSpec, InputLayout};
 use crate::default_model;
 use crate::graph::Graph;
-use crate::output::write_atomically;
+use crate::output::Outputs;
 use crate::passes::Equalize;
 use crate::pipeline::{self, Calibration};
 use crate::progress::Bar;
@@ -135,6 +136,13 @@ pub fn quantize(args: &QuantizeArgs) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     let source = ModelSource::new(args.model.as_deref());
     let recipe = args.recipe_used(&source)?;
+    let recipe_text = recipe.to_toml()?;
+    let blob = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("{}.fewbit", source.stem())));
+    let recipe_path = blob.with_extension("recipe.toml");
+    args.check_places(&blob, &recipe_path, &recipe_text)?;
     let float = source.load(args.output_tensor.as_deref())?;
     let data = args.data(&source, &float, &recipe)?;
 
@@ -158,15 +166,12 @@ pub fn quantize(args: &QuantizeArgs) -> anyhow::Result<Outcome> {
     )?;
     drop(progress);
 
-    let blob = args
-        .out
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(format!("{}.fewbit", source.stem())));
-    let recipe_path = blob.with_extension("recipe.toml");
-    write_atomically(&blob, quantized.blob.as_bytes())?;
-    write_atomically(&recipe_path, recipe.to_toml()?.as_bytes())?;
-    write_json(args.json.as_deref(), &report)?;
-    args.print(&report, data.measured_on, &blob, &recipe_path);
+    let mut files = Outputs::default();
+    files.add(&blob, quantized.blob.as_bytes())?;
+    files.add(&recipe_path, recipe_text.as_bytes())?;
+    add_json(&mut files, args.json.as_deref(), &report)?;
+    files.commit()?;
+    show(&args.text(&report, data.measured_on, &blob, &recipe_path))?;
     Ok(Outcome { report, blob })
 }
 
@@ -212,13 +217,44 @@ impl QuantizeArgs {
         Ok(recipe)
     }
 
+    /// Refuses outputs in the place of inputs.
+    fn check_places(&self, blob: &Path, recipe: &Path, text: &str) -> anyhow::Result<()> {
+        let path = |spec: &Option<DatasetSpec>| spec.as_ref().map(|spec| spec.path.clone());
+        // The recipe that an earlier run wrote is written again; one that says more or something else would be lost.
+        let unchanged = |given: &&Path| {
+            same_file(given, recipe)
+                && std::fs::read(given).is_ok_and(|given| given == text.as_bytes())
+        };
+        Places::default()
+            .reads_model("the model", self.model.as_deref())
+            .reads(
+                "the calibration samples",
+                path(&self.calibration).as_deref(),
+            )
+            .reads("the evaluation samples", path(&self.eval).as_deref())
+            .reads(
+                "the recipe given",
+                self.recipe.as_deref().filter(|given| !unchanged(given)),
+            )
+            .writes("--out", Some(blob))
+            .writes("the recipe, written beside --out as", Some(recipe))
+            .writes("--json", self.json.as_deref())
+            .check()
+    }
+
     fn data(&self, source: &ModelSource, float: &Graph, recipe: &Recipe) -> anyhow::Result<Data> {
         let layout = InputLayout::of(float)?;
+        recipe.input.check(&layout)?;
         let load = |spec: &DatasetSpec| Dataset::load(spec, &layout, &recipe.input);
+        // Labels matter where accuracy is measured on these samples.
+        let load_calibration = |spec: &DatasetSpec| match &self.eval {
+            Some(_) => Dataset::load_inputs(spec, &layout, &recipe.input),
+            None => load(spec),
+        };
         let built_in = matches!(source, ModelSource::BuiltIn);
         let samples = match &self.calibration {
             _ if self.data_free => None,
-            Some(spec) => Some(load(spec)?),
+            Some(spec) => Some(load_calibration(spec)?),
             None if built_in => Some(default_model::calibration(&layout, &recipe.input)?),
             None => bail!(
                 "{} needs samples to find its activation ranges on; give some hundred with --calibration DATA.npz, \
@@ -256,34 +292,42 @@ impl QuantizeArgs {
         })
     }
 
-    fn print(&self, report: &QuantizeReport, measured_on: &str, blob: &Path, recipe: &Path) {
+    /// What is printed.
+    fn text(
+        &self,
+        report: &QuantizeReport,
+        measured_on: &str,
+        blob: &Path,
+        recipe: &Path,
+    ) -> String {
         let calibrated_on = match report.calibration_samples {
             0 => "from BatchNorm statistics".to_owned(),
             samples => format!("calibrated on {samples} samples"),
         };
-        println!(
-            "{}: {} weights {}, int8 activations; {calibrated_on}, measured on {} {measured_on}",
-            report.model,
-            report.recipe.weights.bits.describe(),
-            report.recipe.weights.granularity.describe(),
-            report.samples
-        );
-        println!("{}", report.summary());
+        let mut lines = vec![
+            format!(
+                "{}: {} weights {}, int8 activations; {calibrated_on}, measured on {} {measured_on}",
+                report.model,
+                report.recipe.weights.bits.describe(),
+                report.recipe.weights.granularity.describe(),
+                report.samples
+            ),
+            report.summary(),
+        ];
         if self.layers {
-            println!("{}", report.layer_table());
+            lines.push(report.layer_table());
         }
-        println!(
+        lines.push(format!(
             "SQNR is measured at `{}`, against float.",
             report.sqnr_tensor
-        );
-        for note in &report.notes {
-            println!("note: {note}");
-        }
-        println!("blob    {}", blob.display());
-        println!("recipe  {}", recipe.display());
+        ));
+        lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
+        lines.push(format!("blob    {}", blob.display()));
+        lines.push(format!("recipe  {}", recipe.display()));
         if let Some(json) = &self.json {
-            println!("report  {}", json.display());
+            lines.push(format!("report  {}", json.display()));
         }
-        println!("took    {:.2} s", report.seconds);
+        lines.push(format!("took    {:.2} s", report.seconds));
+        lines.join("\n")
     }
 }

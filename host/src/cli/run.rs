@@ -1,9 +1,11 @@
 //! `fewbit run`: outputs of a model or a blob, as a file.
 
 use super::eval::{float_outputs, integer_outputs};
+use super::places::Places;
 use super::source::AnyModel;
-use super::write_json;
-use crate::dataset::{Dataset, DatasetSpec, InputLayout, write_npy};
+use super::{add_json, show};
+use crate::dataset::{Dataset, DatasetSpec, InputLayout, add_npy};
+use crate::output::Outputs;
 use crate::progress::Bar;
 use crate::recipe::Recipe;
 use crate::simulate::Simulator;
@@ -52,6 +54,14 @@ struct RunReport<'a> {
 /// # Errors
 /// Files that cannot be read, written, or do not fit together.
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
+    Places::default()
+        .reads_model("the model", Some(&args.model))
+        .reads("the samples", Some(&args.input.path))
+        .reads("the recipe", args.recipe.as_deref())
+        .writes("--output", Some(&args.output))
+        .writes("--json", args.json.as_deref())
+        .check()?;
+    let mut files = Outputs::default();
     let (samples, shape) = match AnyModel::load(&args.model, args.output_tensor.as_deref())? {
         AnyModel::Float(graph) => {
             let recipe = args
@@ -60,11 +70,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
                 .map(Recipe::load)
                 .transpose()?
                 .unwrap_or_default();
-            let data = Dataset::load(&args.input, &InputLayout::of(&graph)?, &recipe.input)?;
+            let data = Dataset::load_inputs(&args.input, &InputLayout::of(&graph)?, &recipe.input)?;
             let outputs = float_outputs(&graph, &data, &mut Bar::default())?;
             let mut shape = vec![data.samples];
             shape.extend(&graph.tensors[graph.outputs[0]].shape);
-            write_npy(&args.output, &shape, &outputs)?;
+            add_npy(&mut files, &args.output, &shape, &outputs)?;
             (data.samples, shape)
         }
         AnyModel::Blob(blob) => {
@@ -75,7 +85,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
             let simulator =
                 Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {name}"))?;
             let (layout, transform) = simulator.input_source();
-            let data = Dataset::load(&args.input, &layout, &transform)?;
+            let data = Dataset::load_inputs(&args.input, &layout, &transform)?;
             let bytes = integer_outputs(&simulator, &data, &mut Bar::default())?;
             let mut shape = vec![data.samples];
             shape.extend(simulator.output_shape());
@@ -85,23 +95,24 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
                     .iter()
                     .map(|&byte| encoding.dequantize(byte))
                     .collect();
-                write_npy(&args.output, &shape, &real)?;
+                add_npy(&mut files, &args.output, &shape, &real)?;
             } else {
-                write_npy(&args.output, &shape, &bytes)?;
+                add_npy(&mut files, &args.output, &shape, &bytes)?;
             }
             (data.samples, shape)
         }
     };
-    println!(
-        "{samples} outputs of shape {:?} in {}",
-        &shape[1..],
-        args.output.display()
-    );
     let report = RunReport {
         model: &args.model,
         samples,
         shape: &shape[1..],
         output: &args.output,
     };
-    write_json(args.json.as_deref(), &report)
+    add_json(&mut files, args.json.as_deref(), &report)?;
+    files.commit()?;
+    show(&format!(
+        "{samples} outputs of shape {:?} in {}",
+        &shape[1..],
+        args.output.display()
+    ))
 }

@@ -3,12 +3,14 @@
 //! A [`DatasetSpec`] says which file, arrays and samples; the file's layout is recognized by its shape and brought into the graph's
 //! (NHWC); an [`InputTransform`] turns stored numbers into those the network was trained on.
 
+mod error;
+mod npy;
 mod read;
 mod spec;
 mod transform;
 
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ndarray::ArrayViewD;
 use ndarray_npy::{WritableElement, WriteNpyExt};
@@ -16,9 +18,10 @@ use ndarray_npy::{WritableElement, WriteNpyExt};
 use crate::calibrate::Range;
 use crate::executor::layout::Transpose;
 use crate::graph::{Graph, TensorId};
-use crate::output::{WriteFileError, write_with};
+use crate::output::{Outputs, WriteFileError};
 use crate::random::Sequence;
 
+pub use error::DatasetError;
 pub use spec::{ArrayNames, DatasetSpec, DatasetSpecError, SampleSlice};
 pub use transform::InputTransform;
 
@@ -33,114 +36,6 @@ pub struct Dataset {
     pub samples: usize,
     /// The class of each sample.
     pub labels: Option<Vec<u32>>,
-}
-
-/// Why a data set cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DatasetError {
-    /// The file cannot be opened.
-    #[error("cannot open the data file {path}: {source}")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
-    },
-    /// The file is no valid `.npz` or `.npy`.
-    #[error("cannot read{} {path}: {problem}", of_array(array))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The array, where it is known.
-        array: String,
-        /// The reason.
-        problem: String,
-    },
-    /// The file has no such array.
-    #[error("{path} has no array `{array}`, only: {existing}; choose with {}:X or {}:X,Y", path.display(), path.display())]
-    NoArray {
-        /// The file.
-        path: PathBuf,
-        /// The array asked for.
-        array: String,
-        /// The arrays that exist.
-        existing: String,
-    },
-    /// The elements have a type that cannot be read.
-    #[error(
-        "elements of{} {path} have type {found}, expected one of {supported}",
-        of_array(array)
-    )]
-    ElementType {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        array: String,
-        /// The NumPy type descriptor.
-        found: String,
-        /// Types that can be read.
-        supported: &'static str,
-    },
-    /// The array does not have the shape of the network's input.
-    #[error(
-        "shape of{} {path} is {found:?}, expected [samples, ..] with {expected}",
-        of_array(array)
-    )]
-    Shape {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        array: String,
-        /// Its shape.
-        found: Vec<usize>,
-        /// The shapes that would do.
-        expected: String,
-    },
-    /// The labels are not one class number a sample.
-    #[error("labels in{} {path}: {problem}", of_array(array))]
-    Labels {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        array: String,
-        /// What was found and what was expected.
-        problem: String,
-    },
-    /// The choice of samples leaves none.
-    #[error("`{spec}` chooses none of the {samples} samples")]
-    Empty {
-        /// The data set asked for.
-        spec: String,
-        /// Samples in the file.
-        samples: usize,
-    },
-    /// The transform does not suit the network.
-    #[error("input transform: {problem}")]
-    Transform {
-        /// What was found and what was expected.
-        problem: String,
-    },
-    /// The text names no data set.
-    #[error(transparent)]
-    Spec(#[from] DatasetSpecError),
-    /// The network does not have exactly one input.
-    #[error(
-        "network `{graph}` has {inputs} inputs; data files can feed networks with one input only"
-    )]
-    Inputs {
-        /// Name of the network.
-        graph: String,
-        /// Its inputs.
-        inputs: usize,
-    },
-}
-
-fn of_array(array: &str) -> String {
-    match array {
-        "" => String::new(),
-        _ => format!(" array `{array}` of"),
-    }
 }
 
 /// How samples lie in files and in the network.
@@ -171,6 +66,13 @@ impl InputLayout {
                 inputs: inputs.len(),
             }),
         }
+    }
+}
+
+impl InputLayout {
+    /// Size of the last axis, along which transforms differ.
+    pub(crate) fn channels(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
     }
 }
 
@@ -206,7 +108,19 @@ impl Dataset {
         layout: &InputLayout,
         transform: &InputTransform,
     ) -> Result<Self, DatasetError> {
-        Dataset::read(Reader::open(&spec.path)?, spec, layout, transform)
+        Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, true)
+    }
+
+    /// As [`Dataset::load`], for those who need no labels: whatever the file says about them, it is not read.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`], but for labels.
+    pub fn load_inputs(
+        spec: &DatasetSpec,
+        layout: &InputLayout,
+        transform: &InputTransform,
+    ) -> Result<Self, DatasetError> {
+        Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, false)
     }
 
     /// At most `samples` of the samples, spread evenly over all.
@@ -285,6 +199,7 @@ impl Dataset {
             spec,
             layout,
             transform,
+            true,
         )
     }
 
@@ -293,13 +208,12 @@ impl Dataset {
         spec: &DatasetSpec,
         layout: &InputLayout,
         transform: &InputTransform,
+        with_labels: bool,
     ) -> Result<Self, DatasetError> {
         let elements: usize = layout.shape.iter().product();
-        let channels = layout.shape.last().copied().unwrap_or(1);
-        if let Some(problem) = transform.problem(channels) {
-            return Err(DatasetError::Transform { problem });
-        }
-        let names = file.names()?;
+        let channels = layout.channels();
+        transform.check(layout)?;
+        let names = file.names();
         let exists = |name: &str| names.iter().any(|existing| existing == name);
         let (input_name, label_name) = match &spec.arrays {
             Some(arrays) => (arrays.inputs.as_str(), arrays.labels.as_deref()),
@@ -308,7 +222,8 @@ impl Dataset {
         let array = file.array(input_name)?;
         // An .npy file has no names; messages then leave the array out.
         let input_name = if names.is_empty() { "" } else { input_name };
-        let permute = match_layout(&array.shape, layout).ok_or_else(|| DatasetError::Shape {
+        let matched = match_layout(&array.shape, layout).filter(|_| elements > 0);
+        let permute = matched.ok_or_else(|| DatasetError::Shape {
             path: spec.path.clone(),
             array: input_name.to_owned(),
             found: array.shape.clone(),
@@ -326,6 +241,21 @@ impl Dataset {
             });
         }
         let mut inputs = gather(&array, elements, &indices);
+        drop(array);
+        let finite = |inputs: &[f32], after| {
+            let Some(at) = inputs.iter().position(|value| !value.is_finite()) else {
+                return Ok(());
+            };
+            Err(DatasetError::NotFinite {
+                path: spec.path.clone(),
+                array: input_name.to_owned(),
+                sample: indices[at / elements],
+                element: at % elements,
+                value: inputs[at],
+                after,
+            })
+        };
+        finite(&inputs, "")?;
         if exists("input_scale") {
             let scale = scalar(&mut file, &spec.path, "input_scale")?;
             let zero_point = match exists("input_zero_point") {
@@ -335,6 +265,7 @@ impl Dataset {
             inputs
                 .iter_mut()
                 .for_each(|x| *x = (*x - zero_point) * scale);
+            finite(&inputs, " after `input_scale` and `input_zero_point`")?;
         }
         if permute {
             let mut permuted = vec![0.0; inputs.len()];
@@ -342,7 +273,8 @@ impl Dataset {
             inputs = permuted;
         }
         transform.apply(&mut inputs, channels);
-        let labels = match label_name {
+        finite(&inputs, " (channels last) after the input transform")?;
+        let labels = match label_name.filter(|_| with_labels) {
             None => None,
             Some(name) => {
                 let array = file.array(name)?;
@@ -441,7 +373,12 @@ fn scalar(file: &mut Reader, path: &Path, name: &str) -> Result<f32, DatasetErro
         array.extend_f32(0..1, &mut values);
     }
     match values[..] {
-        [value] => Ok(value),
+        [value] if value.is_finite() => Ok(value),
+        [value] => Err(DatasetError::Read {
+            path: path.to_owned(),
+            array: name.to_owned(),
+            problem: format!("it is {value}, expected a finite number"),
+        }),
         _ => Err(DatasetError::Shape {
             path: path.to_owned(),
             array: name.to_owned(),
@@ -475,6 +412,21 @@ pub fn write_npy<T: WritableElement>(
     shape: &[usize],
     values: &[T],
 ) -> Result<(), WriteFileError> {
+    let mut outputs = Outputs::default();
+    add_npy(&mut outputs, path, shape, values)?;
+    outputs.commit()
+}
+
+/// As [`write_npy`], as one of several outputs that appear together.
+///
+/// # Errors
+/// As [`write_npy`].
+pub fn add_npy<T: WritableElement>(
+    outputs: &mut Outputs,
+    path: &Path,
+    shape: &[usize],
+    values: &[T],
+) -> Result<(), WriteFileError> {
     let array = ArrayViewD::from_shape(shape, values).map_err(|error| {
         let problem = format!("{} elements for shape {shape:?}: {error}", values.len());
         WriteFileError {
@@ -482,7 +434,7 @@ pub fn write_npy<T: WritableElement>(
             source: std::io::Error::new(std::io::ErrorKind::InvalidInput, problem),
         }
     })?;
-    write_with(path, |file| {
+    outputs.add_with(path, |file| {
         array.write_npy(file).map_err(std::io::Error::other)
     })
 }

@@ -1,13 +1,20 @@
 //! Arrays out of `.npz` and `.npy` files, whatever their element type.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use ndarray::{ArrayD, IxDyn, OwnedRepr};
-use ndarray_npy::{NpzReader, ReadNpyError, ReadNpyExt, ReadNpzError};
+use ndarray::{ArrayD, IxDyn, ShapeBuilder};
+use zip::ZipArchive;
 
 use super::DatasetError;
+use super::npy::{self, NpyError};
+
+/// Archives may hold arrays of so many bytes, however small they are themselves: constant labels shrink a thousandfold.
+const SMALL_ARRAY: u64 = 64 << 20;
+
+/// Larger arrays may be so many times the size of their archive. Samples shrink by much less; `.npz` files that were made to fill memory, by a thousand.
+const MAX_INFLATION: u64 = 200;
 
 /// An array of any supported element type, in the order of its axes (C order).
 #[derive(Clone, Debug)]
@@ -33,20 +40,28 @@ pub(super) enum Values {
 const TYPES: &str = "f32, f64, u8, i8, u16, i16, i32 and i64";
 
 impl Array {
-    fn new<T>(array: ArrayD<T>, wrap: fn(Vec<T>) -> Values) -> Self
-    where
-        T: Clone,
-    {
-        let shape = array.shape().to_vec();
-        let values = if array.is_standard_layout() {
-            array.into_raw_vec_and_offset().0
-        } else {
-            array.iter().cloned().collect()
-        };
-        Array {
-            shape,
-            values: wrap(values),
+    /// An array whose elements lie as `fortran` says: with the first axis as the fastest, or with the last.
+    pub(super) fn new(shape: Vec<usize>, fortran: bool, values: Values) -> Result<Self, String> {
+        fn in_c_order<T: Clone>(shape: &[usize], values: Vec<T>) -> Result<Vec<T>, String> {
+            let array = ArrayD::from_shape_vec(IxDyn(shape).f(), values)
+                .map_err(|error| error.to_string())?;
+            Ok(array.iter().cloned().collect())
         }
+        let values = if !fortran || shape.len() < 2 {
+            values
+        } else {
+            match values {
+                Values::F32(values) => Values::F32(in_c_order(&shape, values)?),
+                Values::F64(values) => Values::F64(in_c_order(&shape, values)?),
+                Values::U8(values) => Values::U8(in_c_order(&shape, values)?),
+                Values::I8(values) => Values::I8(in_c_order(&shape, values)?),
+                Values::U16(values) => Values::U16(in_c_order(&shape, values)?),
+                Values::I16(values) => Values::I16(in_c_order(&shape, values)?),
+                Values::I32(values) => Values::I32(in_c_order(&shape, values)?),
+                Values::I64(values) => Values::I64(in_c_order(&shape, values)?),
+            }
+        };
+        Ok(Array { shape, values })
     }
 
     /// Elements `range` as `f32`, appended to `to`.
@@ -89,7 +104,12 @@ impl<T: Read + Seek> ReadSeek for T {}
 
 /// A data file that is open.
 pub(super) enum Reader<'p> {
-    Npz(&'p Path, NpzReader<Box<dyn ReadSeek>>),
+    Npz {
+        path: &'p Path,
+        zip: ZipArchive<Box<dyn ReadSeek>>,
+        /// Of the whole archive.
+        bytes: u64,
+    },
     Npy(&'p Path),
 }
 
@@ -101,7 +121,8 @@ impl<'p> Reader<'p> {
         if is_npy {
             return Ok(Reader::Npy(path));
         }
-        Reader::npz(path, open(path)?)
+        let (file, _) = open(path)?;
+        Reader::npz(path, file)
     }
 
     /// Reads an `.npz` archive that messages call `path`.
@@ -109,63 +130,99 @@ impl<'p> Reader<'p> {
         path: &'p Path,
         source: impl ReadSeek + 'static,
     ) -> Result<Self, DatasetError> {
-        let source: Box<dyn ReadSeek> = Box::new(source);
-        let zip = NpzReader::new(source).map_err(|error| unreadable(path, "", &error))?;
-        Ok(Reader::Npz(path, zip))
+        let mut source: Box<dyn ReadSeek> = Box::new(source);
+        let bytes = source
+            .seek(SeekFrom::End(0))
+            .map_err(|error| unreadable(path, "", &error))?;
+        let zip = ZipArchive::new(source).map_err(|error| unreadable(path, "", &error))?;
+        Ok(Reader::Npz { path, zip, bytes })
     }
 
     /// Names of the arrays; none for an `.npy` file.
-    pub(super) fn names(&mut self) -> Result<Vec<String>, DatasetError> {
+    pub(super) fn names(&self) -> Vec<String> {
         match self {
-            Reader::Npz(path, zip) => zip.names().map_err(|error| unreadable(path, "", &error)),
-            Reader::Npy(_) => Ok(Vec::new()),
+            // As NumPy calls them: without the extension.
+            Reader::Npz { zip, .. } => zip
+                .file_names()
+                .map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned())
+                .collect(),
+            Reader::Npy(_) => Vec::new(),
         }
     }
 
     /// The array called `name`, or the only one of an `.npy` file.
     pub(super) fn array(&mut self, name: &str) -> Result<Array, DatasetError> {
+        let names = self.names();
         match self {
-            Reader::Npz(path, zip) => {
+            Reader::Npz { path, zip, bytes } => {
                 let path = *path;
-                let names = zip.names().map_err(|error| unreadable(path, "", &error))?;
-                if !names.iter().any(|existing| existing == name) {
+                let member = (0..zip.len()).find(|&index| {
+                    let member = zip.name_for_index(index).unwrap_or_default();
+                    member.strip_suffix(".npy").unwrap_or(member) == name
+                });
+                let Some(member) = member else {
                     return Err(DatasetError::NoArray {
                         path: path.to_owned(),
                         array: name.to_owned(),
                         existing: names.join(", "),
                     });
-                }
-                read_any(&mut NpzArray { zip, name }).map_err(|error| failed(path, name, error))
+                };
+                let member = zip
+                    .by_index(member)
+                    .map_err(|error| unreadable(path, name, &error))?;
+                let size = member.size();
+                inflation(size, *bytes)
+                    .and_then(|()| npy::read(member, size))
+                    .map_err(|error| failed(path, name, error))
             }
             Reader::Npy(path) => {
-                let path = *path;
-                // Opened for each attempt at a type, but first here, where a missing file gets its own message.
-                open(path)?;
-                read_any(&mut NpyArray { path }).map_err(|error| failed(path, "", error))
+                let (file, bytes) = open(path)?;
+                npy::read(file, bytes).map_err(|error| failed(path, "", error))
             }
         }
     }
 }
 
-fn open(path: &Path) -> Result<BufReader<File>, DatasetError> {
-    match File::open(path) {
-        Ok(file) => Ok(BufReader::new(file)),
-        Err(source) => Err(DatasetError::Open {
-            path: path.to_owned(),
-            source,
-        }),
+/// Whether an archive of `archive` bytes may hold an array of `size` bytes.
+fn inflation(size: u64, archive: u64) -> Result<(), NpyError> {
+    let most = archive.saturating_mul(MAX_INFLATION).max(SMALL_ARRAY);
+    if size <= most {
+        return Ok(());
     }
+    Err(NpyError::Problem(format!(
+        "{size} bytes in an archive of {archive}, more than {MAX_INFLATION} times as much; if that is what it should be, save it uncompressed, with numpy.savez"
+    )))
 }
 
-fn failed(path: &Path, array: &str, error: ReadNpyError) -> DatasetError {
+/// Opens a file, and says how long it is.
+fn open(path: &Path) -> Result<(BufReader<File>, u64), DatasetError> {
+    let attempt = || {
+        let file = File::open(path)?;
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(std::io::Error::other("it is no regular file"));
+        }
+        Ok((BufReader::new(file), found.len()))
+    };
+    attempt().map_err(|source| DatasetError::Open {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn failed(path: &Path, array: &str, error: NpyError) -> DatasetError {
     match error {
-        ReadNpyError::WrongDescriptor(descriptor) => DatasetError::ElementType {
+        NpyError::ElementType(found) => DatasetError::ElementType {
             path: path.to_owned(),
             array: array.to_owned(),
-            found: descriptor.to_string(),
+            found,
             supported: TYPES,
         },
-        error => unreadable(path, array, &error),
+        NpyError::Problem(problem) => DatasetError::Read {
+            path: path.to_owned(),
+            array: array.to_owned(),
+            problem,
+        },
     }
 }
 
@@ -177,58 +234,18 @@ fn unreadable(path: &Path, array: &str, error: &dyn std::error::Error) -> Datase
     }
 }
 
-/// Something that holds one array and can be read again with another element type.
-trait Source {
-    fn read<T: ndarray_npy::ReadableElement>(&mut self) -> Result<ArrayD<T>, ReadNpyError>;
-}
+#[cfg(test)]
+mod tests {
+    use super::inflation;
 
-struct NpzArray<'z, 'n> {
-    zip: &'z mut NpzReader<Box<dyn ReadSeek>>,
-    name: &'n str,
-}
-
-impl Source for NpzArray<'_, '_> {
-    fn read<T: ndarray_npy::ReadableElement>(&mut self) -> Result<ArrayD<T>, ReadNpyError> {
-        match self.zip.by_name::<OwnedRepr<T>, IxDyn>(self.name) {
-            Ok(array) => Ok(array),
-            Err(ReadNpzError::Npy(error)) => Err(error),
-            Err(ReadNpzError::Zip(error)) => Err(ReadNpyError::Io(std::io::Error::other(error))),
-        }
+    #[test]
+    fn archives_hold_what_their_size_lets_expect() {
+        let allowed = |size, archive| inflation(size, archive).is_ok();
+        // Constant labels, pictures that are mostly black, and what was made to fill memory.
+        assert!(allowed(480_000, 600));
+        assert!(allowed(376_000_000, 14_000_000));
+        assert!(!allowed(10_000_000_000, 10_000_000));
+        assert!(!allowed(u64::MAX, 1_000));
+        assert!(allowed(u64::MAX, u64::MAX));
     }
-}
-
-struct NpyArray<'p> {
-    path: &'p Path,
-}
-
-impl Source for NpyArray<'_> {
-    fn read<T: ndarray_npy::ReadableElement>(&mut self) -> Result<ArrayD<T>, ReadNpyError> {
-        ArrayD::read_npy(BufReader::new(File::open(self.path)?))
-    }
-}
-
-/// Reads with one element type after the other: the header says which one is right, and a wrong one fails before the data.
-fn read_any(source: &mut impl Source) -> Result<Array, ReadNpyError> {
-    fn attempt<T: ndarray_npy::ReadableElement + Clone>(
-        source: &mut impl Source,
-        wrap: fn(Vec<T>) -> Values,
-    ) -> Option<Result<Array, ReadNpyError>> {
-        match source.read::<T>() {
-            Ok(array) => Some(Ok(Array::new(array, wrap))),
-            Err(ReadNpyError::WrongDescriptor(_)) => None,
-            Err(error) => Some(Err(error)),
-        }
-    }
-    attempt(source, Values::F32)
-        .or_else(|| attempt(source, Values::U8))
-        .or_else(|| attempt(source, Values::I8))
-        .or_else(|| attempt(source, Values::U16))
-        .or_else(|| attempt(source, Values::I16))
-        .or_else(|| attempt(source, Values::I32))
-        .or_else(|| attempt(source, Values::I64))
-        // The last attempt's error names the type that the file has.
-        .unwrap_or_else(|| {
-            let array = source.read::<f64>()?;
-            Ok(Array::new(array, Values::F64))
-        })
 }

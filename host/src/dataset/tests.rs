@@ -365,3 +365,121 @@ fn the_canonical_order_does_not_depend_on_the_order() {
         assert_eq!(sample[0], 3.0 * label as f32);
     }
 }
+
+/// An archive with one array, in which the directory's 32-bit number at `field` of its entry is `value`.
+fn patched_archive(path: &Path, field: usize, value: u32) {
+    let mut npz = NpzWriter::new_compressed(File::create(path).unwrap());
+    npz.add_array("x", &count::<u8>(&[4, 1])).unwrap();
+    npz.finish().unwrap();
+    let mut bytes = std::fs::read(path).unwrap();
+    let entry = bytes.windows(4).position(|at| at == b"PK\x01\x02");
+    bytes[entry.unwrap() + field..][..4].copy_from_slice(&value.to_le_bytes());
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn claims_of_archives_are_held_to_their_size() {
+    const CHECKSUM: usize = 16;
+    const INFLATED: usize = 24;
+    let directory = Directory::new("claims");
+    let scalar = graph(&[1], &[0]);
+    for (field, value, word) in [
+        (INFLATED, 0xffff_fff0, "savez"),
+        (INFLATED, 1_000, "follow the header"),
+        (INFLATED, 131, "follow the header"),
+        (INFLATED, 0, "x"),
+        (CHECKSUM, 0, "hecksum"),
+    ] {
+        patched_archive(&directory.path("a.npz"), field, value);
+        let message = message(&directory.spec("a.npz"), &scalar);
+        assert!(
+            message.contains("a.npz") && message.contains("`x`") && message.contains(word),
+            "{message}"
+        );
+    }
+    // A folder is no file.
+    std::fs::create_dir(directory.path("folder.npy")).unwrap();
+    let folder = message(&directory.spec("folder.npy"), &scalar);
+    assert!(folder.contains("no regular file"), "{folder}");
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_named() {
+    let directory = Directory::new("finite");
+    let vector = graph(&[3], &[0]);
+    let mut npz = NpzWriter::new(File::create(directory.path("f.npz")).unwrap());
+    let with = |at: usize, value: f32| {
+        let mut array = count::<f32>(&[4, 3]);
+        array.as_slice_mut().unwrap()[at] = value;
+        array
+    };
+    npz.add_array("nan", &with(7, f32::NAN)).unwrap();
+    npz.add_array("inf", &with(11, f32::NEG_INFINITY)).unwrap();
+    npz.add_array("large", &with(3, 1e30)).unwrap();
+    npz.add_array("double", &with(0, 1.0).mapv(|x| f64::from(x) * 1e300))
+        .unwrap();
+    npz.finish().unwrap();
+    let error = |text: &str, transform: &InputTransform| {
+        let layout = InputLayout::of(&vector).unwrap();
+        let loaded = Dataset::load(&directory.spec(text), &layout, transform);
+        loaded.unwrap_err().to_string()
+    };
+    let none = InputTransform::default();
+    let small = InputTransform {
+        divisor: 1e-20,
+        ..InputTransform::default()
+    };
+    for (text, transform, start) in [
+        ("f.npz:nan", &none, "sample 2 of array `nan` of "),
+        ("f.npz:nan", &none, "element 1 is NaN; "),
+        ("f.npz:nan[1:]", &none, "sample 2 of"),
+        ("f.npz:nan", &none, "[!2:3]"),
+        ("f.npz:inf", &none, "element 2 is -inf; "),
+        ("f.npz:double", &none, "sample 0 of array `double` of "),
+        (
+            "f.npz:large",
+            &small,
+            "element 0 is inf (channels last) after the input transform",
+        ),
+    ] {
+        let error = error(text, transform);
+        assert!(error.contains(start) && error.contains("f.npz"), "{error}");
+    }
+    let rest = load(&directory.spec("f.npz:nan[!2:3]"), &vector).unwrap();
+    assert_eq!(rest.samples, 3);
+    write_npy(&directory.path("f.npy"), &[1, 3], &[0.0, 0.0, f32::NAN]).unwrap();
+    let npy = message(&directory.spec("f.npy"), &vector);
+    assert!(
+        npy.contains("sample 0 of ") && npy.contains("f.npy: element 2"),
+        "{npy}"
+    );
+
+    let mut npz = NpzWriter::new(File::create(directory.path("s.npz")).unwrap());
+    npz.add_array("x", &count::<u8>(&[1, 3])).unwrap();
+    npz.add_array("input_scale", &arr0(f32::NAN)).unwrap();
+    npz.finish().unwrap();
+    let scale = message(&directory.spec("s.npz"), &vector);
+    assert!(
+        scale.contains("`input_scale`") && scale.contains("NaN"),
+        "{scale}"
+    );
+}
+
+#[test]
+fn labels_that_are_not_needed_are_not_read() {
+    let directory = Directory::new("unread");
+    let scalar = graph(&[1], &[0]);
+    let mut npz = NpzWriter::new(File::create(directory.path("u.npz")).unwrap());
+    npz.add_array("x", &count::<u8>(&[4, 1])).unwrap();
+    npz.add_array("y", &count::<f32>(&[4]).mapv(|y| y - 0.5))
+        .unwrap();
+    npz.finish().unwrap();
+    let layout = InputLayout::of(&scalar).unwrap();
+    let transform = InputTransform::default();
+    for text in ["u.npz", "u.npz:x,y", "u.npz:x,missing"] {
+        let spec = directory.spec(text);
+        assert!(Dataset::load(&spec, &layout, &transform).is_err());
+        let inputs = Dataset::load_inputs(&spec, &layout, &transform).unwrap();
+        assert_eq!((inputs.samples, inputs.labels), (4, None));
+    }
+}

@@ -1,5 +1,6 @@
 //! From the numbers of a file to the numbers a network was trained on.
 
+use super::{DatasetError, InputLayout};
 use crate::calibrate::Range;
 use serde::{Deserialize, Serialize};
 
@@ -45,19 +46,49 @@ impl InputTransform {
                 self.std.len()
             ));
         }
-        if no_divisor(&self.divisor) || self.std.iter().any(no_divisor) {
-            return Some("divisor and std must be finite and not 0".to_owned());
+        if no_divisor(&self.divisor) {
+            let divisor = self.divisor;
+            return Some(format!(
+                "divisor is {divisor}; it must be finite and not 0 (--input-divisor, or in the recipe's [input])"
+            ));
         }
-        if self.mean.iter().any(|x| !x.is_finite()) {
-            return Some("mean must be finite".to_owned());
+        if let Some(index) = self.std.iter().position(no_divisor) {
+            let std = self.std[index];
+            return Some(format!(
+                "std is {std} at index {index}; it must be finite and not 0 (--input-std, or in the recipe's [input])"
+            ));
         }
-        if self
-            .range
-            .is_some_and(|[min, max]| !(min.is_finite() && max.is_finite() && min < max))
-        {
-            return Some("range must be two finite numbers, the smaller one first".to_owned());
+        if let Some(index) = self.mean.iter().position(|x| !x.is_finite()) {
+            let mean = self.mean[index];
+            return Some(format!(
+                "mean is {mean} at index {index}; it must be finite (--input-mean, or in the recipe's [input])"
+            ));
         }
-        None
+        let usable = |min: f32, max: f32| min.is_finite() && max.is_finite() && min < max;
+        let [min, max] = self.range?;
+        if !usable(min, max) {
+            return Some(format!(
+                "range is {min},{max}; it must be two finite numbers, the smaller one first (--input-range, or in the recipe's [input])"
+            ));
+        }
+        let real = self.real_range()?;
+        (!usable(real.min, real.max)).then(|| {
+            format!(
+                "range {min},{max} becomes {},{} by divisor, mean and std; it must stay two finite numbers that differ",
+                real.min, real.max
+            )
+        })
+    }
+
+    /// As [`InputTransform::problem`], as an error.
+    ///
+    /// # Errors
+    /// If there is a problem.
+    pub(crate) fn check(&self, layout: &InputLayout) -> Result<(), DatasetError> {
+        match self.problem(layout.channels()) {
+            Some(problem) => Err(DatasetError::Transform { problem }),
+            None => Ok(()),
+        }
     }
 
     /// The range that real inputs lie in, over all channels, if the range of stored ones is known.
@@ -160,6 +191,36 @@ mod tests {
         assert!(with(1.0, 0.0).problem(1).is_some());
         assert!(with(f32::NAN, 1.0).problem(1).is_some());
         assert!(with(1.0, 1.0).problem(1).is_none());
+    }
+
+    #[test]
+    fn numbers_that_are_none_and_empty_ranges_are_found() {
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        let problem = |transform: InputTransform| transform.problem(2).unwrap_or_default();
+        let mean = problem(InputTransform {
+            mean: vec![0.0, nan],
+            ..InputTransform::default()
+        });
+        assert!(mean.contains("mean is NaN at index 1"), "{mean}");
+        let std = problem(InputTransform {
+            std: vec![0.5, -inf],
+            ..InputTransform::default()
+        });
+        assert!(std.contains("std is -inf at index 1"), "{std}");
+        let range = |divisor, range| {
+            problem(InputTransform {
+                divisor,
+                range: Some(range),
+                ..InputTransform::default()
+            })
+        };
+        for ends in [[nan, 1.0], [0.0, nan], [1.0, -1.0], [1.0, 1.0], [0.0, inf]] {
+            assert!(range(1.0, ends).contains("--input-range"), "{ends:?}");
+        }
+        assert!(range(1e-30, [0.0, 1e30]).contains("becomes 0,inf"));
+        // Too large and too small to tell the ends apart.
+        assert!(range(1e38, [0.0, 1e-20]).contains("becomes 0,0"));
+        assert_eq!(range(-1.0, [0.0, 1.0]), "");
     }
 
     #[test]

@@ -282,6 +282,12 @@ impl Recipe {
                 path: path.to_owned(),
             });
         }
+        if !(recipe.activations.deviations.is_finite() && recipe.activations.deviations > 0.0) {
+            return Err(RecipeError::Deviations {
+                path: path.to_owned(),
+                found: recipe.activations.deviations,
+            });
+        }
         match recipe.rounding.problem() {
             None => Ok(recipe),
             Some(problem) => Err(RecipeError::Rounding {
@@ -327,6 +333,17 @@ pub enum RecipeError {
         /// The parameter, what was found and what was expected.
         problem: String,
     },
+    /// Ranges without samples would have no width.
+    #[error(
+        "{path}, section [activations]: deviations is {found}; it has to be a positive number, such as {DEFAULT_DEVIATIONS}",
+        path = path.display()
+    )]
+    Deviations {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: f32,
+    },
     /// No synthetic sample is to be made.
     #[error(
         "{path}, section [data-free]: samples is 0; give at least 1, such as 96",
@@ -370,5 +387,23 @@ mod tests {
         assert_eq!(Recipe::from_toml("").expect("parses"), Recipe::default());
         let error = Recipe::from_toml("[weights]\nbitz = \"int4\"").expect_err("no such field");
         assert!(error.to_string().contains("bitz"), "{error}");
+    }
+
+    #[test]
+    fn deviations_are_a_positive_number() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("r.toml");
+        for (text, refused) in [("nan", true), ("inf", true), ("-1.0", true), ("3.0", false)] {
+            let text = format!("[activations]\ndeviations = {text}");
+            std::fs::write(&path, text).expect("writes");
+            let loaded = Recipe::load(&path).map_err(|error| error.to_string());
+            assert_eq!(loaded.is_err(), refused, "{loaded:?}");
+            if let Err(error) = loaded {
+                assert!(
+                    error.contains("r.toml") && error.contains("deviations"),
+                    "{error}"
+                );
+            }
+        }
     }
 }

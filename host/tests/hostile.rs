@@ -1,0 +1,244 @@
+//! Damaged data, numbers that are none, misplaced outputs, closed pipes.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use ndarray::ArrayD;
+use ndarray_npy::{read_npy, write_npy};
+
+/// A folder with the digits network, its blob and some samples, and the command run in it.
+struct Session(tempfile::TempDir);
+
+impl Session {
+    fn new() -> Self {
+        let session = Session(tempfile::tempdir().expect("a folder"));
+        for name in ["digits.onnx", "digits.npz"] {
+            let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits");
+            fs::copy(models.join(name), session.path(name)).expect("copies");
+        }
+        write_npy(
+            session.path("x.npy"),
+            &ArrayD::<f32>::zeros(vec![3, 16, 16]),
+        )
+        .expect("writes");
+        session
+    }
+
+    fn with_blob() -> Self {
+        let session = Session::new();
+        let made = session.run(&["quantize", "--out", "digits.fewbit"]);
+        assert!(made.status.success(), "{made:?}");
+        session
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fewbit"));
+        command.args(args).current_dir(self.0.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the command starts")
+    }
+
+    /// Names and contents of all files.
+    fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = fs::read_dir(self.0.path()).expect("a folder");
+        let mut files: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .map(|path| (path.clone(), fs::read(path).expect("reads")))
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// Runs a command that has to fail with code 1, naming `words`, and to leave all files as they are.
+    #[track_caller]
+    fn refuse(&self, args: &[&str], words: &[&str]) {
+        let before = self.files();
+        let output = self.run(args);
+        let message = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
+        assert!(!message.contains("panicked"), "{args:?}: {message}");
+        for word in words {
+            assert!(message.contains(word), "{args:?}: no {word} in: {message}");
+        }
+        assert!(self.files() == before, "{args:?} changed files");
+    }
+}
+
+/// An `.npy` file of floats with this shape, and `data` zeros behind the header.
+fn claim(shape: &str, data: usize) -> Vec<u8> {
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend(format!("{header:117}\n").bytes());
+    bytes.resize(bytes.len() + data, 0);
+    bytes
+}
+
+#[test]
+fn data_files_that_claim_too_much_are_errors() {
+    let session = Session::with_blob();
+    let mut long_header = b"\x93NUMPY\x02\x00".to_vec();
+    long_header.extend([0xff, 0xff, 0xff, 0xff, b'{']);
+    for (name, bytes) in [
+        ("claim.npy", claim("(2305843009213693951,)", 900)),
+        (
+            "zero.npy",
+            claim("(0, 9223372036854775807, 9223372036854775807)", 0),
+        ),
+        ("header.npy", long_header),
+    ] {
+        fs::write(session.path(name), bytes).expect("writes");
+        session.refuse(&["eval", "digits.fewbit", "--data", name], &[name]);
+        session.refuse(&["quantize", "--calibration", name], &[name]);
+        let run = ["run", "digits.onnx", "--input", name, "--output", "y.npy"];
+        session.refuse(&run, &[name]);
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_errors_everywhere() {
+    let session = Session::with_blob();
+    let mut samples = ArrayD::<f32>::zeros(vec![3, 16, 16]);
+    samples[[2, 1, 3]] = f32::NAN;
+    write_npy(session.path("nan.npy"), &samples).expect("writes");
+    let words = ["nan.npy", "sample 2", "element 19", "NaN"];
+    for model in ["digits.onnx", "digits.fewbit"] {
+        session.refuse(
+            &["run", model, "--input", "nan.npy", "--output", "y.npy"],
+            &words,
+        );
+        session.refuse(&["eval", model, "--data", "nan.npy"], &words);
+    }
+    session.refuse(&["quantize", "--calibration", "nan.npy"], &words);
+    session.refuse(&["quantize", "--eval", "nan.npy"], &words);
+
+    let free = ["quantize", "digits.onnx", "--data-free"];
+    for range in ["nan,1", "1,nan", "1,-1", "0,0", "0,inf"] {
+        let args = [&free[..], &["--input-range", range]].concat();
+        session.refuse(&args, &["--input-range"]);
+    }
+    for (option, value) in [
+        ("--input-divisor", "0"),
+        ("--input-divisor", "nan"),
+        ("--input-std", "0"),
+        ("--input-std", "inf"),
+        ("--input-mean", "nan"),
+        // Too many for one channel.
+        ("--input-mean", "1,2,3"),
+    ] {
+        let args = [&free[..], &["--input-range", "0,1", option, value]].concat();
+        session.refuse(&args, &[&option[8..]]);
+        session.refuse(&["quantize", option, value], &[&option[8..]]);
+    }
+}
+
+#[test]
+fn outputs_never_replace_inputs_or_each_other() {
+    let session = Session::with_blob();
+    let data = "digits.npz:x_train,y_train[0:64]";
+    let quantize = ["quantize", "digits.onnx", "--calibration", data];
+    let with = |more: &[&'static str]| [&quantize[..], more].concat();
+    session.refuse(&with(&["--out", "digits.onnx"]), &["--out", "digits.onnx"]);
+    session.refuse(&with(&["--json", "digits.npz"]), &["--json", "digits.npz"]);
+    let same = ["--out", "same", "--json", "./same"];
+    session.refuse(&with(&same), &["--out", "--json", "same"]);
+    let recipe = ["--json", "digits.recipe.toml"];
+    session.refuse(&with(&recipe), &["--json", "digits.recipe.toml"]);
+    let run = ["run", "digits.onnx", "--input", "x.npy", "--output"];
+    session.refuse(&[&run[..], &["x.npy"]].concat(), &["--output", "x.npy"]);
+    let same = ["y.npy", "--json", "y.npy"];
+    session.refuse(&[&run[..], &same].concat(), &["--output", "--json"]);
+    let eval = ["eval", "digits.fewbit", "--data", "x.npy", "--json"];
+    session.refuse(&[&eval[..], &["x.npy"]].concat(), &["--json", "x.npy"]);
+    let inspect = ["inspect", "digits.fewbit", "--json", "digits.fewbit"];
+    session.refuse(&inspect, &["--json", "digits.fewbit"]);
+
+    // The recipe that was written may be written again, as long as nothing in it is lost.
+    let again = ["quantize", "--recipe", "digits.recipe.toml"];
+    assert!(session.run(&again).status.success());
+    let other = [&again[..], &["--weights", "int4"]].concat();
+    session.refuse(&other, &["recipe given", "digits.recipe.toml"]);
+    let mut text = fs::read_to_string(session.path("digits.recipe.toml")).expect("reads");
+    text.push_str("# the user's own words\n");
+    fs::write(session.path("digits.recipe.toml"), text).expect("writes");
+    session.refuse(&again, &["recipe given", "digits.recipe.toml"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let session = Session::with_blob();
+    for args in [
+        &["inspect", "digits.onnx", "--json", "report.json"][..],
+        &["eval", "digits.fewbit", "--data", "x.npy"],
+        &[
+            "run",
+            "digits.onnx",
+            "--input",
+            "x.npy",
+            "--output",
+            "y.npy",
+        ],
+        &["quantize", "--out", "again.fewbit"],
+        &["--help"],
+    ] {
+        let mut child = session
+            .command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        drop(child.stdout.take());
+        let mut message = String::new();
+        let mut stderr = child.stderr.take().expect("piped");
+        stderr.read_to_string(&mut message).expect("reads");
+        let status = child.wait().expect("ends");
+        assert_eq!((status.code(), message.as_str()), (Some(0), ""), "{args:?}");
+    }
+    for name in ["report.json", "y.npy", "again.fewbit"] {
+        assert!(
+            session.path(name).exists(),
+            "{name} is written all the same"
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
+        eprintln!("skipped: this system has no /dev/full");
+        return;
+    };
+    let session = Session::with_blob();
+    for args in [&["inspect", "digits.fewbit"][..], &["--help"]] {
+        let output = session
+            .command(args)
+            .stdout(full.try_clone().expect("opens"))
+            .output()
+            .expect("starts");
+        let message = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
+        assert!(message.contains("standard output"), "{message}");
+    }
+    let run = ["run", "digits.onnx", "--input", "x.npy", "--output"];
+    session.refuse(&[&run[..], &["/dev/full"]].concat(), &["/dev/full"]);
+    // Blob and recipe do not appear without the report.
+    let quantize = ["quantize", "--out", "new.fewbit", "--json", "/dev/full"];
+    session.refuse(&quantize, &["/dev/full"]);
+    let device = [&run[..], &["y.npy", "--json", "/dev/stdout"]].concat();
+    let output = session.run(&device);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        output.status.success() && text.contains("\"samples\": 3"),
+        "{text}"
+    );
+    let outputs: ArrayD<f32> = read_npy(session.path("y.npy")).expect("reads");
+    assert_eq!(outputs.shape(), [3, 10]);
+}
