@@ -17,6 +17,7 @@ use super::write::{ProgramParts, arena_bytes, assemble, pack_int4_row, pack_int4
 use crate::engine::Engine;
 use crate::error::LoadError;
 
+mod extremes;
 mod header;
 mod lifetimes;
 mod refusals;
