@@ -5,7 +5,10 @@
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
-use fewbit_runtime::{AlignedBlob, Model, Summary, format::kernels::kernels_of};
+use fewbit_runtime::{
+    AlignedBlob, Model, Summary,
+    format::kernels::{ALL_KERNELS, kernels_of},
+};
 
 /// Tensors and operators that a build script has room for, as the host's tools do.
 const CAPACITY: usize = 2048;
@@ -52,6 +55,12 @@ pub(crate) fn write() {
             }
             Err(error) => fail(&format!("{}: {error}", other.display())),
         }
+    }
+
+    println!("cargo::rerun-if-env-changed=FEWBIT_EVERY_KERNEL");
+    if env::var_os("FEWBIT_EVERY_KERNEL").is_some() {
+        // For a look at what the runtime links, whatever the model.
+        kernels = ALL_KERNELS;
     }
 
     let aligned = AlignedBlob::new(&blob);

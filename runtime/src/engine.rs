@@ -103,6 +103,10 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
     }
 
     /// Runs all operators.
+    ///
+    /// The time depends on the model alone: in proportion to [`Model::work`], which the loader limits to [`MAX_WORK`](crate::format::MAX_WORK),
+    /// 2^36 operations. That is far more than a microcontroller has time for; a caller with a deadline looks at
+    /// [`Model::work`] first.
     pub fn run(&mut self) {
         for index in 0..self.op_count() {
             self.step(index);

@@ -14,10 +14,12 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    bench, board, deny, device_dir, firmware,
+    bench,
+    board::{self, Board},
+    deny, device_dir, elf, firmware,
     networks::{Net, Network},
     process, repository, sample, setup, tidy,
-    toolchain::{DeviceToolchain, TARGETS},
+    toolchain::{DeviceToolchain, TARGET_32_BITS, TARGETS},
 };
 
 /// Time for one command of one check.
@@ -52,7 +54,7 @@ struct Check {
 }
 
 /// Every check but the tests, cheap ones first.
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 18] = [
     Check {
         name: "fmt",
         run: || host(&["fmt", "--all", "--check"]),
@@ -82,6 +84,10 @@ const CHECKS: [Check; 16] = [
         run: test_release,
     },
     Check {
+        name: "tests of the runtime on 32 bits",
+        run: test_32_bits,
+    },
+    Check {
         name: "short accuracy benchmark",
         run: bench::accuracy::short,
     },
@@ -108,6 +114,10 @@ const CHECKS: [Check; 16] = [
     Check {
         name: "runtime for riscv32imc",
         run: || runtime_for(TARGETS[4]),
+    },
+    Check {
+        name: "no panic in the runtime's firmware",
+        run: no_panic,
     },
     Check {
         name: "firmware of real boards",
@@ -320,6 +330,61 @@ fn test_release() -> Result<()> {
         "testrelease",
         "--locked",
     ])
+}
+
+/// The runtime's own suites with a `usize` as on the boards, where products overflow that a desk's 64 bits hold.
+fn test_32_bits() -> Result<()> {
+    if let Err(error) = setup::ensure_32_bits() {
+        // With `CI` set, what is missing is a failure.
+        if env::var_os("CI").is_some() {
+            return Err(error);
+        }
+        eprintln!("left out: {error:#}");
+        return Ok(());
+    }
+    let mut cargo = cargo();
+    cargo
+        .args(["test", "--package", "fewbit-runtime", "--locked"])
+        .args(["--lib", "--test", "corruption"])
+        .args(["--target", TARGET_32_BITS])
+        .args(["--config", "profile.dev.overflow-checks=true"])
+        // Rust's own linker, and the C library that comes with the target: no compiler for 32 bits has to be installed.
+        .env("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
+    process::run(&mut cargo, LIMIT)
+}
+
+/// A board for each kind of core, whose firmware is looked at for panics: Cortex-M0, M3, M4, M55 and RISC-V.
+const CORES: [&str; 5] = [
+    "microbit",
+    "mps2-an385",
+    "mps2-an386",
+    "mps3-an547",
+    "riscv-virt",
+];
+
+/// Links the least firmware with every kernel and finds no function in it that a panic goes through: loading a blob and running it
+/// cannot panic, nor can anything else there. Nothing is excepted.
+fn no_panic() -> Result<()> {
+    let blob = sample::two_tables(16)?;
+    let mut problems = Vec::new();
+    for name in CORES {
+        let board = Board::load(name)?;
+        let bytes = firmware::bare_with_every_kernel(&board, &blob)?;
+        let found = elf::panic_symbols(&bytes, "fewbit_runtime")
+            .with_context(|| format!("the least firmware of {name}"))?;
+        if found.is_empty() {
+            println!("{name}: no panic");
+        } else {
+            problems.push(format!("{name}: {}", found.join(", ")));
+        }
+    }
+    if !problems.is_empty() {
+        bail!(
+            "the least firmware can panic, by these functions:\n{}",
+            problems.join("\n")
+        );
+    }
+    Ok(())
 }
 
 /// Builds the runtime alone for one target, bare and with logging.

@@ -290,6 +290,19 @@ pub fn bare_sizes(board: &Board, blob: &[u8]) -> Result<Option<elf::Sizes>> {
     Ok(Some(sizes))
 }
 
+/// The ELF file of the least firmware that runs `blob` on `board`, with the kernels of every operator linked.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn bare_with_every_kernel(board: &Board, blob: &[u8]) -> Result<Vec<u8>> {
+    check(board, blob)?;
+    built_with(board, &setup::ensure()?, blob, "bare", |cargo| {
+        cargo.env("FEWBIT_EVERY_KERNEL", "1");
+        Ok(())
+    })
+}
+
 /// The folder of blobs and finished firmware.
 fn kept() -> Result<PathBuf> {
     let kept = device_dir().join("firmware");
@@ -304,6 +317,19 @@ pub(crate) fn built(
     blob: &[u8],
     package: &str,
     application: Option<&Application>,
+) -> Result<Vec<u8>> {
+    built_with(board, toolchain, blob, package, |cargo| {
+        application.map_or(Ok(()), |application| application.configure(board, cargo))
+    })
+}
+
+/// As [`built`]; `configure` adds what else the build needs.
+fn built_with(
+    board: &Board,
+    toolchain: &DeviceToolchain,
+    blob: &[u8],
+    package: &str,
+    configure: impl FnOnce(&mut Command) -> Result<()>,
 ) -> Result<Vec<u8>> {
     let kept = kept()?;
     let blob_file = kept.join(format!("{}.fewbit", content_name(blob)));
@@ -320,9 +346,7 @@ pub(crate) fn built(
     let mut cargo = cargo(board, toolchain, &blob_file)?;
     cargo.args(["build", "--quiet", "--release", "--package", package]);
     cargo.args(["--bin", package]);
-    if let Some(application) = application {
-        application.configure(board, &mut cargo)?;
-    }
+    configure(&mut cargo)?;
     process::run(&mut cargo, BUILD_LIMIT)?;
     let program = toolchain
         .target_dir()

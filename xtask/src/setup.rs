@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     device_dir, install, process,
-    toolchain::{self, DeviceToolchain, TARGETS, Way},
+    toolchain::{self, DeviceToolchain, TARGET_32_BITS, TARGETS, Way},
 };
 
 /// Forces one way to a toolchain, `rustup` or `debian`, for those who want to compare them.
@@ -125,7 +125,7 @@ pub fn ensure() -> Result<DeviceToolchain> {
     let mut failures = Vec::new();
     if rustup {
         eprintln!("setup: rustup target add {}", TARGETS.join(" "));
-        match toolchain::add_rustup_targets(RUSTUP_LIMIT) {
+        match toolchain::add_rustup_targets(&TARGETS, RUSTUP_LIMIT) {
             Ok(()) => {
                 if let Some(found) = DeviceToolchain::rustup() {
                     return Ok(found);
@@ -157,6 +157,30 @@ pub fn ensure() -> Result<DeviceToolchain> {
         TARGETS.join(", "),
         failures.join("\n- ")
     )
+}
+
+/// The 32-bit target of this host, for tests; installs it if it is missing.
+///
+/// # Errors
+///
+/// If this host does not run its programs, or rustup cannot get it.
+pub(crate) fn ensure_32_bits() -> Result<()> {
+    if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        bail!("programs for {TARGET_32_BITS} run on Linux on x86-64 only");
+    }
+    if toolchain::has_32_bits() {
+        return Ok(());
+    }
+    let _lock = lock()?;
+    if toolchain::has_32_bits() {
+        return Ok(());
+    }
+    eprintln!("setup: rustup target add {TARGET_32_BITS}");
+    toolchain::add_rustup_targets(&[TARGET_32_BITS], RUSTUP_LIMIT)?;
+    if !toolchain::has_32_bits() {
+        bail!("rustup added {TARGET_32_BITS} to another toolchain than the active one");
+    }
+    Ok(())
 }
 
 /// All emulators' programs; installs what is missing.

@@ -25,6 +25,9 @@ pub const TARGETS: [&str; 5] = [
     "riscv32imc-unknown-none-elf",
 ];
 
+/// The host's own processor with a `usize` of 32 bits, for tests; rustup brings all that it takes to link.
+pub const TARGET_32_BITS: &str = "i686-unknown-linux-musl";
+
 /// Folder of the distribution's compilers.
 const SYSTEM_BIN: &str = "/usr/bin";
 
@@ -206,15 +209,23 @@ fn system_path_first() -> OsString {
     env::join_paths(folders).unwrap_or_else(|_| SYSTEM_BIN.into())
 }
 
-/// Asks rustup for the targets that the active toolchain lacks.
+/// Whether the toolchain that runs this task has the 32-bit target of the host.
+pub(crate) fn has_32_bits() -> bool {
+    sysroot().is_some_and(|root| {
+        let target = root.join("lib").join("rustlib").join(TARGET_32_BITS);
+        target.join("lib").is_dir()
+    })
+}
+
+/// Asks rustup for those of the targets that the active toolchain lacks.
 ///
 /// # Errors
 ///
 /// If there is no rustup, or it cannot get them in time: its server may be out of reach.
-pub(crate) fn add_rustup_targets(limit: Duration) -> Result<()> {
+pub(crate) fn add_rustup_targets(targets: &[&str], limit: Duration) -> Result<()> {
     let rustup = process::find_program("rustup").context("there is no rustup")?;
     let mut command = Command::new(rustup);
-    command.args(["target", "add"]).args(TARGETS);
+    command.args(["target", "add"]).args(targets);
     process::run(&mut command, limit).context("rustup could not add the targets")
 }
 

@@ -51,5 +51,5 @@ pub const ALIGNMENT: u32 = 16;
 pub const MAX_ARENA_BYTES: u32 = 1 << 26;
 
 /// Most elementary operations (multiply-accumulates, window positions, elements) that one inference may take; keeps a
-/// forged blob from running for ever.
+/// forged blob from running for ever. Far above any network of use: a caller's own limit is on [`read::Model::work`].
 pub const MAX_WORK: u64 = 1 << 36;

@@ -54,8 +54,15 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS, ALL_KER
     ///
     /// `bytes` starts at a multiple of 16 (see [`Aligned`](crate::Aligned)) and may be longer than the blob, as a flash
     /// partition is. What is accepted runs without any further check: every tensor and scratch area lies inside the
-    /// arena, no operator overwrites what a later one needs, shapes fit, and no accumulator can overflow. The time is
-    /// linear in the blob's length, plus the square of the number of tensors.
+    /// arena, no operator overwrites what a later one needs, shapes fit, and no accumulator can overflow.
+    ///
+    /// # Time
+    /// The checksum reads the blob once. Then each operator's weights, parameters and clamps are read, and operators may share
+    /// them: that is up to the number of operators times the length of these sections, and no more than the elementary
+    /// operations of one run ([`work`](Model::work)), as a run reads every weight at least once. Last, pairs of tensors
+    /// are compared. A blob with more than [`MAX_WORK`] operations is refused before its weights are read, but that limit
+    /// is high, minutes on a desk and days on a microcontroller: who takes blobs from elsewhere bounds the load by `OPS`
+    /// and the blob's length, and a run by [`work`](Model::work).
     ///
     /// # Errors
     /// The first condition that does not hold, as a [`LoadError`].
@@ -178,7 +185,14 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
         for port in program.inputs.iter().chain(&program.outputs) {
             self.check_port(port)?;
         }
-        let mut work = 0_u64;
+        // Before anything is read once an operator: these reads are no more than the work.
+        let work = self.work();
+        if work > MAX_WORK {
+            return Err(LoadError::Work {
+                limit: MAX_WORK,
+                found: work,
+            });
+        }
         for (op, index) in program.ops.iter().zip(0..) {
             let checker = Checker::new(
                 index,
@@ -191,13 +205,6 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
             if kernels_of_op(op, &program.tensors, self.packing) & !KERNELS != 0 {
                 return Err(LoadError::Kernel { op: index });
             }
-            work = work.saturating_add(super::work::work(op, &program.tensors));
-        }
-        if work > MAX_WORK {
-            return Err(LoadError::Work {
-                limit: MAX_WORK,
-                found: work,
-            });
         }
         lifetimes::check(program, self.packing)
     }
@@ -285,6 +292,19 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
             .ops
             .get(op_index)
             .map_or(0, |op| super::work::macs(op, &self.program.tensors))
+    }
+
+    /// Elementary operations of one run: multiply-accumulates, padding included, window positions of pools, or elements written. At
+    /// most [`MAX_WORK`].
+    ///
+    /// The time of [`Engine::run`](crate::Engine::run) is in proportion to it, and depends on no input. Where blobs come from elsewhere and a run
+    /// has a deadline, refuse what is above it.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        let program = &self.program;
+        program.ops.iter().fold(0, |work: u64, op| {
+            work.saturating_add(super::work::work(op, &program.tensors))
+        })
     }
 
     /// The metadata section, for tools: with the feature `std`, `Metadata::from_bytes` decodes it from the blob.

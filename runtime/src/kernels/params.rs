@@ -88,7 +88,16 @@ impl Axis {
         };
         let inside = before(self.pad)..before(self.pad + self.size);
         let first = (origin + inside.start * self.dilation).saturating_sub(self.pad);
+        // Where there is none, what is computed from it has to fit 32 bits too.
+        let first = first.min(self.size);
         Taps { inside, first }
+    }
+
+    /// Input coordinates from a tap inside the input to the next one; at most the input's size, as a longer step leads out of it.
+    ///
+    /// With the size of a line it is a distance in memory, and no larger than the input.
+    pub(crate) fn step(&self) -> usize {
+        self.dilation.min(self.size)
     }
 }
 
@@ -97,7 +106,7 @@ impl Axis {
 pub(crate) struct Taps {
     /// Numbers of the taps; may be empty.
     pub(crate) inside: Range<usize>,
-    /// Input coordinate of the first of them.
+    /// Input coordinate of the first of them; at most the input's size where there is none.
     pub(crate) first: usize,
 }
 
@@ -319,6 +328,7 @@ mod tests {
                                     expected,
                                     "{axis:?} {at}"
                                 );
+                                assert!(taps.first <= size, "{axis:?} {at}");
                                 if let Some(first) = expected.first() {
                                     assert_eq!(
                                         taps.first + pad,

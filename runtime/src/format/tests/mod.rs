@@ -17,6 +17,7 @@ use super::write::{ProgramParts, arena_bytes, assemble, pack_int4_row, pack_int4
 use crate::engine::Engine;
 use crate::error::LoadError;
 
+mod extremes;
 mod header;
 mod lifetimes;
 mod refusals;
@@ -370,6 +371,9 @@ fn the_engine_wants_its_arena() {
     (0..engine.op_count()).for_each(|index| engine.step(index));
     assert_eq!(engine.output(0), whole);
     assert_eq!(model.macs(0), 16 * 4 * 18);
+    // More than the multiply-accumulates: pools and what is only written count too.
+    let macs: u64 = (0..model.op_count()).map(|op| model.macs(op)).sum();
+    assert!(model.work() > macs && model.work() < 2 * macs);
     assert_eq!(
         [model.macs(1), model.macs(12), model.macs(2), model.macs(99)],
         [16 * 9, 72 * 3, 0, 0]

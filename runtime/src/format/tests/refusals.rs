@@ -164,3 +164,20 @@ fn the_accumulator_bound_is_exact() {
         assert_eq!(p.load(), expected, "{bias}");
     }
 }
+
+#[test]
+fn kernels_of_an_impossible_program_are_some() {
+    // Build scripts ask before anything but the header is checked.
+    let changes: [fn(&mut Parts); 4] = [
+        |p| p.program.tensors[2].h = 0,
+        |p| p.program.tensors[2].w = 0,
+        |p| op!(p, 1, DepthwiseConv2d).window.kernel_h = 0,
+        |p| op!(p, 1, DepthwiseConv2d).window.kernel_w = 0,
+    ];
+    for change in changes {
+        let mut parts = zoo();
+        change(&mut parts);
+        assert!(crate::format::kernels::kernels_of(&parts.blob()).is_ok());
+        assert!(parts.load().is_err());
+    }
+}

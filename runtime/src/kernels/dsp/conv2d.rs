@@ -1,6 +1,6 @@
 //! Convolution without groups, equation (7), four pixels at a time.
 
-use super::super::params::Conv2dParams;
+use super::super::params::{Axis, Conv2dParams};
 use super::QUAD;
 use super::expand::{copy_lines, expand4, sums};
 use super::fully_connected::OddChannel;
@@ -290,12 +290,13 @@ impl Gather<'_> {
                 .input
                 .get((y * p.input.w + x) * channels..)
                 .unwrap_or_default();
+            let step = Axis::vertical(&p.window, p.input).step();
             return copy_lines(
                 to,
                 from,
                 kernel_h,
                 kernel_w * channels,
-                down * p.input.w * channels,
+                step * p.input.w * channels,
             );
         }
         let mut to = to;

@@ -58,8 +58,8 @@ fn gathered(p: &Conv2dParams<'_>, window: &[Cell<i8>], input: &[Cell<i8>], outpu
         Axis::vertical(&p.window, p.input),
         Axis::horizontal(&p.window, p.input),
     );
-    let stride = usize::from(p.window.dilation_h) * p.input.w * p.input.c;
-    let step = usize::from(p.window.dilation_w) * p.input.c;
+    let stride = vertical.step() * p.input.w * p.input.c;
+    let step = horizontal.step() * p.input.c;
     let direct = kernel_h == 1 && kernel_w == 1 && !overlap(input, output);
     for (oy, outputs) in split_rows(output, p.output.w * p.output.c).enumerate() {
         let taps_y = vertical.taps(oy);
@@ -143,8 +143,8 @@ fn channelwise(
         Axis::vertical(&p.window, p.input),
         Axis::horizontal(&p.window, p.input),
     );
-    let line_step = usize::from(p.window.dilation_h) * p.input.w * channels;
-    let tap_step = usize::from(p.window.dilation_w) * channels;
+    let line_step = vertical.step() * p.input.w * channels;
+    let tap_step = horizontal.step() * channels;
     let in_place = overlap(input, output);
     for (oy, outputs) in split_rows(output, p.output.w * channels).enumerate() {
         let taps_y = vertical.taps(oy);

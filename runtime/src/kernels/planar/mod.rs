@@ -11,6 +11,7 @@ use super::scalar;
 use crate::format::kernels;
 use crate::format::program::Window;
 use core::cell::Cell;
+use core::num::NonZero;
 use lines::{Channel, Lines, Loop, planes};
 
 /// Channels of a block.
@@ -84,18 +85,20 @@ impl Layout {
     /// int16 of a line: all that windows reach, and what the loops load ahead; even.
     fn pitch(&self) -> usize {
         let d = &self.along;
-        ((d.output - 1) * d.stride + (d.kernel - 1) * d.dilation + 1)
+        // An output or a kernel of size 0 comes up to here where a build script looks at a blob before it is checked.
+        (d.output.saturating_sub(1) * d.stride + d.kernel.saturating_sub(1) * d.dilation + 1)
             .max(d.pad + 2)
             .next_multiple_of(2)
     }
 
     /// Lines of a window.
-    fn depth(&self) -> usize {
-        (self.across.kernel - 1) * self.across.dilation + 1
+    fn depth(&self) -> NonZero<usize> {
+        let behind = self.across.kernel.saturating_sub(1) * self.across.dilation;
+        NonZero::<usize>::MIN.saturating_add(behind)
     }
 
     fn scratch_bytes(&self) -> u64 {
-        (BLOCK as u64 * self.depth() as u64 + 1) * self.pitch() as u64 * 2
+        (BLOCK as u64 * self.depth().get() as u64 + 1) * self.pitch() as u64 * 2
     }
 }
 
@@ -242,7 +245,7 @@ impl<'b> Block<'b> {
         let mut gathered = 0;
         for at in 0..across.output {
             let top = (at * across.stride).wrapping_sub(across.pad).cast_signed();
-            let end = top + planes.depth.cast_signed();
+            let end = top + planes.depth.get().cast_signed();
             while gathered < across.input && gathered.cast_signed() < end {
                 planes.gather(gathered, self.first, self.count);
                 gathered += 1;
@@ -253,7 +256,7 @@ impl<'b> Block<'b> {
                     .ok()
                     .filter(|line| *line < across.input)
                 {
-                    Some(line) => (planes.line(0, line), planes.depth * planes.pitch),
+                    Some(line) => (planes.line(0, line), planes.depth.get() * planes.pitch),
                     None => (planes.padding, 0),
                 }
             };
@@ -444,8 +447,8 @@ struct Planes<'g> {
     ring: &'g [Cell<i8>],
     /// Bytes of a line.
     pitch: usize,
-    /// Lines of a plane.
-    depth: usize,
+    /// Lines of a plane; dividing by it has no panic path, as it is not 0.
+    depth: NonZero<usize>,
     input: &'g [Cell<i8>],
 }
 
@@ -483,12 +486,12 @@ impl<'g> Planes<'g> {
 
     /// The place of line `line` of a plane, up to the end of the ring.
     fn line(&self, plane: usize, line: usize) -> &'g [Cell<i8>] {
-        let slot = if line < self.depth {
+        let slot = if line < self.depth.get() {
             line
         } else {
             line % self.depth
         };
-        let start = (plane * self.depth + slot) * self.pitch;
+        let start = (plane * self.depth.get() + slot) * self.pitch;
         self.ring.get(start..).unwrap_or_default()
     }
 
@@ -501,7 +504,7 @@ impl<'g> Planes<'g> {
         let length = along
             .input
             .min(self.layout.pitch().saturating_sub(along.pad));
-        let plane = self.depth * self.pitch;
+        let plane = self.depth.get() * self.pitch;
         let element = if self.wide { 2 } else { 1 };
         let to = self
             .line(0, line)

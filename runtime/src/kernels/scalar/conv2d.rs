@@ -82,7 +82,8 @@ fn gathered<'a, R: Row<'a>>(
         Axis::vertical(&p.window, p.input),
         Axis::horizontal(&p.window, p.input),
     );
-    let step = usize::from(p.window.dilation_w) * p.input.c;
+    let step = horizontal.step() * p.input.c;
+    let line_step = vertical.step() * p.input.w * p.input.c;
     let tap_line = horizontal.kernel * p.input.c;
     let in_place = overlap(input, output);
     for (oy, line) in split_rows(output, p.output.w * p.output.c).enumerate() {
@@ -120,7 +121,7 @@ fn gathered<'a, R: Row<'a>>(
                         }
                     }
                 }
-                start += usize::from(p.window.dilation_h) * p.input.w * p.input.c;
+                start += line_step;
             }
             channels::<R>(p.weights, p.bias, &p.stage, window, pixel);
         }
