@@ -148,6 +148,10 @@ fn depthwise(op: &Conv2d, tensors: &[Tensor], packing: Packing) -> u32 {
     let (Some(input), Some(output)) = (tensor(op.input), tensor(op.output)) else {
         return DEPTHWISE_ANY;
     };
+    // As an index out of range: the loader refuses it, and build scripts ask before.
+    if output.len() == 0 || op.window.kernel_h == 0 || op.window.kernel_w == 0 {
+        return DEPTHWISE_ANY;
+    }
     if packing == Packing::Mve {
         let taps = u64::from(op.window.kernel_h) * u64::from(op.window.kernel_w);
         let plain = is_plain(op.weight_type, input.c.into(), output.c.into())

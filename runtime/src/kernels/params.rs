@@ -88,8 +88,6 @@ impl Axis {
         };
         let inside = before(self.pad)..before(self.pad + self.size);
         let first = (origin + inside.start * self.dilation).saturating_sub(self.pad);
-        // Where there is none, what is computed from it has to fit 32 bits too.
-        let first = first.min(self.size);
         Taps { inside, first }
     }
 
@@ -106,8 +104,18 @@ impl Axis {
 pub(crate) struct Taps {
     /// Numbers of the taps; may be empty.
     pub(crate) inside: Range<usize>,
-    /// Input coordinate of the first of them; at most the input's size where there is none.
+    /// Input coordinate of the first of them; where there is none it means nothing, and may lie behind the input.
     pub(crate) first: usize,
+}
+
+impl Taps {
+    /// The place in memory of the first of a column's taps, `row` elements a line.
+    ///
+    /// Where there is none, it is at most the input's end: a line is as long as 2^26 elements, and a pad's 255 of them exceed 32 bits.
+    #[inline]
+    pub(crate) fn first_line(&self, vertical: &Axis, row: usize) -> usize {
+        self.first.min(vertical.size) * row
+    }
 }
 
 /// Range of the outputs of a channel.
@@ -328,7 +336,7 @@ mod tests {
                                     expected,
                                     "{axis:?} {at}"
                                 );
-                                assert!(taps.first <= size, "{axis:?} {at}");
+                                assert!(taps.first_line(&axis, 1) <= size, "{axis:?} {at}");
                                 if let Some(first) = expected.first() {
                                     assert_eq!(
                                         taps.first + pad,

@@ -63,9 +63,10 @@ fn gathered(p: &Conv2dParams<'_>, window: &[Cell<i8>], input: &[Cell<i8>], outpu
     let direct = kernel_h == 1 && kernel_w == 1 && !overlap(input, output);
     for (oy, outputs) in split_rows(output, p.output.w * p.output.c).enumerate() {
         let taps_y = vertical.taps(oy);
+        let above = taps_y.first_line(&vertical, p.input.w);
         for (ox, pixel) in split_rows(outputs, p.output.c).enumerate() {
             let taps_x = horizontal.taps(ox);
-            let first = (taps_y.first * p.input.w + taps_x.first) * p.input.c;
+            let first = (above + taps_x.first) * p.input.c;
             let from = input.get(first..).unwrap_or_default();
             let inside = taps_y.inside.len() == kernel_h && taps_x.inside.len() == kernel_w;
             if inside && direct {
@@ -148,9 +149,10 @@ fn channelwise(
     let in_place = overlap(input, output);
     for (oy, outputs) in split_rows(output, p.output.w * channels).enumerate() {
         let taps_y = vertical.taps(oy);
+        let above = taps_y.first_line(&vertical, p.input.w);
         for (ox, output) in split_rows(outputs, channels).enumerate() {
             let taps_x = horizontal.taps(ox);
-            let first = (taps_y.first * p.input.w + taps_x.first) * channels;
+            let first = (above + taps_x.first) * channels;
             let from = input.get(first..).unwrap_or_default();
             let inside = taps_y.inside.len() == kernel_h && taps_x.inside.len() == kernel_w;
             let pixel = Pixel {

@@ -85,15 +85,14 @@ impl Layout {
     /// int16 of a line: all that windows reach, and what the loops load ahead; even.
     fn pitch(&self) -> usize {
         let d = &self.along;
-        // An output or a kernel of size 0 comes up to here where a build script looks at a blob before it is checked.
-        (d.output.saturating_sub(1) * d.stride + d.kernel.saturating_sub(1) * d.dilation + 1)
+        ((d.output - 1) * d.stride + (d.kernel - 1) * d.dilation + 1)
             .max(d.pad + 2)
             .next_multiple_of(2)
     }
 
     /// Lines of a window.
     fn depth(&self) -> NonZero<usize> {
-        let behind = self.across.kernel.saturating_sub(1) * self.across.dilation;
+        let behind = (self.across.kernel - 1) * self.across.dilation;
         NonZero::<usize>::MIN.saturating_add(behind)
     }
 

@@ -88,9 +88,10 @@ fn gathered<'a, R: Row<'a>>(
     let in_place = overlap(input, output);
     for (oy, line) in split_rows(output, p.output.w * p.output.c).enumerate() {
         let rows = vertical.taps(oy);
+        let above = rows.first_line(&vertical, p.input.w);
         for (ox, pixel) in split_rows(line, p.output.c).enumerate() {
             let columns = horizontal.taps(ox);
-            let first = (rows.first * p.input.w + columns.first) * p.input.c;
+            let first = (above + columns.first) * p.input.c;
             if vertical.kernel == 1
                 && horizontal.kernel == 1
                 && !in_place
