@@ -596,6 +596,81 @@ mod tests {
         assert!(samples.inputs.iter().all(|x| (-1.0..=1.0).contains(x)));
     }
 
+    /// The variance of a pixel and of the difference to its neighbour tell smooth images from fine ones.
+    #[test]
+    fn noise_is_as_fine_as_the_first_layer_saw() {
+        use crate::graph::{Conv2d, Input, Linear, Op, Window};
+        let size = [32, 32, 1];
+        let range = Range {
+            min: -1.0,
+            max: 1.0,
+        };
+        let default = Spread::of(range, &size).octaves;
+        // What is looked for: all power in the coarse half, or in the fine one.
+        for fine in [false, true] {
+            let mut truth = default.clone();
+            for (place, octave) in truth.iter_mut().enumerate() {
+                let kept = (place >= default.len() / 2) == fine;
+                *octave = octave.scaled(f32::from(u8::from(kept)), f32::from(u8::from(kept)));
+            }
+            let mut graph = Graph {
+                name: "image".to_owned(),
+                tensors: Vec::new(),
+                nodes: Vec::new(),
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+            };
+            let input = graph.add_tensor("x".to_owned(), size.to_vec());
+            let output = graph.add_tensor("y".to_owned(), vec![32, 31, 32]);
+            graph.inputs.push(Input {
+                tensor: input,
+                source_shape: size.to_vec(),
+                source_axes: vec![0, 1, 2],
+            });
+            graph.outputs.push(output);
+            graph.nodes.push(Node {
+                name: "conv".to_owned(),
+                op: Op::Conv2d(Conv2d {
+                    linear: Linear {
+                        weights: [1.0, 0.0, 1.0, -1.0].repeat(16),
+                        bias: vec![0.0; 32],
+                        out_channels: 32,
+                        folded: None,
+                    },
+                    in_channels: 1,
+                    groups: 1,
+                    window: Window::new([1, 2]),
+                }),
+                inputs: vec![input],
+                output,
+                activation: None,
+            });
+            let mut random = Sequence::new(99);
+            let images: Vec<f32> = (0..FIT_SAMPLES)
+                .flat_map(|_| smooth(&mut random, size, &truth))
+                .collect();
+            let variances = variance_of_outputs(&graph, &graph.nodes[0], |block| {
+                images[block.start * 1024..block.end * 1024].to_vec()
+            })
+            .expect("runs");
+            let norm = BatchNorm {
+                gamma: variances.iter().map(|v| v.sqrt() as f32).collect(),
+                beta: vec![0.0; 32],
+                ..BatchNorm::affine(vec![1.0; 32], vec![0.0; 32])
+            };
+            let mut spread = Spread::of(range, &size);
+            fit_octaves(&graph, &[(&graph.nodes[0], &norm)], &mut spread, 1).expect("runs");
+            let share = |octaves: &[Octave]| {
+                let variance =
+                    |octaves: &[Octave]| octaves.iter().map(|o| o.variance()).sum::<f32>();
+                variance(&octaves[octaves.len() / 2..]) / variance(octaves)
+            };
+            let (before, after) = (share(&default), share(&spread.octaves));
+            let moved = if fine { after - before } else { before - after };
+            assert!(moved > 0.05, "fine: {fine}, {before} became {after}");
+        }
+    }
+
     #[test]
     fn every_layer_gets_the_moments_that_were_recorded() {
         let mut graph = default_model::graph(&ImportOptions::default()).expect("built in");
