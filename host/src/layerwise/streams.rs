@@ -6,6 +6,7 @@ use super::{Adjustments, SingleNodeError};
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Node, TensorId};
 use crate::quantize::Encodings;
+use crate::recipe::WeightBits;
 use std::ops::Range;
 
 /// The float and the quantized network side by side, node after node. A tensor's values go when its last reader has run.
@@ -37,6 +38,17 @@ impl Origin {
             None => Origin::Real,
             Some(all) if all.iter().any(Option::is_some) => Origin::Recorded,
             Some(_) => Origin::Unknown,
+        }
+    }
+
+    /// Whether what layers before got wrong on these samples is what they get wrong on others.
+    ///
+    /// Of made up samples it is only where errors are as large as those of 4-bit weights and distributions were recorded.
+    pub(super) fn knows_errors(self, bits: WeightBits) -> bool {
+        match self {
+            Origin::Real => true,
+            Origin::Recorded => bits == WeightBits::Int4,
+            Origin::Unknown => false,
         }
     }
 }
