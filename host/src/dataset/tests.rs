@@ -47,6 +47,7 @@ fn graph(source: &[usize], axes: &[usize]) -> Graph {
         nodes: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        output_layouts: Vec::new(),
     };
     let tensor = graph.add_tensor("input", own);
     graph.inputs.push(Input {
