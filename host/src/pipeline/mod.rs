@@ -3,6 +3,7 @@
 //! fold, fuse and equalize, calibrate, choose encodings and integers, lower, plan, pack; then the float network, the fake-quantized one and the integer engine
 //! run over the evaluation set side by side. Same graph, samples and recipe: same blob, byte for byte.
 
+mod doubts;
 mod encodings;
 mod ends;
 mod equalization;
@@ -49,6 +50,8 @@ pub struct Quantized {
     pub blob: AlignedBlob,
     /// What a user should know.
     pub notes: Vec<String>,
+    /// What makes the calibration doubtful.
+    pub warnings: Vec<String>,
     /// Samples that ranges were found on.
     pub calibration_samples: usize,
 }
@@ -79,6 +82,10 @@ pub fn quantize(
             Calibration::Samples(&ordered)
         }
         Calibration::Statistics(_) => calibration,
+    };
+    let warnings = match calibration {
+        Calibration::Samples(samples) => doubts::of_samples(float, samples)?,
+        Calibration::Statistics(_) => Vec::new(),
     };
     let mut graph = float.clone();
     let inputs = reachable_inputs(&graph, calibration, recipe);
@@ -129,6 +136,7 @@ pub fn quantize(
         plan,
         blob,
         notes,
+        warnings,
         calibration_samples: match calibration {
             Calibration::Samples(samples) => samples.samples,
             Calibration::Statistics(_) => 0,

@@ -237,6 +237,7 @@ pub(crate) fn noise(
         inputs,
         samples,
         labels: None,
+        targets: None,
     })
 }
 
