@@ -5,10 +5,15 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use fewbit::dataset::OutputForm;
+use fewbit::dataset::{Dataset, OutputForm};
 use fewbit::executor::Executor;
 use fewbit::graph::Graph;
 use fewbit::import::{self, ImportOptions};
+use fewbit::metrics::Sqnr;
+use fewbit::pipeline::{Calibration, quantize};
+use fewbit::progress::Silent;
+use fewbit::recipe::Recipe;
+use fewbit::simulate::Simulator;
 use ndarray::ArrayD;
 use ndarray_npy::NpzReader;
 
@@ -116,6 +121,47 @@ fn a_batch_of_one_is_an_axis_like_any_other() {
     let expected: Vec<f32> = expected.iter().copied().collect();
     agrees(name, &found[..found.len() / 2], &expected);
     refuses(name, &["`e` (Slice)"]);
+}
+
+/// A case's network in integers: their SQNR against onnxruntime, and what a user is told.
+fn quantized(name: &str) -> (f64, Vec<String>) {
+    let graph = load(name).unwrap_or_else(|error| panic!("{error}"));
+    let (inputs, samples, expected) = data(name, &graph);
+    let data = Dataset {
+        inputs,
+        samples,
+        labels: None,
+        targets: None,
+    };
+    let recipe = Recipe::default();
+    let calibration = Calibration::Samples(&data);
+    let quantized = quantize(&graph, calibration, &recipe, &mut Silent).expect("quantizes");
+    let simulator = Simulator::new(quantized.blob.as_bytes()).expect("loads");
+    let bytes = simulator.run(&simulator.quantize_inputs(&data.inputs), None);
+    let encoding = simulator.output_encoding();
+    let real: Vec<f32> = (bytes.expect("runs").output.iter())
+        .map(|&byte| encoding.dequantize(byte))
+        .collect();
+    let expected: Vec<f32> = expected.iter().copied().collect();
+    let mut sqnr = Sqnr::default();
+    sqnr.add(&expected, &OutputForm::of(&graph).in_file_order(&real));
+    (sqnr.db().unwrap_or(f64::INFINITY), quantized.notes)
+}
+
+/// Outputs of 1e-20 have a scale as outputs of 1 have.
+#[test]
+fn tiny_outputs_keep_their_accuracy() {
+    gives("tiny_range_becomes_zero");
+    let (sqnr, notes) = quantized("tiny_range_becomes_zero");
+    assert!(sqnr > 35.0, "{sqnr} dB, {notes:?}");
+}
+
+/// The device's softmax has steps of 1/256.
+#[test]
+fn a_softmax_of_which_little_is_left_is_named() {
+    let (sqnr, notes) = quantized("softmax_many_classes");
+    let is_named = |note: &String| note.contains("`y`") && note.contains("--output-tensor");
+    assert!(notes.iter().any(is_named), "{sqnr} dB, {notes:?}");
 }
 
 #[test]

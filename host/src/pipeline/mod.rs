@@ -118,6 +118,7 @@ pub fn quantize(
         &evidence,
         &sensitivity,
         recipe,
+        &mut notes,
         progress,
     )?;
     let weights = choose_weights(&graph, &encodings, calibration, &evidence, recipe, progress)?;
