@@ -15,8 +15,11 @@ const SPREAD: f64 = 4.0;
 /// Values of a channel that a spread is told from.
 const FEWEST_VALUES: usize = 8;
 
-/// What is doubtful about calibration samples.
-pub(super) fn of_samples(float: &Graph, samples: &Dataset) -> Result<Vec<String>, Error> {
+/// What is doubtful about calibration samples, in words that name the flag which is likely missing; empty where nothing is.
+///
+/// # Errors
+/// Samples that do not suit the network.
+pub fn doubtful_samples(float: &Graph, samples: &Dataset) -> Result<Vec<String>, Error> {
     let elements = samples.elements();
     let mut each = samples.inputs.chunks_exact(elements);
     let first = each.next().unwrap_or_default();

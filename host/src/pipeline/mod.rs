@@ -12,6 +12,7 @@ mod evidence;
 mod layers;
 mod synthetic;
 
+pub use doubts::doubtful_samples;
 use encodings::choose_encodings;
 pub use ends::propose_first_and_last;
 pub use evaluate::evaluate;
@@ -84,7 +85,7 @@ pub fn quantize(
         Calibration::Statistics(_) => calibration,
     };
     let warnings = match calibration {
-        Calibration::Samples(samples) => doubts::of_samples(float, samples)?,
+        Calibration::Samples(samples) => doubtful_samples(float, samples)?,
         Calibration::Statistics(_) => Vec::new(),
     };
     let mut graph = float.clone();
