@@ -1,4 +1,4 @@
-//! What outputs are measured against: class numbers, or the numbers that they should be.
+//! What outputs are measured against: classes, or what they should be.
 
 use super::read::Array;
 use crate::graph::{Graph, OutputLayout};
