@@ -105,6 +105,7 @@ mod tests {
             nodes: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            output_layouts: Vec::new(),
         };
         let input = graph.add_tensor("input", vec![5, 4, channels]);
         graph.inputs.push(Input {

@@ -2,6 +2,7 @@
 //!
 //! The JSON keys are an interface: they are added to, never renamed. A metric that does not apply is left out.
 
+use crate::metrics::Regression;
 use crate::recipe::Recipe;
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use serde::Serialize;
@@ -41,6 +42,8 @@ pub struct QuantizeReport {
     pub layers: Vec<LayerReport>,
     /// What a user should know.
     pub notes: Vec<String>,
+    /// What makes the result doubtful.
+    pub warnings: Vec<String>,
 }
 
 /// Accuracy of one form of the network.
@@ -55,6 +58,60 @@ pub struct Accuracy {
     /// Share of samples with the float network's arg max, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
+    /// Against targets: root of the mean squared error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
+    /// Against targets: mean absolute error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mae: Option<f64>,
+    /// Against targets: coefficient of determination.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r2: Option<f64>,
+}
+
+impl Accuracy {
+    /// With the errors against targets in it.
+    pub fn with_regression(self, found: Option<Regression>) -> Accuracy {
+        Accuracy {
+            rmse: found.map(|found| found.rmse),
+            mae: found.map(|found| found.mae),
+            r2: found.and_then(|found| found.r2),
+            ..self
+        }
+    }
+
+    /// Headings of [`Accuracy::columns`], where `other` is what outputs are compared with.
+    pub fn headings(&self, other: &str) -> Vec<String> {
+        let names = if self.rmse.is_some() {
+            vec!["RMSE", "MAE", "R2"]
+        } else {
+            return vec![
+                "top-1".to_owned(),
+                format!("agrees with {other}"),
+                "SQNR".to_owned(),
+            ];
+        };
+        names
+            .into_iter()
+            .chain(["SQNR"])
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The figures of a table's row: errors where there are targets, else shares of samples.
+    pub fn columns(&self) -> Vec<String> {
+        if self.rmse.is_some() {
+            let numbers = [self.rmse, self.mae, self.r2].map(number);
+            return (numbers.into_iter())
+                .chain([decibels(self.sqnr_db)])
+                .collect();
+        }
+        vec![
+            percent(self.top1),
+            percent(self.agreement),
+            decibels(self.sqnr_db),
+        ]
+    }
 }
 
 /// One operator of the quantized network, measured on a few samples.
@@ -91,19 +148,18 @@ pub struct LayerReport {
 impl QuantizeReport {
     /// The summary as a table.
     pub fn summary(&self) -> String {
-        let mut accuracy = table(&["", "top-1", "agrees with float", "SQNR"]);
+        let headings: Vec<_> = ([String::new()].into_iter())
+            .chain(self.float.headings("float"))
+            .collect();
+        let headings: Vec<_> = headings.iter().map(String::as_str).collect();
+        let mut accuracy = table(&headings);
         let forms = [
             ("float", &self.float),
             ("fake-quantized", &self.simulated),
             ("integer engine", &self.integer),
         ];
         for (name, form) in forms {
-            accuracy.add_row([
-                name.to_owned(),
-                percent(form.top1),
-                percent(form.agreement),
-                decibels(form.sqnr_db),
-            ]);
+            accuracy.add_row([name.to_owned()].into_iter().chain(form.columns()));
         }
         let mut size = table(&["blob", "of it weights", "arena", "lower bound", "MACs"]);
         size.add_row([
@@ -165,6 +221,17 @@ pub fn table(headings: &[&str]) -> Table {
 /// A share as a percentage, or a dash.
 pub fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
+}
+
+/// A number with four digits behind the point, or in scientific notation where these would show little of it; or a dash.
+pub fn number(value: Option<f64>) -> String {
+    value.map_or_else(
+        || "-".to_owned(),
+        |value| match value.abs() {
+            size if size != 0.0 && !(0.01..1e6).contains(&size) => format!("{value:.3e}"),
+            _ => format!("{value:.4}"),
+        },
+    )
 }
 
 /// A ratio in decibels, or a dash.

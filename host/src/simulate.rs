@@ -2,7 +2,7 @@
 //!
 //! Nothing is modelled: the blob is loaded and executed by `fewbit-runtime`, sample after sample, on all cores.
 
-use crate::dataset::{InputLayout, InputTransform};
+use crate::dataset::{InputLayout, InputTransform, OutputForm};
 use crate::quantize::Encoding;
 use fewbit_runtime::format::program::TensorIndex;
 use fewbit_runtime::{Engine, LoadError, Metadata, Model, PortInfo};
@@ -146,6 +146,21 @@ impl<'a> Simulator<'a> {
                 },
                 InputTransform::default(),
             ),
+        }
+    }
+
+    /// Name of the output in the source model.
+    pub fn output_name(&self) -> Option<&str> {
+        let port = self.model.program().outputs.first()?;
+        let tensor = self.metadata.tensors.get(usize::from(port.tensor))?;
+        Some(&tensor.name)
+    }
+
+    /// The form of the output: as it lies on the device, as a blob does not say how its source model has it.
+    pub fn output_form(&self) -> OutputForm {
+        OutputForm {
+            stored: self.output_shape().to_vec(),
+            layout: None,
         }
     }
 

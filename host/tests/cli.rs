@@ -399,3 +399,196 @@ fn a_model_is_quantized_without_samples() {
         "{printed}"
     );
 }
+
+/// A model of the cases with inputs `x` and onnxruntime's outputs `expected` in [n, c, h, w].
+fn convolution(file: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/opset22_plain_conv");
+    folder.join(file).to_str().expect("text").to_owned()
+}
+
+fn array<T: ndarray_npy::ReadableElement>(path: PathBuf) -> ndarray::ArrayD<T> {
+    ndarray_npy::read_npy(path).expect("an array")
+}
+
+#[test]
+fn run_writes_outputs_as_the_model_has_them() {
+    let session = Session::new();
+    let (model, data) = (convolution("model.onnx"), convolution("data.npz"));
+    let file = std::fs::File::open(&data).expect("the case");
+    let mut npz = ndarray_npy::NpzReader::new(file).expect("the case");
+    let expected: ndarray::ArrayD<f32> = npz.by_name("expected").expect("the case");
+    let shape = expected.shape().to_vec();
+    let [_, c, h, w] = shape[..] else {
+        panic!("{shape:?} is no batch of images");
+    };
+    let run = |model: &str, flags: &[&str]| {
+        let mut args = vec!["run", model, "--input", &data, "--output", "y.npy"];
+        args.extend(["--json", "y.json"]);
+        args.extend(flags);
+        session.succeed(&args)
+    };
+    let near = |found: &ndarray::ArrayD<f32>, expected: &ndarray::ArrayD<f32>, tolerance: f32| {
+        assert_eq!(found.shape(), expected.shape());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= tolerance, "{found}, {expected}");
+        }
+    };
+
+    let text = run(&model, &[]);
+    near(&array(session.path("y.npy")), &expected, 1e-5);
+    assert!(text.contains(&format!("{:?}", [c, h, w])), "{text}");
+    assert!(text.contains(&format!("{:?}", [h, w, c])), "{text}");
+    let report = session.json("y.json");
+    assert_eq!(report["shape"], serde_json::json!([c, h, w]));
+    assert_eq!(report["model_shape"], serde_json::json!([c, h, w]));
+    assert_eq!(report["device_shape"], serde_json::json!([h, w, c]));
+    assert_eq!(report["file_shape"], serde_json::json!(shape));
+
+    let on_device = expected.clone().permuted_axes(&[0, 2, 3, 1][..]);
+    run(&model, &["--device-layout"]);
+    near(&array(session.path("y.npy")), &on_device, 1e-5);
+    assert_eq!(
+        session.json("y.json")["shape"],
+        serde_json::json!([h, w, c])
+    );
+
+    let calibration = format!("{data}:x");
+    session.succeed(&[
+        "quantize",
+        &model,
+        "--calibration",
+        &calibration,
+        "--out",
+        "m.fewbit",
+    ]);
+    // A blob holds the device's layout alone, and says so; the model gives its own.
+    let largest = expected
+        .iter()
+        .fold(0.0_f32, |max, value| max.max(value.abs()));
+    let text = run("m.fewbit", &["--float"]);
+    assert!(text.contains("--layout-of"), "{text}");
+    near(&array(session.path("y.npy")), &on_device, largest / 50.0);
+    run("m.fewbit", &["--float", "--layout-of", &model]);
+    near(&array(session.path("y.npy")), &expected, largest / 50.0);
+    run("m.fewbit", &["--layout-of", &model]);
+    assert_eq!(array::<i8>(session.path("y.npy")).shape(), shape);
+
+    let other = digits("digits.onnx");
+    let args = [
+        "run",
+        "m.fewbit",
+        "--input",
+        &data,
+        "--output",
+        "z.npy",
+        "--layout-of",
+    ];
+    let message = session.fail(&[&args[..], &[&other]].concat(), 1);
+    assert!(
+        message.contains("digits.onnx") && message.contains("not the model"),
+        "{message}"
+    );
+    let message = session.fail(&[&["run", &model], &args[2..], &[&model]].concat(), 1);
+    assert!(message.contains("--layout-of"), "{message}");
+}
+
+/// The targets are onnxruntime's own outputs: float has no error, and the integers' is their noise.
+#[test]
+fn targets_give_errors_for_float_and_integers() {
+    let session = Session::new();
+    let (model, data) = (convolution("model.onnx"), convolution("data.npz"));
+    let (inputs, targets) = (format!("{data}:x"), format!("{data}:x,expected"));
+    let args = [
+        "quantize",
+        &model,
+        "--calibration",
+        &inputs,
+        "--eval",
+        &targets,
+    ];
+    let text = session.succeed(&[&args[..], &["--out", "m.fewbit", "--json", "q.json"]].concat());
+    for word in ["RMSE", "MAE", "R2", "SQNR"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(!text.contains("top-1"), "{text}");
+    let report = session.json("q.json");
+    let value = |form: &str, key: &str| report[form][key].as_f64().expect("a number");
+    assert!(value("float", "rmse") < 1e-6 && value("float", "r2") > 0.999_999);
+    assert!(report["integer"].get("agreement").is_none());
+    // Noise over signal, by the root mean square of the targets.
+    let file = std::fs::File::open(&data).expect("the case");
+    let mut npz = ndarray_npy::NpzReader::new(file).expect("the case");
+    let expected: ndarray::ArrayD<f32> = npz.by_name("expected").expect("the case");
+    let power = expected.iter().map(|x| f64::from(x * x)).sum::<f64>() / expected.len() as f64;
+    let sqnr = 20.0 * (power.sqrt() / value("integer", "rmse")).log10();
+    let reported = value("integer", "sqnr_db");
+    assert!((sqnr - reported).abs() < 0.01, "{sqnr} and {reported}");
+    assert!(value("integer", "mae") <= value("integer", "rmse") && value("integer", "r2") < 1.0);
+
+    // The blob needs its model to know which axis of the targets is which.
+    let eval = ["eval", "m.fewbit", "--data", &targets];
+    assert!(session.fail(&eval, 1).contains("--reference"));
+    session.succeed(&[&eval[..], &["--reference", &model, "--json", "e.json"]].concat());
+    let evaluated = session.json("e.json");
+    let near = |key: &str| {
+        let (found, expected) = (evaluated[key].as_f64(), value("integer", key));
+        (found.expect("a number") - expected).abs() < 1e-9
+    };
+    assert!(near("rmse") && near("mae") && near("r2"), "{evaluated}");
+    let text = session.succeed(&["eval", &model, "--data", &targets]);
+    assert!(text.contains("RMSE"), "{text}");
+}
+
+#[test]
+fn labels_that_do_not_suit_are_refused_and_doubtful_samples_named() {
+    let session = Session::new();
+    let file = std::fs::File::open(digits("digits.npz")).expect("built in");
+    let mut npz = ndarray_npy::NpzReader::new(file).expect("built in");
+    let x: ndarray::ArrayD<u16> = npz.by_name("x_test").expect("built in");
+    let mut y: ndarray::ArrayD<u8> = npz.by_name("y_test").expect("built in");
+    let zeros = ndarray::ArrayD::<u8>::zeros(x.shape());
+    let shifted = y.mapv(|class| (class + 1) % 10);
+    y[[7]] = 99;
+    let file = std::fs::File::create(session.path("d.npz")).expect("a file");
+    let mut npz = ndarray_npy::NpzWriter::new(file);
+    npz.add_array("x", &x).expect("written");
+    npz.add_array("zeros", &zeros).expect("written");
+    npz.add_array("y", &y).expect("written");
+    npz.add_array("shifted", &shifted).expect("written");
+    npz.finish().expect("written");
+    let model = digits("digits.onnx");
+    let message = session.fail(&["eval", &model, "--data", "d.npz"], 1);
+    for part in ["d.npz", "sample 7", "99", "10 classes"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    // Without its divisor, mean and deviation.
+    let plain = ["quantize", &model, "--out", "m.fewbit", "--json", "q.json"];
+    let told = |args: &[&str]| {
+        session.succeed(&[&plain[..], args].concat());
+        session.json("q.json")["warnings"].to_string()
+    };
+    let raw = told(&["--calibration", "d.npz:x"]);
+    assert!(
+        raw.contains("BatchNorm") && raw.contains("--input-divisor"),
+        "{raw}"
+    );
+    let zeros = told(&["--calibration", "d.npz:zeros"]);
+    assert!(
+        zeros.contains("all values") && zeros.contains("--input-mean"),
+        "{zeros}"
+    );
+    let prepared = [
+        "--input-divisor",
+        "256",
+        "--input-mean",
+        "0.3",
+        "--input-std",
+        "0.35",
+    ];
+    let one = told(&[&["--calibration", "d.npz:x[0:1]"], &prepared[..]].concat());
+    assert_eq!(one, "[]");
+    let guessed = [&["--calibration", "d.npz:x,shifted[0:100]"], &prepared[..]].concat();
+    assert!(told(&guessed).contains("guessing"));
+    session.succeed(&["quantize", "--json", "q.json"]);
+    assert_eq!(session.json("q.json")["warnings"], serde_json::json!([]));
+}

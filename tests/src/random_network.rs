@@ -86,6 +86,7 @@ impl Builder {
             nodes: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            output_layouts: Vec::new(),
         };
         let shape = vec![SIZE, SIZE, COLOURS];
         let tensor = graph.add_tensor("image", shape.clone());

@@ -59,6 +59,7 @@ fn check(network: Option<Network>, bounds: &Bounds) {
         "{} bytes",
         report.arena_bytes
     );
+    assert_eq!(report.warnings, [""; 0]);
     // Alignment to words may cost a few bytes.
     let slack = report.arena_bytes - report.arena_lower_bound_bytes;
     assert!(slack <= 16, "{slack} bytes above the lower bound");
@@ -81,6 +82,34 @@ fn digits_in_int8() {
             layer.largest_step_alone <= 1 && layer.differing_alone < 0.01,
             "{layer:?}"
         );
+    }
+}
+
+/// Samples that a network knows raise no doubt, nor do those that stand in for them; the same in other units do.
+#[test]
+fn only_samples_in_other_units_raise_doubts() {
+    for net in Net::ALL {
+        let Some(network) = network(net) else {
+            models::skipped();
+            continue;
+        };
+        let doubts = |scale: f32| {
+            let mut samples = network.calibration.clone();
+            samples.inputs.iter_mut().for_each(|x| *x *= scale);
+            pipeline::doubtful_samples(&network.float, &samples).expect("runs")
+        };
+        assert_eq!(doubts(1.0), [""; 0], "{}", network.float.name);
+        // The keyword network's BatchNorms are folded.
+        if net != Net::Kws {
+            for scale in [255.0, 1.0 / 255.0] {
+                let found = doubts(scale).join(" ");
+                let name = &network.float.name;
+                assert!(
+                    found.contains("--input-divisor"),
+                    "{name} at {scale}: {found}"
+                );
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ fn blob(threads: usize, change: fn(&mut fewbit::recipe::Recipe)) -> Vec<u8> {
         inputs: network.calibration.inputs[..96 * elements].to_vec(),
         samples: 96,
         labels: None,
+        targets: None,
     };
     change(&mut network.recipe);
     let pool = ThreadPoolBuilder::new()

@@ -408,5 +408,6 @@ pub fn enlarged(images: &Dataset, size: usize, factor: usize) -> Dataset {
         inputs,
         samples: images.samples,
         labels: None,
+        targets: None,
     }
 }

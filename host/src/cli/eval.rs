@@ -1,20 +1,20 @@
 //! `fewbit eval`: the accuracy of a model or a blob on data.
 
 use super::places::Places;
-use super::source::{AnyModel, ModelSource};
+use super::source::{AnyModel, ModelSource, model_of_blob};
 use super::{show, write_json};
-use crate::dataset::{Dataset, DatasetSpec, InputLayout};
+use crate::dataset::{Dataset, DatasetSpec, InputLayout, OutputForm};
 use crate::executor::Executor;
 use crate::graph::Graph;
-use crate::metrics::{Sqnr, arg_max, top1};
+use crate::metrics::{Regression, Sqnr, arg_max, top1};
 use crate::progress::{Bar, Progress};
 use crate::recipe::Recipe;
-use crate::report::{Accuracy, decibels, percent, table};
+use crate::report::{Accuracy, table};
 use crate::simulate::Simulator;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Samples run between two steps of the progress bar.
 const BLOCK: usize = 64;
@@ -64,53 +64,81 @@ pub fn eval(args: &EvalArgs) -> anyhow::Result<()> {
         .check()?;
     let name = args.model.display().to_string();
     let mut progress = Bar::default();
-    let (outputs, data) = match AnyModel::load(&args.model, args.output_tensor.as_deref())? {
-        AnyModel::Float(graph) => {
-            let recipe = args
-                .recipe
-                .as_deref()
-                .map(Recipe::load)
-                .transpose()?
-                .unwrap_or_default();
-            let data = Dataset::load(&args.data, &InputLayout::of(&graph)?, &recipe.input)?;
-            (float_outputs(&graph, &data, &mut progress)?, data)
-        }
-        AnyModel::Blob(blob) => {
-            if args.recipe.is_some() {
-                bail!("a blob knows how its samples are prepared; --recipe goes with float models");
+    let mut reference = None;
+    let (outputs, data, form, transform) =
+        match AnyModel::load(&args.model, args.output_tensor.as_deref())? {
+            AnyModel::Float(graph) => {
+                let recipe = args
+                    .recipe
+                    .as_deref()
+                    .map(Recipe::load)
+                    .transpose()?
+                    .unwrap_or_default();
+                if let Some(path) = &args.reference {
+                    reference = Some(ModelSource::File(path.clone()).load(None)?);
+                }
+                let form = OutputForm::of(&graph);
+                let layout = InputLayout::of(&graph)?;
+                let data = Dataset::load_for(&args.data, &layout, &recipe.input, &form)?;
+                let outputs = float_outputs(&graph, &data, &mut progress)?;
+                (outputs, data, form, recipe.input)
             }
-            let simulator =
-                Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {name}"))?;
-            let (layout, transform) = simulator.input_source();
-            let data = Dataset::load(&args.data, &layout, &transform)?;
-            let encoding = simulator.output_encoding();
-            let bytes = integer_outputs(&simulator, &data, &mut progress)?;
-            let outputs = bytes
-                .iter()
-                .map(|&byte| encoding.dequantize(byte))
-                .collect();
-            (outputs, data)
-        }
-    };
+            AnyModel::Blob(blob) => {
+                if args.recipe.is_some() {
+                    bail!(
+                        "a blob knows how its samples are prepared; --recipe goes with float models"
+                    );
+                }
+                let simulator = Simulator::new(blob.as_bytes())
+                    .with_context(|| format!("cannot run {name}"))?;
+                let (layout, transform) = simulator.input_source();
+                let mut form = simulator.output_form();
+                if let Some(path) = &args.reference {
+                    let graph = model_of_blob(path, &simulator)?;
+                    form = OutputForm::of(&graph);
+                    reference = Some(graph);
+                }
+                let data = Dataset::load_for(&args.data, &layout, &transform, &form)?;
+                let encoding = simulator.output_encoding();
+                let bytes = integer_outputs(&simulator, &data, &mut progress)?;
+                let outputs = bytes
+                    .iter()
+                    .map(|&byte| encoding.dequantize(byte))
+                    .collect();
+                (outputs, data, form, transform)
+            }
+        };
+    let regression = (data.targets.as_deref())
+        .and_then(|targets| Regression::of(&outputs, targets, data.samples));
+    let outputs = form.in_file_order(&outputs);
     let mut accuracy = Accuracy {
         top1: data
             .labels
             .as_deref()
             .and_then(|labels| top1(&outputs, labels)),
         ..Accuracy::default()
-    };
-    if let Some(path) = &args.reference {
-        compare(path, &data, &outputs, &mut accuracy, &mut progress)?;
+    }
+    .with_regression(regression);
+    if let (Some(reference), Some(path)) = (&reference, &args.reference) {
+        check_shapes(path, reference, &form)?;
+        // The reference may want its inputs in another order of axes than the model.
+        let layout = InputLayout::of(reference)?;
+        let inputs = Dataset::load_inputs(&args.data, &layout, &transform)?;
+        compare(reference, &inputs, &outputs, &mut accuracy, &mut progress)?;
     }
     drop(progress);
-    let mut summary = table(&["model", "samples", "top-1", "agrees with reference", "SQNR"]);
-    summary.add_row([
-        name.clone(),
-        data.samples.to_string(),
-        percent(accuracy.top1),
-        percent(accuracy.agreement),
-        decibels(accuracy.sqnr_db),
-    ]);
+    let headings: Vec<_> = ["model", "samples"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(accuracy.headings("reference"))
+        .collect();
+    let headings: Vec<_> = headings.iter().map(String::as_str).collect();
+    let mut summary = table(&headings);
+    summary.add_row(
+        [name.clone(), data.samples.to_string()]
+            .into_iter()
+            .chain(accuracy.columns()),
+    );
     let report = EvalReport {
         model: name,
         samples: data.samples,
@@ -156,27 +184,38 @@ pub(super) fn integer_outputs(
     Ok(outputs)
 }
 
+/// Refuses a reference whose outputs have another shape than the model's, axes of size 1 aside.
+fn check_shapes(path: &Path, reference: &Graph, form: &OutputForm) -> anyhow::Result<()> {
+    let squeezed =
+        |shape: &[usize]| -> Vec<usize> { shape.iter().copied().filter(|&n| n != 1).collect() };
+    let expected = reference.output_layout().shape;
+    let found = (form.layout.as_ref()).map_or(&form.stored, |layout| &layout.shape);
+    if squeezed(&expected) != squeezed(found) {
+        bail!(
+            "{} gives {expected:?} for a sample, the model {found:?}: they are not the same network, or have their axes in another order",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Compares outputs in the model's layout with those of a reference in its own.
 fn compare(
-    path: &std::path::Path,
+    reference: &Graph,
     data: &Dataset,
     outputs: &[f32],
     accuracy: &mut Accuracy,
     progress: &mut dyn Progress,
 ) -> anyhow::Result<()> {
-    let reference = ModelSource::File(path.to_owned()).load(None)?;
-    let expected = float_outputs(&reference, data, progress)?;
-    if expected.len() != outputs.len() {
-        bail!(
-            "{} gives {} values for these samples, the model {}: they are not the same network",
-            path.display(),
-            expected.len(),
-            outputs.len()
-        );
-    }
+    let expected = float_outputs(reference, data, progress)?;
+    let expected = OutputForm::of(reference).in_file_order(&expected);
     let mut sqnr = Sqnr::default();
     sqnr.add(&expected, outputs);
     accuracy.sqnr_db = sqnr.db();
     let classes = outputs.len() / data.samples.max(1);
+    if classes <= 1 || accuracy.rmse.is_some() {
+        return Ok(());
+    }
     let pairs = outputs
         .chunks_exact(classes.max(1))
         .zip(expected.chunks_exact(classes.max(1)));

@@ -4,7 +4,7 @@ use super::places::{Places, same_file};
 use super::source::ModelSource;
 use super::{add_json, show};
 use crate::calibrate::Range;
-use crate::dataset::{Dataset, DatasetSpec, InputLayout};
+use crate::dataset::{Dataset, DatasetSpec, InputLayout, OutputForm};
 use crate::default_model;
 use crate::graph::Graph;
 use crate::output::Outputs;
@@ -245,7 +245,8 @@ impl QuantizeArgs {
     fn data(&self, source: &ModelSource, float: &Graph, recipe: &Recipe) -> anyhow::Result<Data> {
         let layout = InputLayout::of(float)?;
         recipe.input.check(&layout)?;
-        let load = |spec: &DatasetSpec| Dataset::load(spec, &layout, &recipe.input);
+        let output = OutputForm::of(float);
+        let load = |spec: &DatasetSpec| Dataset::load_for(spec, &layout, &recipe.input, &output);
         // Labels matter where accuracy is measured on these samples.
         let load_calibration = |spec: &DatasetSpec| match &self.eval {
             Some(_) => Dataset::load_inputs(spec, &layout, &recipe.input),
@@ -321,6 +322,7 @@ impl QuantizeArgs {
             "SQNR is measured at `{}`, against float.",
             report.sqnr_tensor
         ));
+        lines.extend((report.warnings.iter()).map(|warning| format!("warning: {warning}")));
         lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
         lines.push(format!("blob    {}", blob.display()));
         lines.push(format!("recipe  {}", recipe.display()));

@@ -2,15 +2,16 @@
 
 use super::eval::{float_outputs, integer_outputs};
 use super::places::Places;
-use super::source::AnyModel;
+use super::source::{AnyModel, layout_of_blob};
 use super::{add_json, show};
-use crate::dataset::{Dataset, DatasetSpec, InputLayout, add_npy};
-use crate::output::Outputs;
+use crate::dataset::{Dataset, DatasetSpec, InputLayout, OutputForm, add_npy};
+use crate::output::{Outputs, WriteFileError};
 use crate::progress::Bar;
 use crate::recipe::Recipe;
 use crate::simulate::Simulator;
 use anyhow::{Context, bail};
 use clap::Args;
+use ndarray_npy::WritableElement;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -22,12 +23,18 @@ pub struct RunArgs {
     /// Inputs, one sample after the other along the first axis (.npy or .npz)
     #[arg(long, value_name = "DATA")]
     pub input: DatasetSpec,
-    /// Where the outputs go (.npy): int8 of a blob, float of a float model
+    /// Where the outputs go (.npy): int8 of a blob, float of a float model; in the model's own shape and order of axes, which a blob needs --layout-of for
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
     /// Turn a blob's outputs back into real numbers
     #[arg(long)]
     pub float: bool,
+    /// Write outputs as they lie on the device, channels last
+    #[arg(long)]
+    pub device_layout: bool,
+    /// The float model that a blob was made from: outputs come in its shape and order of axes, which a blob does not hold
+    #[arg(long, value_name = "MODEL", conflicts_with = "device_layout")]
+    pub layout_of: Option<PathBuf>,
     /// The recipe that says how samples are prepared for a float model (a blob knows)
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
@@ -44,8 +51,15 @@ pub struct RunArgs {
 struct RunReport<'a> {
     model: &'a Path,
     samples: usize,
-    /// Of one output.
-    shape: &'a [usize],
+    /// Of one output, as it is written.
+    shape: Vec<usize>,
+    /// Of one output in the model file, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_shape: Option<Vec<usize>>,
+    /// Of one output on the device.
+    device_shape: Vec<usize>,
+    /// Of the array that is written.
+    file_shape: Vec<usize>,
     output: &'a Path,
 }
 
@@ -58,61 +72,113 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         .reads_model("the model", Some(&args.model))
         .reads("the samples", Some(&args.input.path))
         .reads("the recipe", args.recipe.as_deref())
+        .reads_model("the model of --layout-of", args.layout_of.as_deref())
         .writes("--output", Some(&args.output))
         .writes("--json", args.json.as_deref())
         .check()?;
     let mut files = Outputs::default();
-    let (samples, shape) = match AnyModel::load(&args.model, args.output_tensor.as_deref())? {
-        AnyModel::Float(graph) => {
-            let recipe = args
-                .recipe
-                .as_deref()
-                .map(Recipe::load)
-                .transpose()?
-                .unwrap_or_default();
-            let data = Dataset::load_inputs(&args.input, &InputLayout::of(&graph)?, &recipe.input)?;
-            let outputs = float_outputs(&graph, &data, &mut Bar::default())?;
-            let mut shape = vec![data.samples];
-            shape.extend(&graph.tensors[graph.outputs[0]].shape);
-            add_npy(&mut files, &args.output, &shape, &outputs)?;
-            (data.samples, shape)
-        }
-        AnyModel::Blob(blob) => {
-            if args.recipe.is_some() {
-                bail!("a blob knows how its samples are prepared; --recipe goes with float models");
+    let (samples, form, file_shape) =
+        match AnyModel::load(&args.model, args.output_tensor.as_deref())? {
+            AnyModel::Float(graph) => {
+                if args.layout_of.is_some() {
+                    bail!("a float model has its own layout; --layout-of goes with blobs");
+                }
+                let recipe = args
+                    .recipe
+                    .as_deref()
+                    .map(Recipe::load)
+                    .transpose()?
+                    .unwrap_or_default();
+                let data =
+                    Dataset::load_inputs(&args.input, &InputLayout::of(&graph)?, &recipe.input)?;
+                let outputs = float_outputs(&graph, &data, &mut Bar::default())?;
+                let form = OutputForm::of(&graph);
+                let shape = args.add(&mut files, &form, data.samples, outputs)?;
+                (data.samples, form, shape)
             }
-            let name = args.model.display();
-            let simulator =
-                Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {name}"))?;
-            let (layout, transform) = simulator.input_source();
-            let data = Dataset::load_inputs(&args.input, &layout, &transform)?;
-            let bytes = integer_outputs(&simulator, &data, &mut Bar::default())?;
-            let mut shape = vec![data.samples];
-            shape.extend(simulator.output_shape());
-            if args.float {
-                let encoding = simulator.output_encoding();
-                let real: Vec<f32> = bytes
-                    .iter()
-                    .map(|&byte| encoding.dequantize(byte))
-                    .collect();
-                add_npy(&mut files, &args.output, &shape, &real)?;
-            } else {
-                add_npy(&mut files, &args.output, &shape, &bytes)?;
+            AnyModel::Blob(blob) => {
+                if args.recipe.is_some() {
+                    bail!(
+                        "a blob knows how its samples are prepared; --recipe goes with float models"
+                    );
+                }
+                let name = args.model.display();
+                let simulator = Simulator::new(blob.as_bytes())
+                    .with_context(|| format!("cannot run {name}"))?;
+                let (layout, transform) = simulator.input_source();
+                let data = Dataset::load_inputs(&args.input, &layout, &transform)?;
+                let form = match &args.layout_of {
+                    Some(path) => layout_of_blob(path, &simulator)?,
+                    None => simulator.output_form(),
+                };
+                let bytes = integer_outputs(&simulator, &data, &mut Bar::default())?;
+                let shape = if args.float {
+                    let encoding = simulator.output_encoding();
+                    let real: Vec<f32> = bytes
+                        .iter()
+                        .map(|&byte| encoding.dequantize(byte))
+                        .collect();
+                    args.add(&mut files, &form, data.samples, real)?
+                } else {
+                    args.add(&mut files, &form, data.samples, bytes)?
+                };
+                (data.samples, form, shape)
             }
-            (data.samples, shape)
-        }
-    };
+        };
+    let model_shape = form.layout.as_ref().map(|layout| layout.shape.clone());
+    let as_on_device = args.device_layout || model_shape.is_none();
     let report = RunReport {
         model: &args.model,
         samples,
-        shape: &shape[1..],
+        shape: match &model_shape {
+            Some(shape) if !args.device_layout => shape.clone(),
+            _ => form.stored.clone(),
+        },
+        model_shape,
+        device_shape: form.stored,
+        file_shape,
         output: &args.output,
     };
     add_json(&mut files, args.json.as_deref(), &report)?;
     files.commit()?;
+    let (device, path) = (&report.device_shape, args.output.display());
+    let written = match (as_on_device, &report.model_shape) {
+        (false, _) => format!(
+            "the model's {:?}; on the device it is {device:?}",
+            report.shape
+        ),
+        (true, Some(model)) => format!("{device:?} as on the device; in the model it is {model:?}"),
+        (true, None) => format!(
+            "{device:?} as on the device (a blob does not hold its model's layout; give the model with --layout-of)"
+        ),
+    };
     show(&format!(
-        "{samples} outputs of shape {:?} in {}",
-        &shape[1..],
-        args.output.display()
+        "{samples} outputs in {path}, array {:?}, each of shape {written}",
+        report.file_shape
     ))
+}
+
+impl RunArgs {
+    /// Adds the outputs, sample after sample as on the device, as a file in the layout asked for, and says its shape.
+    fn add<T: WritableElement + Copy>(
+        &self,
+        files: &mut Outputs,
+        form: &OutputForm,
+        samples: usize,
+        values: Vec<T>,
+    ) -> Result<Vec<usize>, WriteFileError> {
+        let (shape, values) = match &form.layout {
+            Some(layout) if !self.device_layout => (
+                layout.batched_shape(samples),
+                layout.with_batch_in_place(samples, form.in_file_order(&values)),
+            ),
+            _ => {
+                let mut shape = vec![samples];
+                shape.extend(&form.stored);
+                (shape, values)
+            }
+        };
+        add_npy(files, &self.output, &shape, &values)?;
+        Ok(shape)
+    }
 }

@@ -1,9 +1,11 @@
 //! What the commands read: models, blobs and data sets, by path or built in.
 
+use crate::dataset::OutputForm;
 use crate::default_model;
 use crate::graph::Graph;
 use crate::import::{self, ImportOptions};
 use crate::recipe::Recipe;
+use crate::simulate::Simulator;
 use anyhow::{Context, bail};
 use fewbit_runtime::AlignedBlob;
 use std::fs;
@@ -63,6 +65,38 @@ impl ModelSource {
             (None, ModelSource::File(_)) => Ok(Recipe::default()),
         }
     }
+}
+
+/// Imports the model at `path` up to the output that a blob was made for, if the model has one of that name, else as the file has it.
+///
+/// # Errors
+/// As [`import::load`], or a model whose output is another one than the blob's.
+pub(super) fn model_of_blob(path: &Path, blob: &Simulator<'_>) -> anyhow::Result<Graph> {
+    let source = ModelSource::File(path.to_owned());
+    let named = (blob.output_name()).and_then(|name| source.load(Some(name)).ok());
+    let graph = match named {
+        Some(graph) => graph,
+        None => source.load(None)?,
+    };
+    let stored = OutputForm::of(&graph).stored;
+    let [.., channels] = blob.output_shape();
+    let elements: usize = stored.iter().product();
+    if elements != blob.output_elements() || stored.last().unwrap_or(&1) != &channels {
+        bail!(
+            "{} puts out {stored:?} for a sample (channels last), the blob {:?}: it is not the model that the blob was made from",
+            path.display(),
+            blob.output_shape()
+        );
+    }
+    Ok(graph)
+}
+
+/// The form of a blob's output with the layout of the model that it was made from.
+///
+/// # Errors
+/// As [`model_of_blob`].
+pub(super) fn layout_of_blob(path: &Path, blob: &Simulator<'_>) -> anyhow::Result<OutputForm> {
+    Ok(OutputForm::of(&model_of_blob(path, blob)?))
 }
 
 /// A float model or a blob.

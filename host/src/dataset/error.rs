@@ -86,7 +86,7 @@ pub enum DatasetError {
         /// After which step, in words; empty for the number as stored.
         after: &'static str,
     },
-    /// The labels are not one class number a sample.
+    /// The labels do not suit the network or the samples.
     #[error("labels in{} {path}: {problem}", of_array(array))]
     Labels {
         /// The file.

@@ -4,6 +4,7 @@
 //! (NHWC); an [`InputTransform`] turns stored numbers into those the network was trained on.
 
 mod error;
+mod labels;
 mod npy;
 mod read;
 mod spec;
@@ -22,9 +23,11 @@ use crate::output::{Outputs, WriteFileError};
 use crate::random::Sequence;
 
 pub use error::DatasetError;
+pub use labels::OutputForm;
 pub use spec::{ArrayNames, DatasetSpec, DatasetSpecError, SampleSlice};
 pub use transform::InputTransform;
 
+use labels::Labels;
 use read::{Array, Reader};
 
 /// Samples in a graph's input layout, with labels where there are some.
@@ -36,6 +39,18 @@ pub struct Dataset {
     pub samples: usize,
     /// The class of each sample.
     pub labels: Option<Vec<u32>>,
+    /// What the network should put out for each sample, one after the other, each as its output tensor lies.
+    pub targets: Option<Vec<f32>>,
+}
+
+/// Which labels a reader of samples needs.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    Nothing,
+    /// Class numbers, whatever the network.
+    Classes,
+    /// What suits a network with such outputs.
+    For(&'a OutputForm),
 }
 
 /// How samples lie in files and in the network.
@@ -108,7 +123,23 @@ impl Dataset {
         layout: &InputLayout,
         transform: &InputTransform,
     ) -> Result<Self, DatasetError> {
-        Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, true)
+        let wanted = Wanted::Classes;
+        Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, wanted)
+    }
+
+    /// As [`Dataset::load`], with labels that a network with such outputs can be measured against: class numbers below the number of its
+    /// outputs, or targets in the shape of its output, which a network with one output has in any case.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`]; a label that does not suit the network is named with its sample.
+    pub fn load_for(
+        spec: &DatasetSpec,
+        layout: &InputLayout,
+        transform: &InputTransform,
+        output: &OutputForm,
+    ) -> Result<Self, DatasetError> {
+        let wanted = Wanted::For(output);
+        Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, wanted)
     }
 
     /// As [`Dataset::load`], for those who need no labels: whatever the file says about them, it is not read.
@@ -120,7 +151,8 @@ impl Dataset {
         layout: &InputLayout,
         transform: &InputTransform,
     ) -> Result<Self, DatasetError> {
-        Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, false)
+        let wanted = Wanted::Nothing;
+        Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, wanted)
     }
 
     /// At most `samples` of the samples, spread evenly over all.
@@ -167,10 +199,15 @@ impl Dataset {
                 .copied()
                 .collect(),
             samples: places.clone().count(),
-            labels: self
-                .labels
-                .as_ref()
-                .map(|labels| places.map(|place| labels[place]).collect()),
+            labels: (self.labels.as_ref())
+                .map(|labels| places.clone().map(|place| labels[place]).collect()),
+            targets: self.targets.as_ref().map(|targets| {
+                let length = targets.len() / self.samples.max(1);
+                places
+                    .flat_map(|place| &targets[place * length..][..length])
+                    .copied()
+                    .collect()
+            }),
         }
     }
 
@@ -181,6 +218,7 @@ impl Dataset {
             inputs: Sequence::new(seed).values(samples * elements, range.min, range.max),
             samples,
             labels: None,
+            targets: None,
         }
     }
 
@@ -199,7 +237,7 @@ impl Dataset {
             spec,
             layout,
             transform,
-            true,
+            Wanted::Classes,
         )
     }
 
@@ -208,7 +246,7 @@ impl Dataset {
         spec: &DatasetSpec,
         layout: &InputLayout,
         transform: &InputTransform,
-        with_labels: bool,
+        wanted: Wanted<'_>,
     ) -> Result<Self, DatasetError> {
         let elements: usize = layout.shape.iter().product();
         let channels = layout.channels();
@@ -274,23 +312,29 @@ impl Dataset {
         }
         transform.apply(&mut inputs, channels);
         finite(&inputs, " (channels last) after the input transform")?;
-        let labels = match label_name.filter(|_| with_labels) {
-            None => None,
-            Some(name) => {
-                let array = file.array(name)?;
-                let problem = |problem| DatasetError::Labels {
-                    path: spec.path.clone(),
-                    array: name.to_owned(),
-                    problem,
-                };
-                Some(classes(&array, samples, &indices).map_err(problem)?)
-            }
-        };
-        Ok(Dataset {
+        let mut data = Dataset {
             inputs,
             samples: indices.len(),
-            labels,
-        })
+            labels: None,
+            targets: None,
+        };
+        if let (Some(name), Wanted::Classes | Wanted::For(_)) = (label_name, wanted) {
+            let array = file.array(name)?;
+            let found = match wanted {
+                Wanted::For(output) => labels::for_output(&array, samples, &indices, output),
+                _ => labels::classes(&array, samples, &indices).map(Labels::Classes),
+            };
+            let problem = |problem| DatasetError::Labels {
+                path: spec.path.clone(),
+                array: name.to_owned(),
+                problem,
+            };
+            match found.map_err(problem)? {
+                Labels::Classes(classes) => data.labels = Some(classes),
+                Labels::Targets(targets) => data.targets = Some(targets),
+            }
+        }
+        Ok(data)
     }
 
     /// `samples` samples of `elements` numbers drawn evenly from `low..high`, for networks without data.
@@ -312,6 +356,7 @@ impl Dataset {
             inputs,
             samples,
             labels: None,
+            targets: None,
         }
     }
 
@@ -386,21 +431,6 @@ fn scalar(file: &mut Reader, path: &Path, name: &str) -> Result<f32, DatasetErro
             expected: "one element in all: it is a scalar".to_owned(),
         }),
     }
-}
-
-/// Labels of the chosen samples, from an array `[samples]` (or with more axes of size 1).
-fn classes(array: &Array, samples: usize, indices: &[usize]) -> Result<Vec<u32>, String> {
-    if array.shape.first() != Some(&samples) || array.shape[1..].iter().any(|&size| size != 1) {
-        return Err(format!(
-            "shape {:?}, expected [{samples}], one label a sample",
-            array.shape
-        ));
-    }
-    let class = |&index: &usize| {
-        let class = array.class(index);
-        class.ok_or_else(|| format!("label {index} is no class number, expected an integer from 0"))
-    };
-    indices.iter().map(class).collect()
 }
 
 /// Writes an array as `.npy`: to a temporary file beside `path` first, which then takes its name, so that no half-written file stays.

@@ -78,6 +78,11 @@ impl Array {
         }
     }
 
+    /// Element `index`, in C order, for messages.
+    pub(super) fn real(&self, index: usize) -> f64 {
+        shown(&self.values, index)
+    }
+
     /// Element `index` as a class number; `None` if it is no integer from 0 to `u32::MAX`.
     pub(super) fn class(&self, index: usize) -> Option<u32> {
         match &self.values {
@@ -90,6 +95,20 @@ impl Array {
             Values::I32(values) => values[index].try_into().ok(),
             Values::I64(values) => values[index].try_into().ok(),
         }
+    }
+}
+
+/// Any number of a file as it is shown in messages.
+fn shown(values: &Values, index: usize) -> f64 {
+    match values {
+        Values::F32(values) => values[index].into(),
+        Values::F64(values) => values[index],
+        Values::U8(values) => values[index].into(),
+        Values::I8(values) => values[index].into(),
+        Values::U16(values) => values[index].into(),
+        Values::I16(values) => values[index].into(),
+        Values::I32(values) => values[index].into(),
+        Values::I64(values) => values[index] as f64,
     }
 }
 

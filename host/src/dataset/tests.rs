@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ndarray::{Array, ArrayD, ShapeBuilder, arr0};
 use ndarray_npy::{NpzWriter, ReadNpyExt};
 
-use crate::graph::Graph;
+use crate::graph::{Graph, OutputLayout};
 
 use super::*;
 use crate::graph::Input;
@@ -47,6 +47,7 @@ fn graph(source: &[usize], axes: &[usize]) -> Graph {
         nodes: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        output_layouts: Vec::new(),
     };
     let tensor = graph.add_tensor("input", own);
     graph.inputs.push(Input {
@@ -236,8 +237,8 @@ fn labels_go_with_their_samples() {
         "{short}"
     );
     let negative = message("l.npz:x,negative");
-    assert!(negative.contains("label 0 is no class"), "{negative}");
-    assert!(message("l.npz:x,fraction").contains("label 1"));
+    assert!(negative.contains("sample 0 has the label -"), "{negative}");
+    assert!(message("l.npz:x,fraction").contains("sample 1 has the label "));
     // Only the labels of samples in use count.
     assert_eq!(labels("l.npz:x,fraction[::2]"), [0, 1, 2, 3, 4]);
     let empty = message("l.npz[5:2]");
@@ -326,6 +327,7 @@ fn drawn_samples_come_once_and_with_their_labels() {
         inputs: (0..40).map(|value| value as f32).collect(),
         samples: 20,
         labels: Some((0..20).collect()),
+        targets: None,
     };
     let mut seen = std::collections::BTreeSet::new();
     for seed in 0..20 {
@@ -348,6 +350,7 @@ fn the_canonical_order_does_not_depend_on_the_order() {
         inputs: (0..60).map(|value| value as f32).collect(),
         samples: 20,
         labels: Some((0..20).collect()),
+        targets: None,
     };
     let shuffled = data.drawn(20, 3).in_canonical_order();
     let mut reversed = data.clone();
@@ -482,4 +485,85 @@ fn labels_that_are_not_needed_are_not_read() {
         let inputs = Dataset::load_inputs(&spec, &layout, &transform).unwrap();
         assert_eq!((inputs.samples, inputs.labels), (4, None));
     }
+}
+
+#[test]
+fn labels_suit_what_the_network_puts_out() {
+    let directory = Directory::new("targets");
+    let mut npz = NpzWriter::new(File::create(directory.path("t.npz")).unwrap());
+    npz.add_array("x", &count::<f32>(&[4, 1])).unwrap();
+    let classes = Array::from_vec(vec![0i64, 2, 99, 1]);
+    npz.add_array("classes", &classes).unwrap();
+    let reals = Array::from_vec(vec![0.5f32, 1.0, -2.0, 3.5]);
+    npz.add_array("reals", &reals).unwrap();
+    npz.add_array("images", &count::<f32>(&[4, 3, 1, 2]))
+        .unwrap();
+    npz.add_array("moved", &count::<f32>(&[3, 4])).unwrap();
+    let infinite = Array::from_vec(vec![0.0f32, f32::INFINITY, 0.0, 0.0]);
+    npz.add_array("infinite", &infinite).unwrap();
+    npz.finish().unwrap();
+    let scalar = graph(&[1], &[0]);
+    let load = |array: &str, output: &OutputForm| {
+        let spec = directory.spec(&format!("t.npz:x,{array}"));
+        let layout = InputLayout::of(&scalar).unwrap();
+        Dataset::load_for(&spec, &layout, &InputTransform::default(), output)
+    };
+    let form = |stored: &[usize], shape: &[usize], order: &[usize], batch| OutputForm {
+        stored: stored.to_vec(),
+        layout: Some(OutputLayout {
+            shape: shape.to_vec(),
+            order: order.to_vec(),
+            batch: Some(batch),
+        }),
+    };
+    let vector = |length| form(&[length], &[length], &[0], 0);
+    let message = |array: &str, output: &OutputForm| load(array, output).unwrap_err().to_string();
+
+    // One output: numbers, of whatever type.
+    let one = load("classes", &vector(1)).unwrap();
+    assert_eq!(one.labels, None);
+    assert_eq!(one.targets.as_deref(), Some(&[0.0, 2.0, 99.0, 1.0][..]));
+    assert_eq!(one.first(2).targets.as_deref(), Some(&[0.0, 2.0][..]));
+    let reals = load("reals", &vector(1)).unwrap();
+    assert_eq!(reals.targets.as_deref(), Some(&[0.5, 1.0, -2.0, 3.5][..]));
+    let infinite = message("infinite", &vector(1));
+    assert!(
+        infinite.contains("sample 1 has the target inf"),
+        "{infinite}"
+    );
+
+    // Several: classes below their number.
+    assert_eq!(
+        load("classes", &vector(100)).unwrap().labels.unwrap()[2],
+        99
+    );
+    let outside = message("classes", &vector(5));
+    for part in ["sample 2", "99", "5 classes", "0 to 4", "`classes`"] {
+        assert!(outside.contains(part), "{part}: {outside}");
+    }
+    let real = message("reals", &vector(5));
+    assert!(
+        real.contains("sample 0 has the label 0.5") && real.contains("5 targets"),
+        "{real}"
+    );
+
+    // Targets of the output's shape, in the file's order, come in the tensor's.
+    let image = form(&[1, 2, 3], &[3, 1, 2], &[2, 1], 0);
+    let targets = load("images", &image).unwrap().targets.unwrap();
+    assert_eq!(targets[..6], [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+    let moved = form(&[3], &[3], &[0], 1);
+    let targets = load("moved", &moved).unwrap().targets.unwrap();
+    assert_eq!(targets[..3], [0.0, 4.0, 8.0]);
+    let shape = message("images", &vector(6));
+    assert!(
+        shape.contains("[4, 3, 1, 2]") && shape.contains("[4, 6]"),
+        "{shape}"
+    );
+
+    // A blob does not know its model's order.
+    let blob = OutputForm {
+        layout: None,
+        ..image
+    };
+    assert!(message("images", &blob).contains("--reference"));
 }

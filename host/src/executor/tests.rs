@@ -19,6 +19,7 @@ fn empty_graph(inputs: &[&[usize]]) -> Graph {
         nodes: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        output_layouts: Vec::new(),
     };
     for shape in inputs {
         let name = graph.unique_tensor_name("input");

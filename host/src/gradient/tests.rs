@@ -27,6 +27,7 @@ impl Builder {
             nodes: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            output_layouts: Vec::new(),
         };
         let tensor = graph.add_tensor("x", shape.to_vec());
         graph.inputs.push(Input {

@@ -6,10 +6,12 @@
 
 mod activation;
 mod linear;
+mod output;
 mod shape;
 
 pub use activation::Activation;
 pub use linear::{BatchNorm, Linear};
+pub use output::OutputLayout;
 pub use shape::{GraphError, Window};
 
 /// Index into [`Graph::tensors`].
@@ -31,6 +33,8 @@ pub struct Graph {
     pub inputs: Vec<Input>,
     /// The network's outputs.
     pub outputs: Vec<TensorId>,
+    /// How the model file has each output; empty for a graph that comes from no file.
+    pub output_layouts: Vec<OutputLayout>,
 }
 
 /// A network input and how the model file lays it out.
@@ -222,6 +226,14 @@ impl Graph {
     /// Id of the tensor called `name`.
     pub fn tensor_by_name(&self, name: &str) -> Option<TensorId> {
         self.tensors.iter().position(|tensor| tensor.name == name)
+    }
+
+    /// How the model file has the first output; as its tensor lies where the graph comes from no file.
+    pub fn output_layout(&self) -> OutputLayout {
+        let tensor = || self.outputs.first().map(|&output| &self.tensors[output]);
+        (self.output_layouts.first().cloned()).unwrap_or_else(|| {
+            OutputLayout::as_stored(tensor().map_or(&[][..], |tensor| &tensor.shape))
+        })
     }
 
     /// The node that writes `tensor`; `None` for an input.

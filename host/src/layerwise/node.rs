@@ -25,6 +25,7 @@ impl SingleNode {
             nodes: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            output_layouts: Vec::new(),
         };
         let mut reads: Vec<TensorId> = Vec::new();
         let mut inputs = Vec::new();

@@ -150,6 +150,7 @@ mod tests {
             nodes: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            output_layouts: Vec::new(),
         };
         let (x, y, z) = (
             graph.add_tensor("x", vec![4, 4, 2]),

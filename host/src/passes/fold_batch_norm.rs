@@ -260,6 +260,7 @@ mod tests {
             nodes: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            output_layouts: Vec::new(),
         };
         let mut tensor = graph.add_tensor("x", vec![6, 5, channels]);
         graph.inputs.push(Input {

@@ -81,6 +81,7 @@ mod tests {
             nodes: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            output_layouts: Vec::new(),
         };
         let [x, sum, relu, sigmoid] =
             ["x", "sum", "relu", "sigmoid"].map(|name| graph.add_tensor(name, vec![2]));

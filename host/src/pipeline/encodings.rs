@@ -5,7 +5,7 @@ use crate::calibrate::{self, Range, Ranges};
 use crate::gradient::Sensitivity;
 use crate::graph::{Graph, Op};
 use crate::progress::Progress;
-use crate::quantize::{Encodings, moves_bytes};
+use crate::quantize::{Encoding, Encodings, moves_bytes};
 use crate::recipe::{DataFreeMethod, Recipe};
 use crate::{Error, Stage};
 
@@ -16,6 +16,7 @@ pub(super) fn choose_encodings(
     evidence: &Evidence<'_>,
     sensitivity: &Sensitivity,
     recipe: &Recipe,
+    notes: &mut Vec<String>,
     progress: &mut dyn Progress,
 ) -> Result<Encodings, Error> {
     let options = &recipe.activations;
@@ -45,7 +46,59 @@ pub(super) fn choose_encodings(
     if let (Some(range), [input]) = (recipe.input.real_range(), &graph.inputs[..]) {
         ranges.set(input.tensor, range);
     }
-    Encodings::choose(graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))
+    notes.extend(coarse_softmaxes(graph, &ranges));
+    let encodings =
+        Encodings::choose(graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))?;
+    notes.extend(vanishing_outputs(graph, &ranges, &encodings));
+    Ok(encodings)
+}
+
+/// Outputs that are less than a step of their encoding, and so are 0 whatever the input.
+fn vanishing_outputs(graph: &Graph, ranges: &Ranges, encodings: &Encodings) -> Vec<String> {
+    let vanishes = |&&tensor: &&usize| {
+        let range = ranges.of(tensor);
+        let reach = range.max.abs().max(range.min.abs());
+        reach > 0.0 && encodings.of(tensor).scale > 2.0 * reach
+    };
+    let outputs = graph.outputs.iter().filter(vanishes);
+    outputs
+        .map(|&tensor| {
+            format!(
+                "the output `{}` stays within {:e} to {:e}, less than half the smallest step that its operator can have ({:e}): every output is 0; \
+                 scale the last layer up",
+                graph.tensors[tensor].name,
+                ranges.of(tensor).min,
+                ranges.of(tensor).max,
+                encodings.of(tensor).scale
+            )
+        })
+        .collect()
+}
+
+/// Steps that the largest output of a softmax should have: fewer tell less than 4 bits of it.
+const SOFTMAX_STEPS: f32 = 16.0;
+
+/// Softmaxes whose outputs are few steps of their encoding, which is fixed.
+fn coarse_softmaxes(graph: &Graph, ranges: &Ranges) -> Vec<String> {
+    let step = Encoding::SOFTMAX.scale;
+    let is_coarse = |tensor| ranges.of(tensor).max < SOFTMAX_STEPS * step;
+    let softmaxes = graph
+        .nodes
+        .iter()
+        .filter(|node| matches!(node.op, Op::Softmax));
+    softmaxes
+        .filter(|node| is_coarse(node.output))
+        .map(|node| {
+            format!(
+                "outputs of softmax `{}` stay below {:.4}, {:.1} steps of 1/256, which are fixed: little is left of them; \
+                 take its input as the output with --output-tensor {}",
+                node.name,
+                ranges.of(node.output).max,
+                ranges.of(node.output).max / step,
+                graph.tensors[node.inputs[0]].name
+            )
+        })
+        .collect()
 }
 
 /// Part of a range that is added at either end where only noise tells it.

@@ -1,12 +1,12 @@
 //! Accuracy: float, fake-quantized and integer side by side.
 
-use super::Quantized;
 use super::layers::layer_reports;
-use crate::dataset::Dataset;
+use super::{Quantized, doubts};
+use crate::dataset::{Dataset, OutputForm};
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, Op, TensorId};
 use crate::lower;
-use crate::metrics::{Sqnr, arg_max, top1};
+use crate::metrics::{Regression, Sqnr, arg_max, top1};
 use crate::progress::Progress;
 use crate::quantize::{Encoding, simulation_graph};
 use crate::recipe::Recipe;
@@ -39,9 +39,12 @@ pub fn evaluate(
     let simulated_executor =
         Executor::new(&simulated).map_err(|e| Error::new(Stage::Evaluate, e))?;
 
-    let mut measured = [(); 3].map(|()| Measured::new(simulator.output_elements()));
-    // An arg max means something where there are labels or the network ends in a softmax.
-    let classifies = evaluation.labels.is_some() || logits.op.is_some();
+    let form = OutputForm::of(float);
+    let mut measured = [(); 3].map(|()| Measured::new(form.elements()));
+    // An arg max means something where there are labels or the network ends in a softmax, and there is a choice.
+    let classifies = (evaluation.labels.is_some() || logits.op.is_some())
+        && evaluation.targets.is_none()
+        && form.elements() > 1;
     progress.begin("evaluate", evaluation.samples);
     for block in evaluation.inputs.chunks(BLOCK * evaluation.elements()) {
         let samples = block.len() / evaluation.elements();
@@ -81,7 +84,8 @@ pub fn evaluate(
         progress.advance(samples);
     }
     let [float_accuracy, simulated_accuracy, integer_accuracy] =
-        measured.map(|measured| measured.accuracy(evaluation.labels.as_deref(), classifies));
+        measured.map(|measured| measured.accuracy(evaluation, &form, classifies));
+    let chance = doubts::of_accuracy(float_accuracy.top1, evaluation.samples, form.elements());
     let layers = layer_reports(quantized, &simulated, &simulator, evaluation)?;
     Ok(QuantizeReport {
         model: float.name.clone(),
@@ -104,6 +108,7 @@ pub fn evaluate(
         sqnr_tensor: float.tensors[logits.float].name.clone(),
         layers,
         notes: quantized.notes.clone(),
+        warnings: quantized.warnings.iter().cloned().chain(chance).collect(),
     })
 }
 
@@ -191,12 +196,18 @@ impl Measured {
         }
     }
 
-    fn accuracy(&self, labels: Option<&[u32]>, classifies: bool) -> Accuracy {
-        Accuracy {
-            top1: labels.and_then(|labels| top1(&self.outputs, labels)),
+    fn accuracy(&self, data: &Dataset, form: &OutputForm, classifies: bool) -> Accuracy {
+        let targets = data.targets.as_deref();
+        let regression =
+            targets.and_then(|targets| Regression::of(&self.outputs, targets, data.samples));
+        let accuracy = Accuracy {
+            top1: (data.labels.as_deref())
+                .and_then(|labels| top1(&form.in_file_order(&self.outputs), labels)),
             sqnr_db: self.sqnr.db(),
             agreement: (classifies && self.samples > 0)
                 .then(|| self.agreeing as f64 / self.samples as f64),
-        }
+            ..Accuracy::default()
+        };
+        accuracy.with_regression(regression)
     }
 }

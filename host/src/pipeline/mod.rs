@@ -3,6 +3,7 @@
 //! fold, fuse and equalize, calibrate, choose encodings and integers, lower, plan, pack; then the float network, the fake-quantized one and the integer engine
 //! run over the evaluation set side by side. Same graph, samples and recipe: same blob, byte for byte.
 
+mod doubts;
 mod encodings;
 mod ends;
 mod equalization;
@@ -11,6 +12,7 @@ mod evidence;
 mod layers;
 mod synthetic;
 
+pub use doubts::doubtful_samples;
 use encodings::choose_encodings;
 pub use ends::propose_first_and_last;
 pub use evaluate::evaluate;
@@ -49,6 +51,8 @@ pub struct Quantized {
     pub blob: AlignedBlob,
     /// What a user should know.
     pub notes: Vec<String>,
+    /// What makes the calibration doubtful.
+    pub warnings: Vec<String>,
     /// Samples that ranges were found on.
     pub calibration_samples: usize,
 }
@@ -79,6 +83,10 @@ pub fn quantize(
             Calibration::Samples(&ordered)
         }
         Calibration::Statistics(_) => calibration,
+    };
+    let warnings = match calibration {
+        Calibration::Samples(samples) => doubtful_samples(float, samples)?,
+        Calibration::Statistics(_) => Vec::new(),
     };
     let mut graph = float.clone();
     let inputs = reachable_inputs(&graph, calibration, recipe);
@@ -111,6 +119,7 @@ pub fn quantize(
         &evidence,
         &sensitivity,
         recipe,
+        &mut notes,
         progress,
     )?;
     let weights = choose_weights(&graph, &encodings, calibration, &evidence, recipe, progress)?;
@@ -129,6 +138,7 @@ pub fn quantize(
         plan,
         blob,
         notes,
+        warnings,
         calibration_samples: match calibration {
             Calibration::Samples(samples) => samples.samples,
             Calibration::Statistics(_) => 0,

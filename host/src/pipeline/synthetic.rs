@@ -237,6 +237,7 @@ pub(crate) fn noise(
         inputs,
         samples,
         labels: None,
+        targets: None,
     })
 }
 
@@ -556,6 +557,7 @@ mod tests {
             nodes: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            output_layouts: Vec::new(),
         };
         let input = graph.add_tensor("x".to_owned(), vec![8, 8, 2]);
         let output = graph.add_tensor("y".to_owned(), vec![8, 8, 4]);
@@ -619,6 +621,7 @@ mod tests {
                 nodes: Vec::new(),
                 inputs: Vec::new(),
                 outputs: Vec::new(),
+                output_layouts: Vec::new(),
             };
             let input = graph.add_tensor("x".to_owned(), size.to_vec());
             let output = graph.add_tensor("y".to_owned(), vec![32, 31, 32]);

@@ -5,9 +5,8 @@
 use crate::calibrate::Range;
 use serde::Serialize;
 
-/// Smallest scale of an encoding. A tensor whose values are all smaller counts as zero; without a floor its scale would make
-/// the factors of the layers around it overflow.
-const MIN_SCALE: f32 = 1e-12;
+/// Smallest scale of an encoding: a single below it loses digits.
+const MIN_SCALE: f32 = f32::MIN_POSITIVE;
 
 /// Encoding of an int8 tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -30,6 +29,11 @@ impl Encoding {
     /// `scale = (max - min) / 255`, `zero_point = round(-128 - min / scale)`.
     /// An empty range (all values 0) gets scale 1.
     pub fn asymmetric(range: Range) -> Encoding {
+        Encoding::asymmetric_from(range, MIN_SCALE)
+    }
+
+    /// As [`Encoding::asymmetric`], with a scale of at least `least`.
+    pub fn asymmetric_from(range: Range, least: f32) -> Encoding {
         let min = f64::from(range.min.min(0.0));
         let max = f64::from(range.max.max(0.0));
         if min == max {
@@ -38,7 +42,7 @@ impl Encoding {
                 zero_point: 0,
             };
         }
-        let scale = (((max - min) / 255.0) as f32).max(MIN_SCALE);
+        let scale = (((max - min) / 255.0) as f32).max(least.max(MIN_SCALE));
         let zero_point = (-128.0 - min / f64::from(scale))
             .round()
             .clamp(-128.0, 127.0);
@@ -124,7 +128,8 @@ mod tests {
     #[test]
     fn degenerate_ranges_have_a_usable_scale() {
         assert_eq!(encoding(0.0, 0.0).scale, 1.0);
-        assert!(encoding(0.0, 1e-30).scale >= MIN_SCALE);
+        assert_eq!(encoding(0.0, 1e-40).scale, MIN_SCALE);
+        assert_eq!(encoding(0.0, 2.55e-30).quantize(2.55e-30), 127);
         assert!(encoding(-3e38, 3e38).scale.is_finite());
     }
 }

@@ -56,6 +56,15 @@ impl Encodings {
             }
             of_root[root] = Encoding::SOFTMAX;
         }
+        // In topological order, so that a scale that was raised is known to those behind it.
+        for node in (graph.nodes.iter()).filter(|node| !matches!(node.op, Op::Softmax)) {
+            let scales = (node.inputs.iter()).map(|&input| of_root[groups.root(input)].scale);
+            let least = least_scale(&node.op, &scales.collect::<Vec<_>>());
+            let root = groups.root(node.output);
+            if f64::from(of_root[root].scale) < least {
+                of_root[root] = Encoding::asymmetric_from(covered[root], least as f32);
+            }
+        }
         let encodings = (0..graph.tensors.len())
             .map(|tensor| of_root[groups.root(tensor)])
             .collect();
@@ -73,6 +82,39 @@ impl Encodings {
     /// The encoding of a tensor.
     pub fn of(&self, tensor: TensorId) -> Encoding {
         self.encodings[tensor]
+    }
+}
+
+/// Factors of layers stay below this: [`Multipliers`](super::Multipliers) take up to 2^29.
+const LARGEST_FACTOR: f64 = (1 << 28) as f64;
+
+/// Ratios of scales at sums, products and means stay below this: [`AddMultipliers`](super::AddMultipliers) take up to 2^14, as do products.
+const LARGEST_RATIO: f64 = (1 << 13) as f64;
+
+/// The least scale of an operator's output that its multipliers can express, given those of its inputs: a narrower range is what rounding
+/// left where values cancel out.
+fn least_scale(op: &Op, inputs: &[f32]) -> f64 {
+    let mut inputs = inputs.iter().copied().map(f64::from);
+    match op {
+        Op::Conv2d(_) | Op::FullyConnected(_) => {
+            let weights = op.linear().map_or(&[][..], |linear| &linear.weights);
+            // The scale of weights is less than the largest of them.
+            let largest = weights
+                .iter()
+                .fold(0.0_f32, |max, weight| max.max(weight.abs()));
+            inputs.next().unwrap_or(0.0) * f64::from(largest) / LARGEST_FACTOR
+        }
+        Op::Add | Op::Sub | Op::AveragePool { .. } => inputs.fold(0.0, f64::max) / LARGEST_RATIO,
+        Op::Mul => inputs.product::<f64>() / LARGEST_RATIO,
+        Op::BatchNorm(_)
+        | Op::Activation(_)
+        | Op::MaxPool(_)
+        | Op::Softmax
+        | Op::Reshape
+        | Op::Transpose { .. }
+        | Op::Concat { .. }
+        | Op::Pad { .. }
+        | Op::Constant(_) => 0.0,
     }
 }
 

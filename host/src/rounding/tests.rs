@@ -35,6 +35,7 @@ fn layer(
         nodes: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        output_layouts: Vec::new(),
     };
     let input = graph.add_tensor("input", shape.to_vec());
     graph.inputs.push(Input {

@@ -162,6 +162,7 @@ mod tests {
             nodes: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            output_layouts: Vec::new(),
         };
         let tensor = graph.add_tensor("x", shape.clone());
         graph.inputs.push(Input {

@@ -156,7 +156,7 @@ fn given(path: &Path, data: Option<&DatasetSpec>) -> Result<Contents> {
     let samples = match data {
         Some(spec) => {
             let (layout, transform) = simulator.input_source();
-            let data = Dataset::load(spec, &layout, &transform)?;
+            let data = Dataset::load_inputs(spec, &layout, &transform)?;
             let count = SAMPLES.min(data.samples) * data.elements();
             simulator.quantize_inputs(&data.inputs[..count])
         }

@@ -317,7 +317,12 @@ fn inputs(args: &Args, simulator: &Simulator) -> Result<Samples> {
     }
     let (layout, transform) = simulator.input_source();
     let data = match &args.data {
-        Some(spec) => Some(Dataset::load(spec, &layout, &transform)?),
+        Some(spec) => Some(Dataset::load_for(
+            spec,
+            &layout,
+            &transform,
+            &simulator.output_form(),
+        )?),
         None if args.blob.is_none() => Some(default_model::evaluation(&layout, &transform)?),
         None => None,
     };

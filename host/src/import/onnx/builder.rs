@@ -29,8 +29,8 @@ pub(super) struct Builder {
     pub(super) reshapes: HashMap<(TensorId, Vec<usize>), TensorId>,
     /// Transposes by source and permutation.
     pub(super) transposes: HashMap<(TensorId, Vec<usize>), TensorId>,
-    /// Size of the batch if the file fixes it, else 1.
-    pub(super) fixed_batch: usize,
+    /// Size of the batch where the file fixes it.
+    pub(super) fixed_batch: Option<usize>,
     made: usize,
 }
 
@@ -44,6 +44,7 @@ impl Builder {
                 nodes: Vec::new(),
                 inputs: Vec::new(),
                 outputs: Vec::new(),
+                output_layouts: Vec::new(),
             },
             tensor_names: Names {
                 taken: value_names,
@@ -54,7 +55,7 @@ impl Builder {
             reshape_of: HashMap::new(),
             reshapes: HashMap::new(),
             transposes: HashMap::new(),
-            fixed_batch: 1,
+            fixed_batch: None,
             made: 0,
         }
     }

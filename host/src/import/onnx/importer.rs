@@ -231,7 +231,9 @@ impl<'a> Importer<'a> {
                 "the output `{output}` is constant; choose another with --output-tensor"
             )));
         };
-        let tensor = self.output_tensor(&view)?;
+        let view = self.output_view(&view)?;
+        let layout = self.builder.output_layout(&view);
+        let tensor = view.tensor;
         let mut graph = self.builder.graph;
         if graph.inputs.iter().any(|input| input.tensor == tensor) {
             return Err(ImportErrorKind::Interface(format!(
@@ -239,6 +241,7 @@ impl<'a> Importer<'a> {
             )));
         }
         graph.outputs.push(tensor);
+        graph.output_layouts.push(layout);
         cleanup::fuse_hard_swish(&mut graph);
         cleanup::drop_unused(&mut graph);
         // A value that only passes through (Identity, Dropout, views) has no tensor of its own, the output keeps its name though.
@@ -251,18 +254,18 @@ impl<'a> Importer<'a> {
         Ok(graph)
     }
 
-    /// The tensor that leaves the network: channels-last stays, everything else is in ONNX's order.
-    fn output_tensor(&mut self, view: &View) -> OpResult<usize> {
+    /// The value as it leaves the network: channels-last stays, everything else is in ONNX's order.
+    fn output_view(&mut self, view: &View) -> OpResult<View> {
         let rank = view.rank();
-        if view.batch == 0 && (rank == 3 || rank == 4) {
+        if view.batch == Some(0) && (rank == 3 || rank == 4) {
             let last = self.builder.channels_last(view)?;
             if last.tensor == view.tensor {
-                return Ok(last.tensor);
+                return Ok(last);
             }
         }
         if view.is_in_onnx_order() {
-            return Ok(view.tensor);
+            return Ok(view.clone());
         }
-        Ok(self.builder.onnx_order(view)?.tensor)
+        self.builder.onnx_order(view)
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn add_input(
         ));
     }
     if let Some(Dim::DimValue(size)) = batch.value {
-        builder.fixed_batch = usize::try_from(size).unwrap_or(1).max(1);
+        builder.fixed_batch = usize::try_from(size).ok().filter(|&size| size > 0);
     }
     let mut shape = vec![1];
     for (index, dim) in dims.iter().enumerate() {

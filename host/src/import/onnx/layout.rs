@@ -5,7 +5,7 @@
 //! Only an operator that insists on an order makes data move, by [`Builder::arrange`], and where only axes of size 1 move that is a reshape.
 
 use super::builder::Builder;
-use crate::graph::{Op, TensorId};
+use crate::graph::{Op, OutputLayout, TensorId};
 use crate::import::error::{ImportErrorKind, OpResult, unsupported};
 
 /// An ONNX value as it lies in a tensor of the graph.
@@ -16,8 +16,8 @@ pub(super) struct View {
     pub(super) tensor: TensorId,
     /// For each ONNX axis the stored axes (of a size above 1) that it consists of, the outermost first.
     pub(super) axes: Vec<Vec<usize>>,
-    /// The ONNX axis that is the batch.
-    pub(super) batch: usize,
+    /// The ONNX axis that is the batch; `None` where a batch that the file fixes to 1 went into other axes or away.
+    pub(super) batch: Option<usize>,
 }
 
 impl View {
@@ -46,8 +46,34 @@ impl View {
     /// ONNX's axes without the batch.
     pub(super) fn sample_axes(&self) -> Vec<usize> {
         (0..self.rank())
-            .filter(|&axis| axis != self.batch)
+            .filter(|&axis| Some(axis) != self.batch)
             .collect()
+    }
+
+    /// The value with two ONNX axes in each other's place.
+    pub(super) fn swapped(mut self, a: usize, b: usize) -> View {
+        self.axes.swap(a, b);
+        self.batch = self.batch.map(|batch| match batch {
+            batch if batch == a => b,
+            batch if batch == b => a,
+            batch => batch,
+        });
+        self
+    }
+
+    /// Takes an ONNX axis of size 1 away.
+    pub(super) fn remove_axis(&mut self, axis: usize) {
+        self.axes.remove(axis);
+        self.batch = self
+            .batch
+            .filter(|&batch| batch != axis)
+            .map(|batch| batch - usize::from(axis < batch));
+    }
+
+    /// Puts a new ONNX axis of size 1 in.
+    pub(super) fn insert_axis(&mut self, axis: usize) {
+        self.axes.insert(axis, Vec::new());
+        self.batch = self.batch.map(|batch| batch + usize::from(axis <= batch));
     }
 }
 
@@ -66,8 +92,33 @@ impl Builder {
         View {
             tensor,
             axes,
-            batch: 0,
+            batch: Some(0),
         }
+    }
+
+    /// How the file has a value that leaves the network.
+    pub(super) fn output_layout(&self, view: &View) -> OutputLayout {
+        OutputLayout {
+            shape: (view.sample_axes().into_iter())
+                .map(|axis| self.dim(view, axis))
+                .collect(),
+            order: view.order(),
+            batch: view.batch,
+        }
+    }
+
+    /// Whether the file fixes the batch to 1, which makes it an axis like any other.
+    pub(super) fn is_single(&self) -> bool {
+        self.fixed_batch == Some(1)
+    }
+
+    /// ONNX's shape of a value with the batch that the file fixes, else of 1.
+    pub(super) fn file_shape(&self, view: &View) -> Vec<usize> {
+        let mut shape = self.shape(view);
+        if let (Some(batch), Some(size)) = (view.batch, self.fixed_batch) {
+            shape[batch] = size;
+        }
+        shape
     }
 
     /// ONNX's shape of a value, with a batch of 1.
@@ -177,7 +228,7 @@ impl Builder {
 
     /// Channels-last: `[h, w, c]` for an image `[n, c, h, w]`, `[1, l, c]` for a sequence `[n, c, l]`, `[c]` for a vector.
     pub(super) fn channels_last(&mut self, view: &View) -> OpResult<View> {
-        self.require_batch_first(view)?;
+        let view = &self.batch_first(view)?;
         match view.rank() {
             2 => self.arrange(view, &[Some(1)]),
             3 => self.arrange(view, &[None, Some(2), Some(1)]),
@@ -197,68 +248,110 @@ impl Builder {
 
     /// An order that suits most operators: channels-last where that is defined, ONNX's otherwise.
     pub(super) fn usual_order(&mut self, view: &View) -> OpResult<View> {
-        if view.batch == 0 && (2..=4).contains(&view.rank()) {
+        if view.batch == Some(0) && (2..=4).contains(&view.rank()) {
             self.channels_last(view)
         } else {
             self.onnx_order(view)
         }
     }
 
-    /// Refuses values whose batch axis was moved.
-    pub(super) fn require_batch_first(&self, view: &View) -> OpResult<()> {
-        if view.batch == 0 {
-            Ok(())
-        } else {
-            Err(ImportErrorKind::MixesBatch(format!(
-                "the operand has its batch at axis {}, expected axis 0",
-                view.batch
-            )))
+    /// The value with its batch at axis 0. Where the file fixes the batch to 1, any axis of size 1 can be the batch.
+    pub(super) fn batch_first(&self, view: &View) -> OpResult<View> {
+        match (view.batch, view.axes.first()) {
+            (Some(0), _) => Ok(view.clone()),
+            (_, Some(first)) if self.is_single() && first.is_empty() => Ok(View {
+                batch: Some(0),
+                ..view.clone()
+            }),
+            (Some(batch), _) if !self.is_single() => Err(ImportErrorKind::MixesBatch(format!(
+                "the operand has its batch at axis {batch}, expected axis 0"
+            ))),
+            _ => Err(unsupported(
+                format!(
+                    "the operand has the shape {:?}: values of one sample lie along axis 0, which is the batch to this operator",
+                    self.shape(view)
+                ),
+                "bring axis 0 back to size 1 in front of it, with a Reshape or a Transpose",
+            )),
         }
     }
 
-    /// The value with ONNX's shape changed to `shape` (a batch of 1 at the front), as an ONNX Reshape does.
+    /// The values with their batch at the same axis, which is not `other`; `None` if they cannot be.
+    pub(super) fn with_common_batch(
+        &self,
+        views: &[&View],
+        other: Option<usize>,
+    ) -> Option<Vec<View>> {
+        let (first, rest) = views.split_first()?;
+        let rank = first.rank();
+        if rest.iter().any(|view| view.rank() != rank) {
+            return None;
+        }
+        let batch = if self.is_single() {
+            (0..rank).find(|&axis| {
+                Some(axis) != other && views.iter().all(|view| view.axes[axis].is_empty())
+            })
+        } else if rest.iter().all(|view| view.batch == first.batch) && first.batch != other {
+            first.batch
+        } else {
+            return None;
+        };
+        let with = |view: &&View| View {
+            batch,
+            ..(*view).clone()
+        };
+        Some(views.iter().map(with).collect())
+    }
+
+    /// The value with ONNX's shape changed to `shape`, of which axis `batch` is the batch (1 there), as an ONNX Reshape does.
     ///
     /// Where the elements lie in ONNX's order this is a reshape node under the file's own names; otherwise it stays a view, if it can.
     pub(super) fn reshape_view(
         &mut self,
         view: &View,
         shape: &[usize],
+        batch: Option<usize>,
         node: &str,
         output: &str,
     ) -> OpResult<View> {
+        let axes = (0..shape.len()).filter(|&axis| Some(axis) != batch);
         if !view.is_in_onnx_order() {
-            if let Some(view) = self.regroup(view, &shape[1..])? {
+            if let Some(view) = self.regroup(view, shape, batch)? {
                 return Ok(view);
             }
             let ordered = self.onnx_order(view)?;
-            return self.reshape_view(&ordered, shape, node, output);
+            return self.reshape_view(&ordered, shape, batch, node, output);
         }
-        let order: Vec<_> = (1..shape.len()).map(Some).collect();
-        let mut view = View {
-            tensor: view.tensor,
-            axes: Vec::new(),
-            batch: 0,
-        };
-        view.tensor = match &shape[1..] {
-            [] => self.reshape_stored_as(view.tensor, &[1], Some(output), node)?,
-            dims => self.reshape_stored_as(view.tensor, dims, Some(output), node)?,
-        };
-        Ok(self.view(view.tensor, shape.len(), &order))
+        let mut dims: Vec<usize> = axes.clone().map(|axis| shape[axis]).collect();
+        if dims.is_empty() {
+            dims.push(1);
+        }
+        let order: Vec<_> = axes.map(Some).collect();
+        let tensor = self.reshape_stored_as(view.tensor, &dims, Some(output), node)?;
+        Ok(View {
+            batch,
+            ..self.view(tensor, shape.len(), &order)
+        })
     }
 
     /// A view with other axes over the same elements; makes a reshape node under the file's names where the elements lie in ONNX's order.
     pub(super) fn renamed_axes(&mut self, view: View, node: &str, output: &str) -> OpResult<View> {
-        if view.batch != 0 || !view.is_in_onnx_order() {
+        if view.batch.is_some_and(|batch| batch != 0) || !view.is_in_onnx_order() {
             return Ok(view);
         }
         let shape = self.shape(&view);
-        self.reshape_view(&view, &shape, node, output)
+        self.reshape_view(&view, &shape, view.batch, node, output)
     }
 
-    /// Distributes the stored axes, in ONNX's order, over new axes of the sizes `dims`, splitting stored axes where needed.
+    /// Distributes the stored axes, in ONNX's order, over new axes of the sizes `shape`, splitting stored axes where needed.
     ///
     /// `None` if the sizes do not divide each other.
-    fn regroup(&mut self, view: &View, dims: &[usize]) -> OpResult<Option<View>> {
+    fn regroup(
+        &mut self,
+        view: &View,
+        shape: &[usize],
+        batch: Option<usize>,
+    ) -> OpResult<Option<View>> {
         let stored = self.stored(view.tensor).to_vec();
         let mut rest: Vec<(usize, usize)> = view
             .order()
@@ -268,8 +361,8 @@ impl Builder {
             .collect();
         // Sizes into which each stored axis is split, and for each new axis its parts as (stored axis, part).
         let mut parts: Vec<Vec<usize>> = vec![Vec::new(); stored.len()];
-        let mut groups: Vec<Vec<(usize, usize)>> = vec![Vec::new()];
-        for &dim in dims {
+        let mut groups: Vec<Vec<(usize, usize)>> = Vec::new();
+        for &dim in shape {
             let mut wanted = dim;
             let mut group = Vec::new();
             while wanted > 1 {
@@ -294,15 +387,15 @@ impl Builder {
             return Ok(None);
         }
         let mut first_part = Vec::new();
-        let mut shape = Vec::new();
+        let mut split = Vec::new();
         for (index, parts) in parts.iter().enumerate() {
-            first_part.push(shape.len());
+            first_part.push(split.len());
             match parts[..] {
-                [] => shape.push(stored[index]),
-                _ => shape.extend(parts),
+                [] => split.push(stored[index]),
+                _ => split.extend(parts),
             }
         }
-        let tensor = self.reshape_stored(view.tensor, &shape)?;
+        let tensor = self.reshape_stored(view.tensor, &split)?;
         let axes = groups
             .iter()
             .map(|group| {
@@ -315,7 +408,7 @@ impl Builder {
         Ok(Some(View {
             tensor,
             axes,
-            batch: 0,
+            batch,
         }))
     }
 

@@ -19,6 +19,7 @@ impl Builder {
             nodes: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            output_layouts: Vec::new(),
         };
         let tensor = graph.add_tensor("input", shape.to_vec());
         graph.inputs.push(Input {

@@ -14,6 +14,7 @@ fn graph(shape: [usize; 3]) -> Graph {
         nodes: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
+        output_layouts: Vec::new(),
     };
     let tensor = graph.add_tensor("x", shape.to_vec());
     graph.inputs.push(Input {

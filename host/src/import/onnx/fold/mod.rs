@@ -2,7 +2,7 @@
 //!
 //! What exporters leave behind of shape computations and of transposed weights.
 //!
-//! The batch counts as 1 here, as everywhere.
+//! The batch counts as the file fixes it, else as 1.
 
 mod arithmetic;
 mod dequantize;
@@ -151,7 +151,7 @@ fn constant_node(call: &mut Call<'_, '_>) -> OpResult<Constant> {
 
 fn shape(call: &mut Call<'_, '_>) -> OpResult<Constant> {
     let shape = match call.operand(0)? {
-        Value::View(view) => call.builder().shape(&view),
+        Value::View(view) => call.builder().file_shape(&view),
         Value::Constant(constant) => constant.shape.clone(),
     };
     if call.node.op_type == "Size" {

@@ -10,22 +10,26 @@ use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 /// Gemm: `alpha * a * b + beta * c` with constant `b` and `c`.
 pub(super) fn gemm(call: &mut Call<'_, '_>) -> OpResult<View> {
     call.expect_operands(2..=3)?;
-    let view = call.view(0)?;
+    let mut view = call.view(0)?;
     let b = call.required_constant(1)?;
     let c = call.constant(2)?;
     let alpha = call.attributes.float_or("alpha", 1.0)?;
     let beta = call.attributes.float_or("beta", 1.0)?;
-    if call.attributes.flag("transA", false)? {
-        return Err(ImportErrorKind::MixesBatch(
-            "transA turns the batch into columns".to_owned(),
-        ));
-    }
+    let transposes_operand = call.attributes.flag("transA", false)?;
     let transposed = call.attributes.flag("transB", false)?;
     if view.rank() != 2 {
         return Err(invalid(format!(
             "operand 0 has {} axes, expected 2",
             view.rank()
         )));
+    }
+    if transposes_operand {
+        if view.batch == Some(0) && !call.builder().is_single() {
+            return Err(ImportErrorKind::MixesBatch(
+                "transA turns the batch into columns".to_owned(),
+            ));
+        }
+        view = view.swapped(0, 1);
     }
     let rows = rows_of(&b, transposed)?;
     let weights = rows.weights.iter().map(|&w| w * alpha).collect();
@@ -82,7 +86,7 @@ pub(super) fn matmul(call: &mut Call<'_, '_>) -> OpResult<View> {
         let bias = vec![0.0; rows.out_channels];
         return dense(call, &view, rows, bias);
     }
-    if rank < 3 {
+    if rank < 2 || rank < 3 && !call.builder().is_single() {
         return Err(ImportErrorKind::MixesBatch(
             "a constant left operand sums over the batch".to_owned(),
         ));
@@ -90,10 +94,8 @@ pub(super) fn matmul(call: &mut Call<'_, '_>) -> OpResult<View> {
     // A x = (x^T A^T)^T.
     let rows = rows_of(&matrix, true)?;
     let bias = vec![0.0; rows.out_channels];
-    view.axes.swap(rank - 2, rank - 1);
-    let mut result = dense(call, &view, rows, bias)?;
-    result.axes.swap(rank - 2, rank - 1);
-    Ok(result)
+    view = view.swapped(rank - 2, rank - 1);
+    Ok(dense(call, &view, rows, bias)?.swapped(rank - 2, rank - 1))
 }
 
 /// A matrix with one row an output.
@@ -136,7 +138,16 @@ fn rows_of(b: &Constant, transposed: bool) -> OpResult<Rows> {
 /// Multiplies the last axis. With several positions along the axes between, this is a convolution with a kernel of 1.
 fn dense(call: &mut Call<'_, '_>, view: &View, rows: Rows, bias: Vec<f32>) -> OpResult<View> {
     let builder = call.builder();
-    builder.require_batch_first(view)?;
+    if builder.is_single() && view.axes.first().is_some_and(|first| !first.is_empty()) {
+        // The rows of one sample lie along axis 0: one more axis in front is the batch.
+        let mut with_batch = view.clone();
+        with_batch.batch = None;
+        with_batch.insert_axis(0);
+        let mut result = dense(call, &with_batch, rows, bias)?;
+        result.remove_axis(0);
+        return Ok(result);
+    }
+    let view = &builder.batch_first(view)?;
     let rank = view.rank();
     let shape = builder.shape(view);
     let Rows {

@@ -187,7 +187,7 @@ fn broadcast_axes(view: &View, shape: &[usize], constant: &Constant) -> OpResult
             continue;
         }
         let axis = first + index;
-        if dim != shape[axis] || axis == view.batch {
+        if dim != shape[axis] || Some(axis) == view.batch {
             return Err(misfit());
         }
         varying.push(axis);
@@ -262,11 +262,14 @@ fn of_two(call: &mut Call<'_, '_>, kind: Kind, a: &View, b: &View) -> OpResult<V
     }
     let builder = call.builder();
     let (a_shape, b_shape) = (builder.shape(a), builder.shape(b));
-    if a_shape.len() != b_shape.len() || a.batch != b.batch {
+    let Some([a, b]) = (builder.with_common_batch(&[a, b], None))
+        .and_then(|views| <[View; 2]>::try_from(views).ok())
+    else {
         return Err(invalid(format!(
             "cannot combine the shapes {a_shape:?} and {b_shape:?}; their batch axes differ"
         )));
-    }
+    };
+    let (a, b) = (&a, &b);
     if a_shape == b_shape {
         let same_storage = a.axes == b.axes && builder.stored(a.tensor) == builder.stored(b.tensor);
         let (a, b) = if same_storage {

@@ -22,36 +22,42 @@ pub(super) fn concat(call: &mut Call<'_, '_>) -> OpResult<View> {
         ));
     };
     let axis = axis(call.attributes.int("axis")?.unwrap_or(1), first.rank())?;
-    if axis == first.batch {
+    let is_single = call.builder().is_single();
+    if Some(axis) == first.batch && !is_single {
         return Err(ImportErrorKind::MixesBatch(
             "joins along the batch".to_owned(),
         ));
     }
-    // As they are, if all are stored alike and the axis is one of the storage.
-    let views = || {
-        parts.iter().filter_map(|part| match part {
+    let views: Vec<&View> = (parts.iter())
+        .filter_map(|part| match part {
             Value::View(view) => Some(view),
             Value::Constant(_) => None,
         })
+        .collect();
+    let Some(views) = call.builder().with_common_batch(&views, Some(axis)) else {
+        return Err(invalid("joins values of different rank or batch axis"));
     };
+    let first = views[0].clone();
+    // As they are, if all are stored alike and the axis is one of the storage.
     let depth = |builder: &Builder, view: &View| builder.stored(view.tensor).len();
     let first_depth = depth(call.builder(), &first);
     let builder = call.builder();
-    let alike = views().all(|view| {
-        view.axes == first.axes && view.batch == first.batch && depth(builder, view) == first_depth
-    });
-    let stays = alike && views().count() == parts.len() && first.axes[axis].len() == 1;
+    let alike =
+        (views.iter()).all(|view| view.axes == first.axes && depth(builder, view) == first_depth);
+    let stays = alike && views.len() == parts.len() && first.axes[axis].len() == 1;
     let mut tensors = Vec::new();
     let mut layout = first.clone();
+    let mut views = views.into_iter();
     for part in &parts {
         let tensor = match part {
-            Value::View(view) if view.rank() != first.rank() || view.batch != first.batch => {
-                return Err(invalid("joins values of different rank or batch axis"));
-            }
-            Value::View(view) if stays => view.tensor,
             Value::View(view) => {
-                layout = call.builder().usual_order(view)?;
-                layout.tensor
+                let view = views.next().unwrap_or_else(|| view.clone());
+                if stays {
+                    view.tensor
+                } else {
+                    layout = call.builder().usual_order(&view)?;
+                    layout.tensor
+                }
             }
             Value::Constant(constant) => {
                 // Laid out like the other parts, whose size it shares but for the joined axis.
@@ -66,7 +72,7 @@ pub(super) fn concat(call: &mut Call<'_, '_>) -> OpResult<View> {
                         constant.shape
                     )));
                 }
-                let model = constant_model(call, &constant.shape)?;
+                let model = constant_model(call, &constant.shape, first.batch)?;
                 store_constant(call, &model, constant)?
             }
         };
@@ -96,19 +102,23 @@ fn storage_order(view: &View, as_stored: bool, rank: usize) -> Vec<Option<usize>
         return (0..stored).map(owner).collect();
     }
     match (view.batch, rank) {
-        (0, 3) => vec![None, Some(2), Some(1)],
-        (0, 4) => vec![Some(2), Some(3), Some(1)],
+        (Some(0), 3) => vec![None, Some(2), Some(1)],
+        (Some(0), 4) => vec![Some(2), Some(3), Some(1)],
         _ => view.sample_axes().into_iter().map(Some).collect(),
     }
 }
 
 /// A view without data whose storage is the usual one for a constant of `shape`.
-fn constant_model(call: &mut Call<'_, '_>, shape: &[usize]) -> OpResult<View> {
+fn constant_model(
+    call: &mut Call<'_, '_>,
+    shape: &[usize],
+    batch: Option<usize>,
+) -> OpResult<View> {
     let rank = shape.len();
     let blank = View {
         tensor: 0,
         axes: vec![Vec::new(); rank],
-        batch: 0,
+        batch,
     };
     let order = storage_order(&blank, false, rank);
     let stored = order
@@ -119,13 +129,16 @@ fn constant_model(call: &mut Call<'_, '_>, shape: &[usize]) -> OpResult<View> {
     let builder = call.builder();
     let name = builder.invent_name(&name);
     let tensor = builder.add_tensor(&name, stored)?;
-    Ok(builder.view(tensor, rank, &order))
+    Ok(View {
+        batch,
+        ..builder.view(tensor, rank, &order)
+    })
 }
 
 /// Pad with a constant border.
 pub(super) fn pad(call: &mut Call<'_, '_>) -> OpResult<View> {
     call.expect_operands(1..=4)?;
-    let view = call.view(0)?;
+    let mut view = call.view(0)?;
     let rank = view.rank();
     let mode = call.attributes.string("mode")?.unwrap_or("constant");
     if mode != "constant" {
@@ -179,8 +192,11 @@ pub(super) fn pad(call: &mut Call<'_, '_>) -> OpResult<View> {
     if padded.is_empty() {
         return Ok(view);
     }
-    if padded.contains(&view.batch) {
-        return Err(ImportErrorKind::MixesBatch("pads the batch".to_owned()));
+    if view.batch.is_some_and(|batch| padded.contains(&batch)) {
+        if !call.builder().is_single() {
+            return Err(ImportErrorKind::MixesBatch("pads the batch".to_owned()));
+        }
+        view.batch = None;
     }
     // As it is, if every padded axis is one of the storage.
     let stays = padded.iter().all(|&axis| view.axes[axis].len() == 1);

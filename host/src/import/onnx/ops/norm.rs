@@ -29,9 +29,13 @@ pub(super) fn batch_normalization(call: &mut Call<'_, '_>) -> OpResult<View> {
     }
     call.attributes.ignore("momentum");
     let epsilon = call.attributes.float_or("epsilon", 1e-5)?;
-    call.builder().require_batch_first(&view)?;
     if view.rank() < 2 {
         return Err(invalid("the operand has no channel axis"));
+    }
+    if view.batch == Some(1) && !call.builder().is_single() {
+        return Err(ImportErrorKind::MixesBatch(
+            "the operand has its batch at axis 1, the axis of the channels".to_owned(),
+        ));
     }
     let channels = call.builder().dim(&view, 1);
     let norm = BatchNorm {
@@ -106,7 +110,7 @@ pub(super) fn along_axis(
         let tensor = call.builder().reshape_stored(tensor, &stored)?;
         return Ok(view.over(tensor));
     }
-    let view = if axis == 1 && view.batch == 0 && (2..=4).contains(&view.rank()) {
+    let view = if axis == 1 && view.batch == Some(0) && (2..=4).contains(&view.rank()) {
         builder.channels_last(view)?
     } else {
         with_axis_last(call, view, axis)?
@@ -136,7 +140,7 @@ pub(super) fn softmax(call: &mut Call<'_, '_>) -> OpResult<View> {
     } else {
         vec![first]
     };
-    if over.contains(&view.batch) {
+    if view.batch.is_some_and(|batch| over.contains(&batch)) && !call.builder().is_single() {
         return Err(ImportErrorKind::MixesBatch(
             "normalizes over the batch".to_owned(),
         ));
@@ -159,10 +163,10 @@ pub(super) fn softmax(call: &mut Call<'_, '_>) -> OpResult<View> {
     }
     let ordered = call.builder().onnx_order(&view)?;
     let shape = call.builder().stored(ordered.tensor).to_vec();
-    // The batch lies before `first`, so that many sample axes remain less one.
-    let kept = &shape[..first - 1];
-    let mut merged = kept.to_vec();
-    merged.push(shape[first - 1..].iter().product());
+    let sample_axes = view.sample_axes();
+    let kept = sample_axes.iter().filter(|&&axis| axis < first).count();
+    let mut merged = shape[..kept].to_vec();
+    merged.push(shape[kept..].iter().product());
     let tensor = call.builder().reshape_stored(ordered.tensor, &merged)?;
     let tensor = call.emit(Op::Softmax, &[tensor])?;
     let tensor = call.builder().reshape_stored(tensor, &shape)?;

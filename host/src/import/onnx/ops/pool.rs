@@ -122,7 +122,7 @@ pub(super) fn reduce_mean(call: &mut Call<'_, '_>) -> OpResult<View> {
         _ if nothing_if_empty => return Ok(view),
         _ => (0..rank).collect(),
     };
-    if reduced.contains(&view.batch) {
+    if view.batch.is_some_and(|batch| reduced.contains(&batch)) && !call.builder().is_single() {
         return Err(ImportErrorKind::MixesBatch(
             "takes the mean over the batch".to_owned(),
         ));
@@ -179,9 +179,8 @@ pub(super) fn reduce_mean(call: &mut Call<'_, '_>) -> OpResult<View> {
 fn finish(mut view: View, reduced: &[usize], keep: bool) -> View {
     if !keep {
         for &axis in reduced.iter().rev() {
-            view.axes.remove(axis);
+            view.remove_axis(axis);
         }
-        view.batch -= reduced.iter().filter(|&&axis| axis < view.batch).count();
     }
     view
 }

@@ -45,11 +45,10 @@ pub(super) fn cast(call: &mut Call<'_, '_>) -> OpResult<View> {
 pub(super) fn transpose(call: &mut Call<'_, '_>) -> OpResult<View> {
     let view = call.view(0)?;
     let perm = read_permutation(call, view.rank())?;
-    let batch = perm.iter().position(|&axis| axis == view.batch);
     Ok(View {
         tensor: view.tensor,
         axes: perm.iter().map(|&axis| view.axes[axis].clone()).collect(),
-        batch: batch.unwrap_or(0),
+        batch: perm.iter().position(|&axis| Some(axis) == view.batch),
     })
 }
 
@@ -72,7 +71,7 @@ pub(in super::super) fn read_permutation(call: &Call<'_, '_>, rank: usize) -> Op
     Ok(perm)
 }
 
-/// Flatten at axis 1: the batch stays, everything else becomes one axis.
+/// Flatten: the batch stays, everything else becomes one axis; at any axis where the file fixes the batch to 1.
 pub(super) fn flatten(call: &mut Call<'_, '_>) -> OpResult<View> {
     let view = call.view(0)?;
     let rank = view.rank();
@@ -84,16 +83,17 @@ pub(super) fn flatten(call: &mut Call<'_, '_>) -> OpResult<View> {
     };
     let shape = call.builder().shape(&view);
     let before: usize = shape[..axis].iter().product();
-    if before != 1 || axis <= view.batch {
+    let after: usize = shape[axis..].iter().product();
+    let keeps_batch = before == 1 && view.batch.is_some_and(|batch| batch < axis);
+    if !keeps_batch && !call.builder().is_single() {
         return Err(ImportErrorKind::MixesBatch(format!(
             "flattens the shape {shape:?} at axis {axis}"
         )));
     }
-    let elements = shape.iter().product();
     let (name, output) = (call.name, call.output);
-    require_sample_order(&view, &shape)?;
+    let batch = (before == 1).then_some(0);
     call.builder()
-        .reshape_view(&view, &[1, elements], name, output)
+        .reshape_view(&view, &[before, after], batch, name, output)
 }
 
 pub(super) fn reshape(call: &mut Call<'_, '_>) -> OpResult<View> {
@@ -101,25 +101,35 @@ pub(super) fn reshape(call: &mut Call<'_, '_>) -> OpResult<View> {
     let view = call.view(0)?;
     let target = call.required_constant(1)?;
     let allow_zero = call.attributes.flag("allowzero", false)?;
-    let mut target = target.as_ints()?.to_vec();
-    let shape = call.builder().shape(&view);
-    // One sample is looked at, so a batch that the file fixes is 1.
-    let fixed = call.builder().fixed_batch;
-    if let Some(first) = target.first_mut()
-        && *first == fixed as i64
-    {
-        *first = 1;
-    }
-    let new = resolve_reshape(&shape, &target, allow_zero)?;
-    if new.first() != Some(&1) {
-        return Err(ImportErrorKind::MixesBatch(format!(
-            "turns the shape {shape:?} of one sample into {new:?}"
-        )));
-    }
-    require_sample_order(&view, &shape)?;
+    let shape = call.builder().file_shape(&view);
+    let mut new = resolve_reshape(&shape, target.as_ints()?, allow_zero)?;
     require_rank(new.len())?;
+    let batch = if call.builder().is_single() {
+        (new.first() == Some(&1)).then_some(0)
+    } else {
+        require_sample_order(&view, &shape)?;
+        let batch = batch_of_reshape(&shape, view.batch, &new)?;
+        new[batch] = 1;
+        Some(batch)
+    };
     let (name, output) = (call.name, call.output);
-    call.builder().reshape_view(&view, &new, name, output)
+    call.builder()
+        .reshape_view(&view, &new, batch, name, output)
+}
+
+/// The axis of the shape `new` that is the batch of `shape` as a whole: the first one but for axes of size 1 in front of it.
+fn batch_of_reshape(shape: &[usize], batch: Option<usize>, new: &[usize]) -> OpResult<usize> {
+    let size = batch.map_or(1, |batch| shape[batch]);
+    let first = new.iter().position(|&dim| dim != 1 || size == 1);
+    match first.filter(|&first| new[first] == size) {
+        Some(first) => Ok(first),
+        None if size == 1 => Err(ImportErrorKind::MixesBatch(format!(
+            "turns the shape {shape:?} of one sample into {new:?}"
+        ))),
+        None => Err(ImportErrorKind::MixesBatch(format!(
+            "turns the shape {shape:?} of {size} samples into {new:?}"
+        ))),
+    }
 }
 
 fn require_rank(rank: usize) -> OpResult<()> {
@@ -135,13 +145,11 @@ fn require_rank(rank: usize) -> OpResult<()> {
 
 /// Refuses a batch axis behind axes that it would be mixed with.
 fn require_sample_order(view: &View, shape: &[usize]) -> OpResult<()> {
-    if shape[..view.batch].iter().all(|&dim| dim == 1) {
-        Ok(())
-    } else {
-        Err(ImportErrorKind::MixesBatch(format!(
-            "reshapes a value whose batch is axis {}",
-            view.batch
-        )))
+    match view.batch {
+        Some(batch) if shape[..batch].iter().any(|&dim| dim != 1) => Err(
+            ImportErrorKind::MixesBatch(format!("reshapes a value whose batch is axis {batch}")),
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -183,19 +191,20 @@ pub(in super::super) fn resolve_reshape(
     }
 }
 
-/// Squeeze; without axes all axes of size 1 but the batch.
+/// Squeeze; without axes all axes of size 1, the batch among them where the file fixes it to 1.
 pub(super) fn squeeze(call: &mut Call<'_, '_>) -> OpResult<View> {
     let mut view = call.view(0)?;
     let rank = view.rank();
     let shape = call.builder().shape(&view);
+    let is_single = call.builder().is_single();
     let axes = match call.axes("axes", 1, rank)? {
         Some(axes) => axes,
         None => (0..rank)
-            .filter(|&axis| axis != view.batch && shape[axis] == 1)
+            .filter(|&axis| shape[axis] == 1 && (is_single || Some(axis) != view.batch))
             .collect(),
     };
     for &axis in axes.iter().rev() {
-        if axis == view.batch {
+        if Some(axis) == view.batch && !is_single {
             return Err(ImportErrorKind::MixesBatch(
                 "removes the batch axis".to_owned(),
             ));
@@ -205,8 +214,7 @@ pub(super) fn squeeze(call: &mut Call<'_, '_>) -> OpResult<View> {
                 "axis {axis} of the shape {shape:?} is not 1"
             )));
         }
-        view.axes.remove(axis);
-        view.batch -= usize::from(axis < view.batch);
+        view.remove_axis(axis);
     }
     let (name, output) = (call.name, call.output);
     call.builder().renamed_axes(view, name, output)
@@ -218,8 +226,7 @@ pub(super) fn unsqueeze(call: &mut Call<'_, '_>) -> OpResult<View> {
     require_rank(view.rank() + new)?;
     let axes = call.axes("axes", 1, view.rank() + new)?;
     for axis in axes.unwrap_or_default() {
-        view.axes.insert(axis, Vec::new());
-        view.batch += usize::from(axis <= view.batch);
+        view.insert_axis(axis);
     }
     let (name, output) = (call.name, call.output);
     call.builder().renamed_axes(view, name, output)
