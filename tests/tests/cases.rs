@@ -73,10 +73,12 @@ fn refuses(name: &str, parts: &[&str]) {
 #[test]
 fn what_exporters_write_gives_what_onnxruntime_gives() {
     for name in [
+        "if_constant_condition",
         "int8_stored_weights",
         "matmul_weights_unit_axis",
         "maxpool_ceil_small_input",
         "maxpool_ceil_window_in_padding",
+        "model_local_function",
         "opset22_plain_conv",
         "sum_of_two",
     ] {

@@ -120,6 +120,18 @@ pub enum ImportErrorKind {
     Graph(#[from] GraphError),
 }
 
+impl ImportErrorKind {
+    /// The refusal of a version of ONNX's operator set.
+    pub(crate) fn opset(found: i64) -> Self {
+        let range = super::onnx::OPSETS;
+        ImportErrorKind::Opset {
+            found,
+            oldest: *range.start(),
+            newest: *range.end(),
+        }
+    }
+}
+
 /// Result of importing one operator; the caller adds file and node.
 pub(crate) type OpResult<T> = Result<T, ImportErrorKind>;
 

@@ -12,6 +12,7 @@ pub(super) mod kind {
     pub(crate) const INT: i32 = 2;
     pub(crate) const STRING: i32 = 3;
     pub(crate) const TENSOR: i32 = 4;
+    pub(crate) const GRAPH: i32 = 5;
     pub(crate) const FLOATS: i32 = 6;
     pub(crate) const INTS: i32 = 7;
 }
@@ -28,6 +29,12 @@ impl<'a> Attributes<'a> {
     pub(super) fn new(node: &'a NodeProto) -> OpResult<Self> {
         let mut by_name = HashMap::new();
         for attribute in &node.attribute {
+            if !attribute.ref_attr_name.is_empty() {
+                return Err(invalid(format!(
+                    "attribute `{}` takes its value from a parameter, but the node is in no function",
+                    attribute.name
+                )));
+            }
             if by_name.insert(attribute.name.as_str(), attribute).is_some() {
                 return Err(invalid(format!(
                     "attribute `{}` is given twice",

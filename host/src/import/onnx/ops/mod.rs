@@ -13,6 +13,7 @@ mod reshape;
 use std::rc::Rc;
 
 use super::call::Call;
+use super::flatten::is_if;
 use super::layout::View;
 use super::proto::NodeProto;
 use super::{Value, fold, is_default_domain};
@@ -42,7 +43,7 @@ pub(super) fn require_known(node: &NodeProto) -> OpResult<()> {
     if !is_default_domain(&node.domain) {
         return Err(refused::refuse_domain(&node.domain, op));
     }
-    if find(op).is_some() || fold::FOLDED.contains(&op) {
+    if find(op).is_some() || fold::FOLDED.contains(&op) || is_if(node) {
         return Ok(());
     }
     Err(refused::refuse(op))

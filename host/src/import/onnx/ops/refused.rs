@@ -17,7 +17,7 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
         "the model is quantized already: give the float model it was made from",
     ),
     (
-        &["LSTM", "GRU", "RNN", "Loop", "Scan", "If"],
+        &["LSTM", "GRU", "RNN", "Loop", "Scan"],
         "use a network without recurrence and control flow, such as convolutions over the time axis",
     ),
     (
@@ -121,6 +121,14 @@ pub(super) fn refuse(op: &str) -> ImportErrorKind {
     ImportErrorKind::UnsupportedOperator { help }
 }
 
+/// Whether an operator of onnxruntime's own computes with integers or with packed weights.
+fn is_quantized(op: &str) -> bool {
+    op.starts_with('Q')
+        || ["Quant", "quant", "Integer", "NBits", "Bnb4", "Fp4", "FpQ4"]
+            .iter()
+            .any(|part| op.contains(part))
+}
+
 /// The error for an operator of another domain than ONNX's own.
 pub(super) fn refuse_domain(domain: &str, op: &str) -> ImportErrorKind {
     let help = match (domain, op) {
@@ -133,7 +141,7 @@ pub(super) fn refuse_domain(domain: &str, op: &str) -> ImportErrorKind {
         ("ai.onnx.ml", _) => {
             "it belongs to classical machine learning: use a network of fully connected layers or convolutions"
         }
-        ("com.microsoft", op) if op.contains("Q") => {
+        ("com.microsoft", op) if is_quantized(op) => {
             "the model is quantized already: give the float model it was made from"
         }
         _ => {

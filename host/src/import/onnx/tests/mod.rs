@@ -3,6 +3,7 @@
 mod damage;
 mod elementwise;
 mod eval;
+mod flatten;
 mod folding;
 mod layers;
 mod layout;
@@ -91,7 +92,7 @@ impl Model {
             name: format!("{output}_node"),
             op_type: op.to_owned(),
             attribute: attributes,
-            domain: String::new(),
+            ..NodeProto::default()
         });
         self
     }

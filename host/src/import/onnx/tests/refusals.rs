@@ -37,6 +37,21 @@ fn operators_that_are_not_supported_have_a_way_out() {
     let mut foreign = one("FusedConv", vec![]);
     foreign.graph().node[0].domain = "com.example".to_owned();
     refused(&foreign, &["extension"]);
+    foreign.graph().node[0].domain = "com.microsoft".to_owned();
+    refused(&foreign, &["extension"]);
+    for op in [
+        "DequantizeLinear",
+        "QuantizeLinear",
+        "QLinearAdd",
+        "QGemm",
+        "DynamicQuantizeMatMul",
+        "MatMulIntegerToFloat",
+        "MatMulNBits",
+        "MatMulBnb4",
+    ] {
+        foreign.graph().node[0].op_type = op.to_owned();
+        refused(&foreign, &[op, "float model"]);
+    }
 }
 
 #[test]
