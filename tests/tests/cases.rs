@@ -80,10 +80,21 @@ fn what_exporters_write_gives_what_onnxruntime_gives() {
         "maxpool_ceil_window_in_padding",
         "model_local_function",
         "opset22_plain_conv",
+        "opset7_forms",
+        "opset8_forms",
+        "opset9_forms",
         "sum_of_two",
     ] {
         gives(name, channels_last);
     }
+}
+
+/// A softmax over all that follows the batch needs the file's order, and leaves it.
+#[test]
+fn the_forms_of_opset_10_give_what_onnxruntime_gives() {
+    gives("opset10_forms", |expected| {
+        expected.iter().copied().collect()
+    });
 }
 
 /// Rows become columns, which is the order that the next layer wants.

@@ -114,8 +114,8 @@ pub(super) fn import(file: &File, directory: Option<&Path>, output: &str) -> Loc
             .input
             .iter()
             .any(|name| waiting.contains(name.as_str()));
+        importer.opset = file.opsets[index];
         if !is_waiting && !is_if(node) {
-            importer.opset = file.opsets[index];
             let value = importer.node(node).map_err(at(node))?;
             if let Some(name) = node.output.first() {
                 importer.values.insert(name, value);
@@ -245,13 +245,12 @@ fn read_by(node: &NodeProto) -> impl Iterator<Item = &str> {
 
 impl<'a> Importer<'a> {
     /// Whether the condition of an `If` holds.
-    fn condition(&mut self, node: &NodeProto) -> OpResult<bool> {
-        let [name] = &node.input[..] else {
-            return Err(invalid(format!(
-                "has {} operands, expected 1",
-                node.input.len()
-            )));
-        };
+    fn condition(&mut self, node: &'a NodeProto) -> OpResult<bool> {
+        let call = Call::new(self, node)?;
+        call.attributes.graph("then_branch")?;
+        call.attributes.graph("else_branch")?;
+        call.attributes.finish()?;
+        let name = &node.input[0];
         match self.value(name)? {
             Value::View(_) => Err(unsupported(
                 format!("its condition `{name}` depends on the network's input"),
@@ -282,7 +281,11 @@ impl<'a> Importer<'a> {
     }
 
     fn node(&mut self, node: &'a NodeProto) -> OpResult<Value> {
-        ops::require_known(node)?;
+        let is_view =
+            |name: &String| matches!(self.values.get(name.as_str()), Some(Value::View(_)));
+        if node.input.iter().any(is_view) {
+            ops::require_taking_values(node)?;
+        }
         let others = node.output.iter().skip(1);
         if let Some(name) = others
             .filter(|name| !name.is_empty())

@@ -1,6 +1,6 @@
 //! ONNX model files.
 //!
-//! Operator sets 11 to 24 of the default domain. Shapes are those of one sample: the first axis of the input is the batch, whatever its size.
+//! Operator sets 7 to 24 of the default domain. Shapes are those of one sample: the first axis of the input is the batch, whatever its size.
 
 mod attributes;
 mod builder;
@@ -20,6 +20,7 @@ mod ops;
 )]
 #[rustfmt::skip]
 mod proto;
+mod schema;
 mod window;
 
 use std::path::Path;
@@ -37,7 +38,7 @@ use super::{ImportError, ImportErrorKind, ImportOptions, Place};
 use crate::graph::Graph;
 
 /// Oldest and newest supported operator set.
-pub(super) const OPSETS: std::ops::RangeInclusive<i64> = 11..=24;
+pub(super) const OPSETS: std::ops::RangeInclusive<i64> = 7..=24;
 
 /// A value of the file.
 #[derive(Clone, Debug)]

@@ -9,7 +9,6 @@ use crate::import::error::{OpResult, invalid, unsupported};
 
 pub(super) fn cast(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
     use data_type::*;
-    call.attributes.ignore("saturate");
     let to = call.attributes.int_or("to", 0)?;
     let to = i32::try_from(to).unwrap_or(0);
     call.builder().spend(operand.len())?;

@@ -55,7 +55,6 @@ pub(super) fn prelu(call: &mut Call<'_, '_>) -> OpResult<View> {
 
 /// Clip with constant bounds; a missing bound is infinite.
 pub(super) fn clip(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.expect_operands(1..=3)?;
     let bound = |call: &mut Call<'_, '_>, name: &str, index: usize, missing: f32| {
         if let Some(value) = call.attributes.float(name)? {
             return Ok(value);

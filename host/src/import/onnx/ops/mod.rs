@@ -49,6 +49,24 @@ pub(super) fn require_known(node: &NodeProto) -> OpResult<()> {
     Err(refused::refuse(op))
 }
 
+/// Refuses an operator of values of the network that is taken with constants only.
+pub(super) fn require_taking_values(node: &NodeProto) -> OpResult<()> {
+    let op = node.op_type.as_str();
+    if find(op).is_some() || fold::OF_SHAPES.contains(&op) {
+        return Ok(());
+    }
+    Err(refused::refuse(op))
+}
+
+/// Number of operators that [`find`] knows, and whether it knows one: what the table of operators is tested against.
+#[cfg(test)]
+pub(super) const IMPORTED: usize = 33;
+
+#[cfg(test)]
+pub(super) fn is_imported(op: &str) -> bool {
+    find(op).is_some()
+}
+
 /// The function that imports an operator with a counterpart in the graph.
 fn find(op: &str) -> Option<fn(&mut Call<'_, '_>) -> OpResult<View>> {
     Some(match op {

@@ -8,6 +8,7 @@ mod folding;
 mod layers;
 mod layout;
 mod refusals;
+mod schema;
 
 use prost::Message;
 
