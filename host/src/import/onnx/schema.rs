@@ -207,7 +207,7 @@ pub(super) const OPERATORS: &[Operator] = &[
         honoured("strides", INTS),
     ]),
     op("Min", &[(6, 1, MANY), (8, 1, MANY), (12, 1, MANY), (13, 1, MANY)], &[]),
-    op("Mod", &[(10, 2, 2), (13, 2, 2)], &[only("fmod", INT, "0")]),
+    op("Mod", &[(10, 2, 2), (13, 2, 2)], &[honoured("fmod", INT)]),
     op("Mul", &[(7, 2, 2), (13, 2, 2), (14, 2, 2)], &[]),
     op("Neg", &[(6, 1, 1), (13, 1, 1)], &[]),
     op("Not", &[(1, 1, 1)], &[]),

@@ -19,6 +19,8 @@ use super::proto::NodeProto;
 use super::{Value, fold, is_default_domain};
 use crate::import::error::OpResult;
 
+#[cfg(test)]
+pub(super) use refused::with_way_out;
 pub(super) use reshape::{read_permutation, resolve_reshape};
 
 /// Imports one operator.

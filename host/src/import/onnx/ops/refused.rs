@@ -73,7 +73,6 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "Shape",
             "Gather",
             "Slice",
             "Split",
@@ -84,7 +83,6 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
             "ConstantOfShape",
             "NonZero",
             "Tile",
-            "Size",
         ],
         "values of the network cannot be cut, chosen or repeated yet, only shapes and constants: choose an output before it, or do it outside the network",
     ),
@@ -107,6 +105,12 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
         "use a network of convolutions and fully connected layers",
     ),
 ];
+
+/// All operators with a way out of their own.
+#[cfg(test)]
+pub(in super::super) fn with_way_out() -> impl Iterator<Item = &'static str> {
+    WAYS_OUT.iter().flat_map(|(ops, _)| *ops).copied()
+}
 
 /// For operators that no row names.
 const GENERAL_WAY_OUT: &str = "express it in the source model by convolutions, Gemm, MatMul, pools, Add, Mul, Concat and activations, \
@@ -133,7 +137,7 @@ fn is_quantized(op: &str) -> bool {
 pub(super) fn refuse_domain(domain: &str, op: &str) -> ImportErrorKind {
     let help = match (domain, op) {
         ("ai.onnx.ml", "Scaler" | "Normalizer" | "Imputer") => {
-            "it prepares the inputs of a scikit-learn pipeline: leave it out of the export, and give what it subtracts and divides by as --input-mean and --input-std"
+            "it prepares the inputs of a scikit-learn pipeline: leave it out of the export, and give what it subtracts and divides by as --input-mean and --input-std, one value for each feature"
         }
         ("ai.onnx.ml", "ZipMap") => {
             "it turns scores into a dictionary: export with `zipmap=False`, or choose the output before it with --output-tensor"

@@ -14,6 +14,7 @@ pub(super) fn identity(call: &mut Call<'_, '_>) -> OpResult<View> {
 pub(super) fn dropout(call: &mut Call<'_, '_>) -> OpResult<View> {
     if let Some(training) = call.constant(2)?
         && training.as_ints()? != [0]
+        && drops(call)?
     {
         return Err(unsupported(
             "training_mode is on",
@@ -21,6 +22,14 @@ pub(super) fn dropout(call: &mut Call<'_, '_>) -> OpResult<View> {
         ));
     }
     call.view(0)
+}
+
+/// Whether a Dropout in training drops anything: the ratio, half by default, is an operand.
+fn drops(call: &mut Call<'_, '_>) -> OpResult<bool> {
+    Ok(match call.constant(1)? {
+        None => true,
+        Some(ratio) => ratio.scalar()? != 0.0,
+    })
 }
 
 /// A cast between floating-point types.

@@ -7,6 +7,7 @@ mod flatten;
 mod folding;
 mod layers;
 mod layout;
+mod messages;
 mod refusals;
 mod schema;
 

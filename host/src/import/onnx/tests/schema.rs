@@ -124,6 +124,7 @@ fn example(op: &str, attribute: &str, opset: i64) -> Model {
             .ints("wide", &[1, 2])
             .ints("seven", &[7, 8])
             .ints("three", &[3, 3])
+            .ints("minus", &[-7, 8])
             .floats("s", &[2], &[0.5, 0.25])
             .node(op, inputs, "n", attributes)
     };
@@ -185,7 +186,7 @@ fn example(op: &str, attribute: &str, opset: i64) -> Model {
             let branches = vec![branch("then_branch", "Relu"), branch("else_branch", "Tanh")];
             relu(one(&[2], &["one"], branches))
         }
-        "Mod" => to_float(one(&[2], &["seven", "three"], vec![])),
+        "Mod" => to_float(one(&[2], &["minus", "three"], vec![])),
         "Pad" if opset < 11 => relu(one(
             &[2, 2],
             &["x"],
