@@ -97,12 +97,18 @@ fn refuses(name: &str, parts: &[&str]) {
 #[test]
 fn what_exporters_write_gives_what_onnxruntime_gives() {
     for name in [
+        "if_constant_condition",
         "int8_stored_weights",
         "matmul_constant_left",
         "matmul_weights_unit_axis",
         "maxpool_ceil_small_input",
         "maxpool_ceil_window_in_padding",
+        "model_local_function",
+        "opset10_forms",
         "opset22_plain_conv",
+        "opset7_forms",
+        "opset8_forms",
+        "opset9_forms",
         "output_with_moved_batch",
         "softmax_many_classes",
         "sum_of_two",

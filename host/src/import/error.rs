@@ -71,9 +71,7 @@ pub enum ImportErrorKind {
     #[error("is damaged: {0}; export the model again")]
     Malformed(String),
     /// The operator set's version is outside the supported range.
-    #[error(
-        "uses opset {found}, supported are {oldest} to {newest}; export with opset 17, or convert the model to it with `onnx.version_converter.convert_version(model, 17)`"
-    )]
+    #[error("uses opset {found}, supported are {oldest} to {newest}; {}", opset_help(*found, *newest))]
     Opset {
         /// Version in the file.
         found: i64,
@@ -118,6 +116,29 @@ pub enum ImportErrorKind {
     /// The graph that came out is not sound.
     #[error(transparent)]
     Graph(#[from] GraphError),
+}
+
+/// The way out of an opset that is not supported. Converting across opset 13 makes a Softmax that mixes the batch with others, so old files go to 12.
+fn opset_help(found: i64, newest: i64) -> String {
+    if found > newest {
+        format!(
+            "export with opset {newest}, or convert the model to it with `onnx.version_converter.convert_version(model, {newest})`"
+        )
+    } else {
+        "export with opset 17, or set the batch to 1 and convert the model to opset 12 with `onnx.version_converter.convert_version(model, 12)`".to_owned()
+    }
+}
+
+impl ImportErrorKind {
+    /// The refusal of a version of ONNX's operator set.
+    pub(crate) fn opset(found: i64) -> Self {
+        let range = super::onnx::OPSETS;
+        ImportErrorKind::Opset {
+            found,
+            oldest: *range.start(),
+            newest: *range.end(),
+        }
+    }
 }
 
 /// Result of importing one operator; the caller adds file and node.

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::proto::{AttributeProto, NodeProto, TensorProto};
+use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use super::schema;
 use crate::import::error::{OpResult, invalid};
 
 /// Values of `AttributeProto.type`.
@@ -12,13 +13,16 @@ pub(super) mod kind {
     pub(crate) const INT: i32 = 2;
     pub(crate) const STRING: i32 = 3;
     pub(crate) const TENSOR: i32 = 4;
+    pub(crate) const GRAPH: i32 = 5;
     pub(crate) const FLOATS: i32 = 6;
     pub(crate) const INTS: i32 = 7;
+    pub(crate) const STRINGS: i32 = 8;
+    pub(crate) const SPARSE_TENSOR: i32 = 11;
 }
 
 /// The attributes of one node.
 ///
-/// An attribute that nobody asks for would be silently ignored, so [`Attributes::finish`] refuses it.
+/// An attribute that matters and that nobody asks for would be silently ignored, so [`Attributes::finish`] refuses it.
 pub(super) struct Attributes<'a> {
     by_name: HashMap<&'a str, &'a AttributeProto>,
     unread: RefCell<Vec<&'a str>>,
@@ -28,6 +32,12 @@ impl<'a> Attributes<'a> {
     pub(super) fn new(node: &'a NodeProto) -> OpResult<Self> {
         let mut by_name = HashMap::new();
         for attribute in &node.attribute {
+            if !attribute.ref_attr_name.is_empty() {
+                return Err(invalid(format!(
+                    "attribute `{}` takes its value from a parameter, but the node is in no function",
+                    attribute.name
+                )));
+            }
             if by_name.insert(attribute.name.as_str(), attribute).is_some() {
                 return Err(invalid(format!(
                     "attribute `{}` is given twice",
@@ -35,7 +45,8 @@ impl<'a> Attributes<'a> {
                 )));
             }
         }
-        let unread = RefCell::new(by_name.keys().copied().collect());
+        let matters = |name: &&str| !schema::has_no_effect(&node.op_type, name);
+        let unread = RefCell::new(by_name.keys().copied().filter(matters).collect());
         Ok(Attributes { by_name, unread })
     }
 
@@ -48,11 +59,6 @@ impl<'a> Attributes<'a> {
             ))),
             found => Ok(found.copied()),
         }
-    }
-
-    /// An attribute that does not matter to inference.
-    pub(super) fn ignore(&self, name: &str) {
-        self.unread.borrow_mut().retain(|unread| *unread != name);
     }
 
     pub(super) fn int(&self, name: &str) -> OpResult<Option<i64>> {
@@ -111,6 +117,13 @@ impl<'a> Attributes<'a> {
         }
     }
 
+    /// A graph, which must be there.
+    pub(super) fn graph(&self, name: &str) -> OpResult<&'a GraphProto> {
+        self.get(name, kind::GRAPH, "a graph")?
+            .and_then(|attribute| attribute.g.as_ref())
+            .ok_or_else(|| invalid(format!("attribute `{name}` is no graph")))
+    }
+
     pub(super) fn string(&self, name: &str) -> OpResult<Option<&'a str>> {
         match self.get(name, kind::STRING, "a string")? {
             None => Ok(None),
@@ -125,7 +138,7 @@ impl<'a> Attributes<'a> {
         match self.unread.borrow().iter().min() {
             None => Ok(()),
             Some(name) => Err(invalid(format!(
-                "attribute `{name}` is not part of this operator in opsets 11 to 24"
+                "attribute `{name}` means nothing beside the others that are given"
             ))),
         }
     }

@@ -46,10 +46,7 @@ impl Builder {
                 outputs: Vec::new(),
                 output_layouts: Vec::new(),
             },
-            tensor_names: Names {
-                taken: value_names,
-                ..Names::default()
-            },
+            tensor_names: Names::new(value_names),
             node_names: Names::default(),
             writers: HashMap::new(),
             reshape_of: HashMap::new(),
@@ -123,15 +120,22 @@ impl Builder {
 
 /// Names in use.
 #[derive(Default)]
-struct Names {
+pub(super) struct Names {
     taken: HashSet<String>,
     /// The last number that was put behind each base.
     numbers: HashMap<String, u64>,
 }
 
 impl Names {
+    pub(super) fn new(taken: HashSet<String>) -> Self {
+        Names {
+            taken,
+            ..Names::default()
+        }
+    }
+
     /// `base`, or `base` with the next free number behind it.
-    fn take(&mut self, base: &str) -> String {
+    pub(super) fn take(&mut self, base: &str) -> String {
         let mut name = base.to_owned();
         while self.taken.contains(&name) {
             let number = self.numbers.entry(base.to_owned()).or_default();

@@ -12,6 +12,7 @@ use super::constant::Constant;
 use super::importer::Importer;
 use super::layout::View;
 use super::proto::{NodeProto, TensorProto};
+use super::schema;
 use crate::graph::{Op, TensorId};
 use crate::import::error::{OpResult, invalid, unsupported};
 
@@ -30,6 +31,7 @@ pub(super) struct Call<'a, 'b> {
 
 impl<'a, 'b> Call<'a, 'b> {
     pub(super) fn new(importer: &'b mut Importer<'a>, node: &'a NodeProto) -> OpResult<Self> {
+        schema::check(node, importer.opset)?;
         Ok(Call {
             node,
             attributes: Attributes::new(node)?,
@@ -57,19 +59,6 @@ impl<'a, 'b> Call<'a, 'b> {
     /// Whether the file's value `name` is read exactly once, and is not the network's output.
     pub(super) fn is_read_once(&self, name: &str) -> bool {
         self.importer.uses.get(name) == Some(&1)
-    }
-
-    /// Refuses a node with more operands than its operator has.
-    pub(super) fn expect_operands(&self, range: std::ops::RangeInclusive<usize>) -> OpResult<()> {
-        let found = self.node.input.len();
-        if range.contains(&found) {
-            return Ok(());
-        }
-        Err(invalid(format!(
-            "has {found} operands, expected {} to {}",
-            range.start(),
-            range.end()
-        )))
     }
 
     /// Operand `index`, if there is one.

@@ -7,16 +7,25 @@ use std::rc::Rc;
 
 use super::builder::Builder;
 use super::call::{Call, node_name};
-use super::constant::Constant;
+use super::constant::{Constant, Data};
+use super::flatten::{File, is_if, refuse_sparse, sparse_name};
 use super::input::add_input;
 use super::layout::View;
-use super::proto::{GraphProto, NodeProto, TensorProto};
+use super::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use super::{Value, cleanup, ops};
 use crate::graph::Graph;
-use crate::import::error::{ImportErrorKind, OpResult, Place, invalid};
+use crate::import::error::{ImportErrorKind, OpResult, Place, invalid, unsupported};
 
 /// An error and the operator at fault.
 pub(super) type Located<T> = Result<T, (Place, ImportErrorKind)>;
+
+/// What a walk over the file comes to.
+pub(super) enum Outcome {
+    /// The network.
+    Graph(Box<Graph>),
+    /// Conditions that have become known, by the index of the `If`: its branches have to be taken first.
+    Conditions(HashMap<usize, bool>),
+}
 
 /// State of one import.
 pub(super) struct Importer<'a> {
@@ -34,7 +43,7 @@ fn anywhere(kind: ImportErrorKind) -> (Place, ImportErrorKind) {
     (Place::default(), kind)
 }
 
-fn at(node: &NodeProto) -> impl FnOnce(ImportErrorKind) -> (Place, ImportErrorKind) {
+pub(super) fn at(node: &NodeProto) -> impl FnOnce(ImportErrorKind) -> (Place, ImportErrorKind) {
     let place = Place {
         node: Some(node_name(node).to_owned()),
         op: Some(node.op_type.clone()),
@@ -42,15 +51,11 @@ fn at(node: &NodeProto) -> impl FnOnce(ImportErrorKind) -> (Place, ImportErrorKi
     move |kind| (place, kind)
 }
 
-/// Makes the graph that computes the value `output` of the file.
-pub(super) fn import(
-    file: &GraphProto,
-    opset: i64,
-    directory: Option<&Path>,
-    output: &str,
-) -> Located<Graph> {
+/// Makes the graph that computes the value `output` of the file, or as much of it as can be known before branches are taken.
+pub(super) fn import(file: &File, directory: Option<&Path>, output: &str) -> Located<Outcome> {
+    let graph = &file.graph;
     let mut initializers = HashMap::new();
-    for tensor in &file.initializer {
+    for tensor in &graph.initializer {
         if initializers.insert(tensor.name.as_str(), tensor).is_some() {
             return Err(anywhere(ImportErrorKind::Malformed(format!(
                 "initializer `{}` is there twice",
@@ -58,70 +63,104 @@ pub(super) fn import(
             ))));
         }
     }
-    let inputs: HashMap<&str, _> = file
+    let inputs: HashMap<&str, _> = graph
         .input
         .iter()
         .filter(|input| !initializers.contains_key(input.name.as_str()))
         .map(|input| (input.name.as_str(), input))
         .collect();
     let is_given = |name: &str| initializers.contains_key(name) || inputs.contains_key(name);
-    let order = needed_nodes(file, output, is_given)?;
+    let order = needed_nodes(graph, output, is_given)?;
+    // An operator that is not supported matters more than anything else that is wrong.
+    for &index in &order {
+        ops::require_known(&graph.node[index]).map_err(at(&graph.node[index]))?;
+    }
 
     let mut uses: HashMap<&str, usize> = HashMap::new();
     *uses.entry(output).or_default() += 1;
     for &index in &order {
-        for name in &file.node[index].input {
+        for name in &graph.node[index].input {
             *uses.entry(name).or_default() += 1;
         }
     }
-    let needed_inputs: Vec<_> = file
-        .input
-        .iter()
-        .filter(|input| {
-            inputs.contains_key(input.name.as_str()) && uses.contains_key(input.name.as_str())
-        })
-        .collect();
-    let input = match needed_inputs[..] {
-        [input] => input,
-        [] => {
-            return Err(anywhere(ImportErrorKind::Interface(format!(
-                "the output `{output}` does not depend on any input of the network; choose another with --output-tensor"
-            ))));
-        }
-        [..] => {
-            let names: Vec<_> = needed_inputs.iter().map(|i| i.name.as_str()).collect();
-            return Err(anywhere(ImportErrorKind::Interface(format!(
-                "the network has the inputs {}, supported is one; store the others as initializers, or choose an output that needs only one with --output-tensor",
-                names.join(", ")
-            ))));
-        }
-    };
+    let has_branches = order.iter().any(|&index| is_if(&graph.node[index]));
+    let input = needed_input(graph, &inputs, &uses, output, has_branches)?;
 
-    let value_names: HashSet<String> = file
+    let value_names: HashSet<String> = graph
         .node
         .iter()
         .flat_map(|node| &node.output)
-        .chain(file.input.iter().map(|input| &input.name))
+        .chain(graph.input.iter().map(|input| &input.name))
         .cloned()
         .collect();
     let mut importer = Importer {
-        builder: Builder::new(&file.name, value_names),
+        builder: Builder::new(&graph.name, value_names),
         directory,
-        opset,
+        opset: 0,
         uses,
         initializers,
         values: HashMap::new(),
     };
-    let nodes: Vec<&NodeProto> = order.iter().map(|&index| &file.node[index]).collect();
-    let view = add_input(&mut importer.builder, input, &nodes).map_err(anywhere)?;
-    importer.values.insert(&input.name, Value::View(view));
-    for node in nodes {
-        let value = importer.node(node).map_err(at(node))?;
-        if let Some(name) = node.output.first() {
-            importer.values.insert(name, value);
-        }
+    let nodes: Vec<&NodeProto> = order.iter().map(|&index| &graph.node[index]).collect();
+    if let Some(input) = input {
+        let view = add_input(&mut importer.builder, input, &nodes).map_err(anywhere)?;
+        importer.values.insert(&input.name, Value::View(view));
     }
-    importer.finish(output).map_err(anywhere)
+    let mut conditions = HashMap::new();
+    // Values behind branches that are still to be taken.
+    let mut waiting: HashSet<&str> = HashSet::new();
+    for (&index, node) in order.iter().zip(nodes) {
+        let is_waiting = node
+            .input
+            .iter()
+            .any(|name| waiting.contains(name.as_str()));
+        importer.opset = file.opsets[index];
+        if !is_waiting && !is_if(node) {
+            let value = importer.node(node).map_err(at(node))?;
+            if let Some(name) = node.output.first() {
+                importer.values.insert(name, value);
+            }
+            continue;
+        }
+        if !is_waiting {
+            let condition = importer.condition(node).map_err(at(node))?;
+            conditions.insert(index, condition);
+        }
+        let outputs = node.output.iter().map(String::as_str);
+        waiting.extend(outputs.filter(|name| !name.is_empty()));
+    }
+    if !conditions.is_empty() {
+        return Ok(Outcome::Conditions(conditions));
+    }
+    let graph = importer.finish(output).map_err(anywhere)?;
+    Ok(Outcome::Graph(Box::new(graph)))
+}
+
+/// The one input that is read; `None` only where it may be that branches read it.
+fn needed_input<'a>(
+    graph: &'a GraphProto,
+    inputs: &HashMap<&str, &'a ValueInfoProto>,
+    uses: &HashMap<&str, usize>,
+    output: &str,
+    has_branches: bool,
+) -> Located<Option<&'a ValueInfoProto>> {
+    let needed: Vec<_> = graph
+        .input
+        .iter()
+        .map(|input| input.name.as_str())
+        .filter(|name| inputs.contains_key(name) && uses.contains_key(name))
+        .collect();
+    match needed[..] {
+        [name] => Ok(inputs.get(name).copied()),
+        [] if has_branches => Ok(None),
+        [] => Err(anywhere(ImportErrorKind::Interface(format!(
+            "the output `{output}` does not depend on any input of the network; choose another with --output-tensor"
+        )))),
+        [..] => Err(anywhere(ImportErrorKind::Interface(format!(
+            "the network has the inputs {}, supported is one; store the others as initializers, or choose an output that needs only one with --output-tensor",
+            needed.join(", ")
+        )))),
+    }
 }
 
 /// The nodes that `output` depends on, in an order in which each comes after those it reads; otherwise in the file's order.
@@ -153,11 +192,17 @@ fn needed_nodes(
             continue;
         }
         let mut waits_for = 0;
-        for name in file.node[index].input.iter().filter(|n| !n.is_empty()) {
-            if let Some(&producer) = producers.get(name.as_str()) {
+        for name in read_by(&file.node[index]) {
+            if let Some(&producer) = producers.get(name) {
                 readers.entry(producer).or_default().push(index);
                 waits_for += 1;
                 stack.push(producer);
+            } else if file
+                .sparse_initializer
+                .iter()
+                .any(|t| sparse_name(t) == name)
+            {
+                return Err(at(&file.node[index])(refuse_sparse(name)));
             } else if !is_given(name) {
                 let problem = format!("nothing defines its operand `{name}`");
                 return Err(at(&file.node[index])(ImportErrorKind::Malformed(problem)));
@@ -191,7 +236,35 @@ fn needed_nodes(
     }
 }
 
+/// The values that a node reads. What the branches of an `If` read counts only once one is taken.
+fn read_by(node: &NodeProto) -> impl Iterator<Item = &str> {
+    let count = if is_if(node) { 1 } else { node.input.len() };
+    let names = node.input.iter().take(count).map(String::as_str);
+    names.filter(|name| !name.is_empty())
+}
+
 impl<'a> Importer<'a> {
+    /// Whether the condition of an `If` holds.
+    fn condition(&mut self, node: &'a NodeProto) -> OpResult<bool> {
+        let call = Call::new(self, node)?;
+        call.attributes.graph("then_branch")?;
+        call.attributes.graph("else_branch")?;
+        call.attributes.finish()?;
+        let name = &node.input[0];
+        match self.value(name)? {
+            Value::View(_) => Err(unsupported(
+                format!("its condition `{name}` depends on the network's input"),
+                "supported is a constant condition; use a network without control flow, or choose an output before it",
+            )),
+            Value::Constant(constant) => match &constant.data {
+                Data::Int(values) if values.len() == 1 => Ok(values[0] != 0),
+                _ => Err(invalid(format!(
+                    "its condition `{name}` is no single boolean"
+                ))),
+            },
+        }
+    }
+
     /// The value called `name`, which has been imported already.
     pub(super) fn value(&mut self, name: &str) -> OpResult<Value> {
         if let Some(value) = self.values.get(name) {
@@ -208,7 +281,11 @@ impl<'a> Importer<'a> {
     }
 
     fn node(&mut self, node: &'a NodeProto) -> OpResult<Value> {
-        ops::require_known(node)?;
+        let is_view =
+            |name: &String| matches!(self.values.get(name.as_str()), Some(Value::View(_)));
+        if node.input.iter().any(is_view) {
+            ops::require_taking_values(node)?;
+        }
         let others = node.output.iter().skip(1);
         if let Some(name) = others
             .filter(|name| !name.is_empty())

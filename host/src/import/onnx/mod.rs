@@ -1,12 +1,13 @@
 //! ONNX model files.
 //!
-//! Operator sets 11 to 24 of the default domain. Shapes are those of one sample: the first axis of the input is the batch, whatever its size.
+//! Operator sets 7 to 24 of the default domain. Shapes are those of one sample: the first axis of the input is the batch, whatever its size.
 
 mod attributes;
 mod builder;
 mod call;
 mod cleanup;
 mod constant;
+mod flatten;
 mod fold;
 mod importer;
 mod input;
@@ -19,6 +20,7 @@ mod ops;
 )]
 #[rustfmt::skip]
 mod proto;
+mod schema;
 mod window;
 
 use std::path::Path;
@@ -27,13 +29,16 @@ use std::rc::Rc;
 use prost::Message;
 
 use self::constant::Constant;
+use self::flatten::File;
+use self::importer::Outcome;
 use self::layout::View;
 use self::proto::ModelProto;
+use super::error::unsupported;
 use super::{ImportError, ImportErrorKind, ImportOptions, Place};
 use crate::graph::Graph;
 
 /// Oldest and newest supported operator set.
-const OPSETS: std::ops::RangeInclusive<i64> = 11..=24;
+pub(super) const OPSETS: std::ops::RangeInclusive<i64> = 7..=24;
 
 /// A value of the file.
 #[derive(Clone, Debug)]
@@ -78,9 +83,9 @@ fn import(
 ) -> importer::Located<Graph> {
     let whole = |kind| (Place::default(), kind);
     let damaged = |problem: String| whole(ImportErrorKind::Malformed(problem));
-    let model = ModelProto::decode(bytes)
+    let mut model = ModelProto::decode(bytes)
         .map_err(|error| damaged(format!("it is no ONNX model ({error})")))?;
-    let Some(graph) = &model.graph else {
+    let Some(graph) = model.graph.take() else {
         return Err(damaged("it holds no network".to_owned()));
     };
     let opset = model
@@ -89,15 +94,11 @@ fn import(
         .find(|set| is_default_domain(&set.domain))
         .map_or(0, |set| set.version);
     if !OPSETS.contains(&opset) {
-        return Err(whole(ImportErrorKind::Opset {
-            found: opset,
-            oldest: *OPSETS.start(),
-            newest: *OPSETS.end(),
-        }));
+        return Err(whole(ImportErrorKind::opset(opset)));
     }
     let output = match (&options.output, &graph.output[..]) {
-        (Some(name), _) => name,
-        (None, [output]) => &output.name,
+        (Some(name), _) => name.clone(),
+        (None, [output]) => output.name.clone(),
         (None, []) => {
             return Err(whole(ImportErrorKind::Interface(
                 "the network has no output; choose a tensor as output with --output-tensor"
@@ -112,8 +113,22 @@ fn import(
             ))));
         }
     };
-    importer::import(graph, opset, directory, output)
+    let mut file = File::new(graph, model.functions, opset)?;
+    // What a condition depends on may itself lie behind a branch, so branches are taken in rounds.
+    for _ in 0..MAX_ROUNDS {
+        match importer::import(&file, directory, &output)? {
+            Outcome::Graph(graph) => return Ok(*graph),
+            Outcome::Conditions(chosen) => file.take_branches(&chosen)?,
+        }
+    }
+    Err(whole(unsupported(
+        format!("more than {MAX_ROUNDS} conditions (If) depend on each other"),
+        "fold constants first, for instance with onnxsim",
+    )))
 }
+
+/// Most conditions that may follow from each other.
+const MAX_ROUNDS: usize = 32;
 
 /// Whether operators of this domain are ONNX's own.
 fn is_default_domain(domain: &str) -> bool {

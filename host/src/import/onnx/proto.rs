@@ -14,6 +14,33 @@ pub struct ModelProto {
     pub graph: ::core::option::Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
     pub opset_import: ::prost::alloc::vec::Vec<OperatorSetIdProto>,
+    #[prost(message, repeated, tag = "25")]
+    pub functions: ::prost::alloc::vec::Vec<FunctionProto>,
+}
+/// An operator that the file itself defines by others.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FunctionProto {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "4")]
+    pub input: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub output: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Names of the parameters without a default.
+    #[prost(string, repeated, tag = "6")]
+    pub attribute: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "7")]
+    pub node: ::prost::alloc::vec::Vec<NodeProto>,
+    #[prost(message, repeated, tag = "9")]
+    pub opset_import: ::prost::alloc::vec::Vec<OperatorSetIdProto>,
+    #[prost(string, tag = "10")]
+    pub domain: ::prost::alloc::string::String,
+    /// Parameters with their defaults.
+    #[prost(message, repeated, tag = "11")]
+    pub attribute_proto: ::prost::alloc::vec::Vec<AttributeProto>,
+    /// Tells functions of one name apart.
+    #[prost(string, tag = "13")]
+    pub overload: ::prost::alloc::string::String,
 }
 /// Version of one operator set; the empty domain is ONNX's own.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -36,6 +63,8 @@ pub struct GraphProto {
     pub input: ::prost::alloc::vec::Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     pub output: ::prost::alloc::vec::Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "15")]
+    pub sparse_initializer: ::prost::alloc::vec::Vec<SparseTensorProto>,
 }
 /// One operator.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -52,6 +81,8 @@ pub struct NodeProto {
     pub attribute: ::prost::alloc::vec::Vec<AttributeProto>,
     #[prost(string, tag = "7")]
     pub domain: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub overload: ::prost::alloc::string::String,
 }
 /// A named parameter of an operator.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -66,6 +97,8 @@ pub struct AttributeProto {
     pub s: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "5")]
     pub t: ::core::option::Option<TensorProto>,
+    #[prost(message, optional, tag = "6")]
+    pub g: ::core::option::Option<GraphProto>,
     #[prost(float, repeated, tag = "7")]
     pub floats: ::prost::alloc::vec::Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
@@ -75,6 +108,9 @@ pub struct AttributeProto {
     /// Which of the fields holds the value.
     #[prost(int32, tag = "20")]
     pub r#type: i32,
+    /// In a function: the parameter whose value this attribute takes.
+    #[prost(string, tag = "21")]
+    pub ref_attr_name: ::prost::alloc::string::String,
 }
 /// A tensor with its data.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -103,6 +139,12 @@ pub struct TensorProto {
     /// 1 where the data lies in another file.
     #[prost(int32, tag = "14")]
     pub data_location: i32,
+}
+/// A tensor given by its elements other than 0; only its name is read.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SparseTensorProto {
+    #[prost(message, optional, tag = "1")]
+    pub values: ::core::option::Option<TensorProto>,
 }
 /// A key and its value.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

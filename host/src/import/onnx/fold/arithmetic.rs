@@ -9,7 +9,6 @@ use crate::import::error::{OpResult, invalid, unsupported};
 
 pub(super) fn cast(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
     use data_type::*;
-    call.attributes.ignore("saturate");
     let to = call.attributes.int_or("to", 0)?;
     let to = i32::try_from(to).unwrap_or(0);
     call.builder().spend(operand.len())?;
@@ -95,12 +94,12 @@ pub(super) fn arithmetic(call: &mut Call<'_, '_>, operands: &[Rc<Constant>]) -> 
             operands.len()
         )));
     }
-    if op == "Mod" && call.attributes.flag("fmod", false)? {
-        return Err(unsupported(
-            "fmod is 1",
-            "fold constants first, for instance with onnxsim",
-        ));
-    }
+    // The rest with the sign of the dividend instead of the divisor's.
+    let op = if op == "Mod" && call.attributes.flag("fmod", false)? {
+        "fmod"
+    } else {
+        op
+    };
     let mut total = (*operands[0]).clone();
     for operand in &operands[1..] {
         let (shape, positions) = broadcast(call, &[&total, operand])?;
@@ -123,6 +122,11 @@ pub(super) fn arithmetic(call: &mut Call<'_, '_>, operands: &[Rc<Constant>]) -> 
             (Data::Float(a), Data::Int(b)) if op == "Pow" => Data::Float(
                 pairs
                     .map(|(&i, &j)| float_result(op, a[i], b[j] as f32))
+                    .collect(),
+            ),
+            (Data::Int(a), Data::Float(b)) if op == "Pow" => Data::Int(
+                pairs
+                    .map(|(&i, &j)| (a[i] as f64).powf(b[j].into()) as i64)
                     .collect(),
             ),
             _ => return Err(invalid("combines integers with floats")),
@@ -164,6 +168,7 @@ fn int_result(op: &str, a: i64, b: i64) -> Option<i64> {
             let other_side = rest != 0 && (rest < 0) != (b < 0);
             Some(if other_side { rest + b } else { rest })
         }
+        "fmod" => a.checked_rem(b),
         "And" => Some(i64::from(a != 0 && b != 0)),
         "Or" => Some(i64::from(a != 0 || b != 0)),
         _ => Some(i64::from(compare(op, &a, &b))),
@@ -179,6 +184,12 @@ fn float_result(op: &str, a: f32, b: f32) -> f32 {
         "Max" => a.max(b),
         "Min" => a.min(b),
         "Pow" => a.powf(b),
+        "Mod" => {
+            let rest = a % b;
+            let other_side = rest != 0.0 && (rest < 0.0) != (b < 0.0);
+            if other_side { rest + b } else { rest }
+        }
+        "fmod" => a % b,
         _ => f32::NAN,
     }
 }

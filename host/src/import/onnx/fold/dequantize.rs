@@ -7,20 +7,19 @@ use crate::import::error::{OpResult, invalid, unsupported};
 
 /// DequantizeLinear: `(x - zero_point) * scale`, with one scale, or one for each index along `axis`.
 pub(super) fn dequantize(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
-    call.expect_operands(2..=3)?;
     let Data::Int(values) = &operand.data else {
         return Err(invalid("operand 0 holds floats, expected integers"));
     };
     let scale = call.required_constant(1)?;
     let zero_point = call.constant(2)?;
     let along = call.attributes.int_or("axis", 1)?;
-    if call.attributes.int_or("block_size", 0)? != 0 {
+    let block = call.attributes.int_or("block_size", 0)?;
+    if block != 0 {
         return Err(unsupported(
-            "scales hold for blocks of weights",
+            format!("block_size is {block}: scales hold for blocks of weights"),
             "store the weights as floats, or with one scale for each output channel",
         ));
     }
-    call.attributes.ignore("output_dtype");
     call.builder().spend(2 * values.len())?;
     let scales = scale.as_floats()?;
     let zero_points = match &zero_point {

@@ -18,7 +18,7 @@ use self::unary::{function, unary};
 use super::Value;
 use super::call::Call;
 use super::constant::{Constant, element_count};
-use crate::import::error::{OpResult, invalid, unsupported};
+use crate::import::error::{OpResult, invalid};
 
 /// All operators of [`fold`].
 pub(super) const FOLDED: &[&str] = &[
@@ -79,6 +79,9 @@ pub(super) const FOLDED: &[&str] = &[
     "Unsqueeze",
     "Where",
 ];
+
+/// Those whose result depends on the shape of their operand alone, which is known.
+pub(super) const OF_SHAPES: &[&str] = &["Shape", "Size"];
 
 /// The operator's result if it is constant and this operator can be folded; otherwise `None`.
 pub(super) fn fold(call: &mut Call<'_, '_>) -> OpResult<Option<Constant>> {
@@ -143,10 +146,7 @@ fn constant_node(call: &mut Call<'_, '_>) -> OpResult<Constant> {
     if let Some(values) = attributes.ints("value_ints")? {
         return Ok(Constant::ints(vec![values.len()], values.to_vec()));
     }
-    Err(unsupported(
-        "the constant is neither a tensor nor numbers",
-        "sparse tensors and strings are not supported; store it as a dense tensor",
-    ))
+    Err(invalid("it has no value"))
 }
 
 fn shape(call: &mut Call<'_, '_>) -> OpResult<Constant> {

@@ -68,13 +68,11 @@ pub(super) fn gather(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Co
 
 pub(super) fn slice(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
     let rank = operand.shape.len();
-    let starts = call.required_constant(1)?;
-    let ends = call.required_constant(2)?;
-    let (starts, ends) = (starts.as_ints()?, ends.as_ints()?);
-    let axes = match call.constant(3)? {
-        Some(axes) => axes.as_ints()?.to_vec(),
-        None => (0..starts.len() as i64).collect(),
-    };
+    let missing = || invalid("its starts or ends are missing");
+    let starts = call.ints("starts", 1)?.ok_or_else(missing)?;
+    let ends = call.ints("ends", 2)?.ok_or_else(missing)?;
+    let axes = call.ints("axes", 3)?;
+    let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = match call.constant(4)? {
         Some(steps) => steps.as_ints()?.to_vec(),
         None => vec![1; starts.len()],

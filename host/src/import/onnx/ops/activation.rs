@@ -55,7 +55,6 @@ pub(super) fn prelu(call: &mut Call<'_, '_>) -> OpResult<View> {
 
 /// Clip with constant bounds; a missing bound is infinite.
 pub(super) fn clip(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.expect_operands(1..=3)?;
     let bound = |call: &mut Call<'_, '_>, name: &str, index: usize, missing: f32| {
         if let Some(value) = call.attributes.float(name)? {
             return Ok(value);
@@ -67,7 +66,15 @@ pub(super) fn clip(call: &mut Call<'_, '_>) -> OpResult<View> {
     };
     let min = bound(call, "min", 1, f32::NEG_INFINITY)?;
     let max = bound(call, "max", 2, f32::INFINITY)?;
-    if min > max || min == f32::INFINITY || max == f32::NEG_INFINITY {
+    if min > max {
+        return Err(unsupported(
+            format!(
+                "the lower bound {min} lies above the upper one, {max}, so every result is {max}"
+            ),
+            "give bounds that leave a range, or replace what depends on it by a constant",
+        ));
+    }
+    if min == f32::INFINITY || max == f32::NEG_INFINITY {
         return Err(invalid(format!("the bounds are {min} and {max}")));
     }
     // The same function under its usual name.

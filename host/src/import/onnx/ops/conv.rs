@@ -8,7 +8,6 @@ use crate::import::error::{OpResult, invalid, unsupported};
 
 /// Conv: weights `[out, in / groups, (h,) w]` become OHWI.
 pub(super) fn conv(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.expect_operands(2..=3)?;
     let view = call.view(0)?;
     let weights = call.required_constant(1)?;
     let rank = view.rank();

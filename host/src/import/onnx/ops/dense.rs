@@ -9,7 +9,6 @@ use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
 /// Gemm: `alpha * a * b + beta * c` with constant `b` and `c`.
 pub(super) fn gemm(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.expect_operands(2..=3)?;
     let mut view = call.view(0)?;
     let b = call.required_constant(1)?;
     let c = call.constant(2)?;
@@ -58,7 +57,6 @@ fn gemm_bias(c: &Constant, outputs: usize) -> OpResult<Vec<f32>> {
 
 /// MatMul with one constant operand.
 pub(super) fn matmul(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.expect_operands(2..=2)?;
     let (mut view, constant, is_right) = match (call.operand(0)?, call.operand(1)?) {
         (Value::View(view), Value::Constant(constant)) => (view, constant, true),
         (Value::Constant(constant), Value::View(view)) => (view, constant, false),

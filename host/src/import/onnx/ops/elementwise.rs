@@ -83,7 +83,6 @@ pub(super) fn sum(call: &mut Call<'_, '_>) -> OpResult<View> {
 }
 
 fn binary(call: &mut Call<'_, '_>, kind: Kind) -> OpResult<View> {
-    call.expect_operands(2..=2)?;
     let (a, b) = (call.operand(0)?, call.operand(1)?);
     of_values(call, kind, a, b)
 }

@@ -137,7 +137,6 @@ fn constant_model(
 
 /// Pad with a constant border.
 pub(super) fn pad(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.expect_operands(1..=4)?;
     let mut view = call.view(0)?;
     let rank = view.rank();
     let mode = call.attributes.string("mode")?.unwrap_or("constant");

@@ -13,11 +13,14 @@ mod reshape;
 use std::rc::Rc;
 
 use super::call::Call;
+use super::flatten::is_if;
 use super::layout::View;
 use super::proto::NodeProto;
 use super::{Value, fold, is_default_domain};
 use crate::import::error::OpResult;
 
+#[cfg(test)]
+pub(super) use refused::with_way_out;
 pub(super) use reshape::{read_permutation, resolve_reshape};
 
 /// Imports one operator.
@@ -42,10 +45,28 @@ pub(super) fn require_known(node: &NodeProto) -> OpResult<()> {
     if !is_default_domain(&node.domain) {
         return Err(refused::refuse_domain(&node.domain, op));
     }
-    if find(op).is_some() || fold::FOLDED.contains(&op) {
+    if find(op).is_some() || fold::FOLDED.contains(&op) || is_if(node) {
         return Ok(());
     }
     Err(refused::refuse(op))
+}
+
+/// Refuses an operator of values of the network that is taken with constants only.
+pub(super) fn require_taking_values(node: &NodeProto) -> OpResult<()> {
+    let op = node.op_type.as_str();
+    if find(op).is_some() || fold::OF_SHAPES.contains(&op) {
+        return Ok(());
+    }
+    Err(refused::refuse(op))
+}
+
+/// Number of operators that [`find`] knows, and whether it knows one: what the table of operators is tested against.
+#[cfg(test)]
+pub(super) const IMPORTED: usize = 33;
+
+#[cfg(test)]
+pub(super) fn is_imported(op: &str) -> bool {
+    find(op).is_some()
 }
 
 /// The function that imports an operator with a counterpart in the graph.

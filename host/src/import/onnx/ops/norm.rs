@@ -7,7 +7,6 @@ use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
 /// BatchNormalization with its statistics.
 pub(super) fn batch_normalization(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.expect_operands(5..=5)?;
     let view = call.view(0)?;
     if call.attributes.flag("training_mode", false)? {
         return Err(unsupported(
@@ -27,7 +26,6 @@ pub(super) fn batch_normalization(call: &mut Call<'_, '_>) -> OpResult<View> {
             "normalize by channels",
         ));
     }
-    call.attributes.ignore("momentum");
     let epsilon = call.attributes.float_or("epsilon", 1e-5)?;
     if view.rank() < 2 {
         return Err(invalid("the operand has no channel axis"));
@@ -129,7 +127,6 @@ fn with_axis_last(call: &mut Call<'_, '_>, view: &View, axis: usize) -> OpResult
 
 /// Softmax; before opset 13 over all axes from `axis` on, since then over `axis` alone.
 pub(super) fn softmax(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.expect_operands(1..=1)?;
     let view = call.view(0)?;
     let rank = view.rank();
     let flattens = call.opset() < 13;

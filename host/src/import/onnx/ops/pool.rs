@@ -7,7 +7,6 @@ use crate::graph::{Op, Window};
 use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
 pub(super) fn max_pool(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.attributes.ignore("storage_order");
     let (view, window, _) = read_pool(call)?;
     emit(call, &view, Op::MaxPool(window))
 }
@@ -30,7 +29,6 @@ pub(super) fn average_pool(call: &mut Call<'_, '_>) -> OpResult<View> {
 
 /// The operand and the window of a pool.
 fn read_pool(call: &mut Call<'_, '_>) -> OpResult<(View, Window, [usize; 2])> {
-    call.expect_operands(1..=1)?;
     let view = call.view(0)?;
     let shape = call.builder().shape(&view);
     require_spatial(&view)?;
@@ -100,7 +98,6 @@ fn average(window: Window) -> Op {
 }
 
 fn global(call: &mut Call<'_, '_>) -> OpResult<(View, Window)> {
-    call.expect_operands(1..=1)?;
     let view = call.view(0)?;
     require_spatial(&view)?;
     let shape = call.builder().shape(&view);

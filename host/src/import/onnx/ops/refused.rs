@@ -17,7 +17,7 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
         "the model is quantized already: give the float model it was made from",
     ),
     (
-        &["LSTM", "GRU", "RNN", "Loop", "Scan", "If"],
+        &["LSTM", "GRU", "RNN", "Loop", "Scan"],
         "use a network without recurrence and control flow, such as convolutions over the time axis",
     ),
     (
@@ -73,7 +73,6 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "Shape",
             "Gather",
             "Slice",
             "Split",
@@ -84,7 +83,6 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
             "ConstantOfShape",
             "NonZero",
             "Tile",
-            "Size",
         ],
         "values of the network cannot be cut, chosen or repeated yet, only shapes and constants: choose an output before it, or do it outside the network",
     ),
@@ -108,6 +106,12 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
     ),
 ];
 
+/// All operators with a way out of their own.
+#[cfg(test)]
+pub(in super::super) fn with_way_out() -> impl Iterator<Item = &'static str> {
+    WAYS_OUT.iter().flat_map(|(ops, _)| *ops).copied()
+}
+
 /// For operators that no row names.
 const GENERAL_WAY_OUT: &str = "express it in the source model by convolutions, Gemm, MatMul, pools, Add, Mul, Concat and activations, \
      or choose an output before it";
@@ -121,11 +125,19 @@ pub(super) fn refuse(op: &str) -> ImportErrorKind {
     ImportErrorKind::UnsupportedOperator { help }
 }
 
+/// Whether an operator of onnxruntime's own computes with integers or with packed weights.
+fn is_quantized(op: &str) -> bool {
+    op.starts_with('Q')
+        || ["Quant", "quant", "Integer", "NBits", "Bnb4", "Fp4", "FpQ4"]
+            .iter()
+            .any(|part| op.contains(part))
+}
+
 /// The error for an operator of another domain than ONNX's own.
 pub(super) fn refuse_domain(domain: &str, op: &str) -> ImportErrorKind {
     let help = match (domain, op) {
         ("ai.onnx.ml", "Scaler" | "Normalizer" | "Imputer") => {
-            "it prepares the inputs of a scikit-learn pipeline: leave it out of the export, and give what it subtracts and divides by as --input-mean and --input-std"
+            "it prepares the inputs of a scikit-learn pipeline: leave it out of the export, and give what it subtracts and divides by as --input-mean and --input-std, one value for each feature"
         }
         ("ai.onnx.ml", "ZipMap") => {
             "it turns scores into a dictionary: export with `zipmap=False`, or choose the output before it with --output-tensor"
@@ -133,7 +145,7 @@ pub(super) fn refuse_domain(domain: &str, op: &str) -> ImportErrorKind {
         ("ai.onnx.ml", _) => {
             "it belongs to classical machine learning: use a network of fully connected layers or convolutions"
         }
-        ("com.microsoft", op) if op.contains("Q") => {
+        ("com.microsoft", op) if is_quantized(op) => {
             "the model is quantized already: give the float model it was made from"
         }
         _ => {

@@ -12,11 +12,9 @@ pub(super) fn identity(call: &mut Call<'_, '_>) -> OpResult<View> {
 
 /// Dropout does nothing at inference.
 pub(super) fn dropout(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.expect_operands(1..=3)?;
-    call.attributes.ignore("ratio");
-    call.attributes.ignore("seed");
     if let Some(training) = call.constant(2)?
         && training.as_ints()? != [0]
+        && drops(call)?
     {
         return Err(unsupported(
             "training_mode is on",
@@ -26,9 +24,16 @@ pub(super) fn dropout(call: &mut Call<'_, '_>) -> OpResult<View> {
     call.view(0)
 }
 
+/// Whether a Dropout in training drops anything: the ratio, half by default, is an operand.
+fn drops(call: &mut Call<'_, '_>) -> OpResult<bool> {
+    Ok(match call.constant(1)? {
+        None => true,
+        Some(ratio) => ratio.scalar()? != 0.0,
+    })
+}
+
 /// A cast between floating-point types.
 pub(super) fn cast(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.attributes.ignore("saturate");
     let to = call.attributes.int_or("to", 0)?;
     if [FLOAT, DOUBLE, FLOAT16, BFLOAT16]
         .iter()
@@ -97,7 +102,6 @@ pub(super) fn flatten(call: &mut Call<'_, '_>) -> OpResult<View> {
 }
 
 pub(super) fn reshape(call: &mut Call<'_, '_>) -> OpResult<View> {
-    call.expect_operands(2..=2)?;
     let view = call.view(0)?;
     let target = call.required_constant(1)?;
     let allow_zero = call.attributes.flag("allowzero", false)?;

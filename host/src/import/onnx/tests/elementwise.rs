@@ -48,7 +48,7 @@ fn activations_have_their_parameters() {
 fn clip_takes_bounds_in_every_form() {
     let six = Activation::Clip { min: 0.0, max: 6.0 };
     let base = || Model::new(&[3]);
-    let by_attribute = base().node(
+    let by_attribute = base().opset(10).node(
         "Clip",
         &["x"],
         "y",

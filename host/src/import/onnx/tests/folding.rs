@@ -61,7 +61,7 @@ fn sizes_can_be_squeezed_filled_and_counted() {
     };
     let graph = reshape_to(
         image()
-            .opset(11)
+            .opset(12)
             .ints("one", &[1])
             .ints("two", &[2])
             .node("Constant", &[], "k1", vec![int("value_int", 1)])
@@ -273,6 +273,7 @@ fn initializers_may_be_listed_as_inputs_and_dead_nodes_are_dropped() {
 #[test]
 fn what_does_nothing_leaves_no_node_and_the_output_its_name() {
     let graph = Model::new(&[2])
+        .opset(11)
         .weights("w", &[2, 3])
         .node("MatMul", &["x", "w"], "m", vec![])
         .node("Dropout", &["m"], "d", vec![float("ratio", 0.5)])

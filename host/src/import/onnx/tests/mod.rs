@@ -3,10 +3,13 @@
 mod damage;
 mod elementwise;
 mod eval;
+mod flatten;
 mod folding;
 mod layers;
 mod layout;
+mod messages;
 mod refusals;
+mod schema;
 
 use prost::Message;
 
@@ -91,7 +94,7 @@ impl Model {
             name: format!("{output}_node"),
             op_type: op.to_owned(),
             attribute: attributes,
-            domain: String::new(),
+            ..NodeProto::default()
         });
         self
     }

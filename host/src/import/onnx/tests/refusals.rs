@@ -37,15 +37,31 @@ fn operators_that_are_not_supported_have_a_way_out() {
     let mut foreign = one("FusedConv", vec![]);
     foreign.graph().node[0].domain = "com.example".to_owned();
     refused(&foreign, &["extension"]);
+    foreign.graph().node[0].domain = "com.microsoft".to_owned();
+    refused(&foreign, &["extension"]);
+    for op in [
+        "DequantizeLinear",
+        "QuantizeLinear",
+        "QLinearAdd",
+        "QGemm",
+        "DynamicQuantizeMatMul",
+        "MatMulIntegerToFloat",
+        "MatMulNBits",
+        "MatMulBnb4",
+    ] {
+        foreign.graph().node[0].op_type = op.to_owned();
+        refused(&foreign, &[op, "float model"]);
+    }
 }
 
 #[test]
 fn opsets_outside_the_range_are_refused() {
-    for opset in [0, 10, 25, -1, i64::MAX] {
+    for (opset, to) in [(0, 12), (6, 12), (25, 24), (-1, 12), (i64::MAX, 24)] {
         let model = one("Relu", vec![]).opset(opset);
-        refused(&model, &["11 to 24", "version_converter"]);
+        let convert = format!("convert_version(model, {to})");
+        refused(&model, &["7 to 24", &convert]);
     }
-    for opset in 11..=24 {
+    for opset in 7..=24 {
         one("Relu", vec![]).opset(opset).import();
     }
 }
