@@ -7,9 +7,10 @@ use crate::progress::Progress;
 use crate::quantize::LayerWeights;
 use crate::recipe::{Granularity, LayerOptions, Recipe, WeightBits};
 use crate::rounding::{
-    AdaRoundOptions, Geometry, LayerData, LayerProblem, RoundingMethod, Samples, moments,
+    AdaRoundOptions, Geometry, LayerData, LayerProblem, Moments, RoundingMethod, Samples, moments,
     round_layer,
 };
+use std::ops::Range;
 
 /// Rounds the weights of `layer` anew where `options` ask for more than nearest.
 pub(super) fn choose(
@@ -33,17 +34,18 @@ pub(super) fn choose(
     let input = node.inputs[0];
     // Of made up samples, how inputs go together is worth knowing in any case; errors and where means lie are not.
     let trusted = streams.origin().knows_errors(options.weights.bits);
-    let mut moments = moments(&geometry, streams.samples, |samples| {
-        let quantized = streams.quantized(input, samples.clone());
-        (quantized, trusted.then(|| streams.float(input, samples)))
-    });
-    if options.correct_bias && trusted {
-        // The bias takes up the mean error, so only what varies counts.
-        moments = moments
-            .into_iter()
-            .map(|moments| moments.centred())
-            .collect();
-    }
+    let moments_of = |products: Range<usize>| {
+        let moments = moments(&geometry, products, streams.samples, |samples| {
+            let quantized = streams.quantized(input, samples.clone());
+            (quantized, trusted.then(|| streams.float(input, samples)))
+        });
+        if options.correct_bias && trusted {
+            // The bias takes up the mean error, so only what varies counts.
+            moments.into_iter().map(Moments::centred).collect()
+        } else {
+            moments
+        }
+    };
     let problem = LayerProblem {
         weights: &linear.weights,
         out_channels: linear.out_channels,
@@ -56,14 +58,14 @@ pub(super) fn choose(
     // Only batches look at the samples themselves.
     let batches = options.rounding == RoundingMethod::AdaroundBatch;
     let whole = if batches { streams.samples } else { 0 };
-    let input = streams.quantized(input, 0..whole);
+    let inputs = streams.quantized(input, 0..whole);
     let output = if batches {
         streams.float_output(node)?
     } else {
         Vec::new()
     };
     let samples = Samples {
-        input: &input,
+        input: &inputs,
         output: &output,
         bias: &layer.bias,
         activation: node.activation.as_ref(),
@@ -80,7 +82,7 @@ pub(super) fn choose(
     };
     let data = LayerData {
         geometry: &geometry,
-        moments: &moments,
+        moments: &moments_of,
         samples,
         seed: recipe.seed,
     };

@@ -18,7 +18,7 @@ const WORTHWHILE: f64 = 0.5;
 const MOST_WEIGHTS: usize = 1 << 19;
 
 /// What INT8 in the first and the last layer would bring, in words, where these have 4 bits: measured on the calibration samples that `quantized`
-/// was made from with `recipe`, of `float`. Of large networks it only says that there is such a choice.
+/// was made from with `recipe`, of `float`. Of large networks it only says that there is such a choice, and nothing where no other layer is left.
 ///
 /// # Errors
 /// Samples that do not suit the network.
@@ -34,6 +34,14 @@ pub fn propose_first_and_last(
     let coarse = |id: NodeId| recipe.layer(&graph.nodes[id].name).weights.bits == WeightBits::Int4;
     let ends = first_and_last(graph);
     if recipe.weights.first_and_last.is_some() || !ends.iter().any(|&id| coarse(id)) {
+        return Ok(None);
+    }
+    let is_layer = |id: &NodeId| graph.nodes[*id].op.linear().is_some();
+    if (0..graph.nodes.len())
+        .filter(is_layer)
+        .all(|id| ends.contains(&id))
+    {
+        // Nothing in between would keep its 4 bits.
         return Ok(None);
     }
     let weights_of = |id: NodeId| {

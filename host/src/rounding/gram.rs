@@ -64,17 +64,18 @@ impl Moments {
 /// Elements of a layer's input that are looked at together (16 MiB).
 const ELEMENTS: usize = 4 << 20;
 
-/// Moments of every group of a layer over all samples.
+/// Moments of every group of a layer over all samples, of the products `of` of an output.
 ///
 /// `inputs` gives the layer's input for some samples, sample after sample: as the quantized network makes it, and as the float network does; without
 /// the latter, the former stands for both.
 pub fn moments(
     geometry: &Geometry,
+    of: Range<usize>,
     samples: usize,
     inputs: impl Fn(Range<usize>) -> (Vec<f32>, Option<Vec<f32>>) + Sync,
 ) -> Vec<Moments> {
     let positions = samples * geometry.positions();
-    let k = geometry.products();
+    let k = of.len();
     let affordable = (BUDGET / (k * k * geometry.groups()).max(1)).max(LEAST * k);
     let stride = positions.div_ceil(affordable.max(1)).max(1);
     let parts = parts(geometry, samples, BLOCK * stride);
@@ -88,7 +89,9 @@ pub fn moments(
             .collect()
     };
     let count = positions.div_ceil(stride);
-    let found = if geometry.per_group() == 1 && geometry.groups() > 1 {
+    let depthwise_whole =
+        geometry.per_group() == 1 && geometry.groups() > 1 && k == geometry.products();
+    let found = if depthwise_whole {
         let sums = parts.into_par_iter().map(|samples| {
             let positions = chosen(&samples);
             let (quantized, float) = inputs(samples);
@@ -104,7 +107,15 @@ pub fn moments(
             let (quantized, float) = inputs(samples);
             for (group, sums) in sums.iter_mut().enumerate() {
                 for block in positions.chunks(BLOCK) {
-                    dense(geometry, &quantized, float.as_deref(), block, group, sums);
+                    dense(
+                        geometry,
+                        &of,
+                        &quantized,
+                        float.as_deref(),
+                        block,
+                        group,
+                        sums,
+                    );
                 }
                 float_given |= float.is_some();
             }
@@ -178,19 +189,26 @@ pub fn mean_inputs(
 /// Adds what a block of positions gives to the sums of a group; without `float` only to those of the quantized inputs.
 fn dense(
     geometry: &Geometry,
+    of: &Range<usize>,
     quantized: &[f32],
     float: Option<&[f32]>,
     block: &[usize],
     group: usize,
     sums: &mut Moments,
 ) {
-    let k = geometry.products();
+    let k = of.len();
     let gathered = |inputs: &[f32]| {
         let mut patches = vec![0.0_f32; block.len() * k];
-        patches
-            .par_chunks_exact_mut(k)
-            .zip(block)
-            .for_each(|(patch, &position)| geometry.gather(inputs, position, group, patch));
+        let patch = patches.par_chunks_exact_mut(k).zip(block);
+        if k == geometry.products() {
+            patch.for_each(|(patch, &position)| geometry.gather(inputs, position, group, patch));
+        } else {
+            let whole = || vec![0.0_f32; geometry.products()];
+            patch.for_each_init(whole, |whole, (patch, &position)| {
+                geometry.gather(inputs, position, group, whole);
+                patch.copy_from_slice(&whole[of.clone()]);
+            });
+        }
         patches
     };
     let hat = gathered(quantized);

@@ -12,6 +12,7 @@ mod quadratic;
 mod search;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 pub use gram::{Moments, mean_inputs, moments};
 pub use options::{AdaRoundOptions, RoundingMethod};
@@ -22,6 +23,7 @@ use crate::random::Sequence;
 use gradient::{Batches, FullBatch};
 use quadratic::Group;
 use search::Search;
+use std::ops::Range;
 
 /// A layer whose weights are to be rounded.
 #[derive(Clone, Copy, Debug)]
@@ -56,12 +58,12 @@ pub struct Samples<'a> {
 }
 
 /// What is known of a layer's inputs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct LayerData<'a> {
     /// Where they lie.
     pub geometry: &'a Geometry,
-    /// Their moments, one a group.
-    pub moments: &'a [Moments],
+    /// Moments of some of the products of an output, one a group.
+    pub moments: &'a dyn Fn(Range<usize>) -> Vec<Moments>,
     /// The samples themselves.
     pub samples: Samples<'a>,
     /// Seed of the batches.
@@ -87,6 +89,7 @@ pub type Watch<'w> = dyn FnMut(usize, f64) + 'w;
 /// Rounds a layer by the method that `options` names.
 ///
 /// The result's quadratic loss is never larger than that of rounding to nearest, except for batches, whose loss is another one.
+/// Of layers with very many inputs, the loss leaves out how inputs of different blocks go together, so that memory grows with their number and not with its square.
 pub fn round_layer(
     problem: &LayerProblem<'_>,
     data: LayerData<'_>,
@@ -94,41 +97,61 @@ pub fn round_layer(
     options: &AdaRoundOptions,
     watch: &mut Watch<'_>,
 ) -> Rounded {
-    let LayerData {
-        geometry, samples, ..
-    } = data;
-    let groups: Vec<Group> = data
-        .moments
-        .iter()
-        .map(|moments| Group::new(moments, options.damping))
-        .collect();
+    let rounded = wide::in_blocks(
+        problem,
+        data.moments,
+        wide::WIDEST,
+        search_scales,
+        options,
+        watch,
+    );
+    if options.method != RoundingMethod::AdaroundBatch {
+        return rounded;
+    }
+    let problem = &LayerProblem {
+        scales: &rounded.scales,
+        ..*problem
+    };
+    let samples = data.samples;
+    let mut loss = Batches {
+        geometry: data.geometry,
+        samples,
+        activation: samples.activation.filter(|_| options.activation_in_loss),
+        batch: options.batch,
+        random: Sequence::new(data.seed),
+    };
+    let values = adaround::learn(problem, options, watch, |weights, slope| {
+        loss.gradient(problem, weights, slope)
+    });
+    Rounded { values, ..rounded }
+}
+
+/// Rounds a layer by the moments of all its inputs, one of each group.
+fn by_moments(
+    problem: &LayerProblem<'_>,
+    moments: &[Moments],
+    search_scales: bool,
+    options: &AdaRoundOptions,
+    watch: &mut Watch<'_>,
+) -> Rounded {
+    let groups = groups(moments, options);
     let nearest_only = options.method == RoundingMethod::Nearest;
     let searched = Search::new(problem, &groups, nearest_only).run(search_scales);
+    if options.method != RoundingMethod::Adaround {
+        return searched;
+    }
     let problem = &LayerProblem {
         scales: &searched.scales,
         ..*problem
     };
-    match options.method {
-        RoundingMethod::Nearest | RoundingMethod::Descent => searched,
-        RoundingMethod::Adaround => {
-            let loss = FullBatch::new(problem, &groups);
-            let values = adaround::learn(problem, options, watch, |weights, slope| {
-                loss.gradient(weights, slope)
-            });
-            Search::new(problem, &groups, false).no_worse_than_nearest(&values)
-        }
-        RoundingMethod::AdaroundBatch => {
-            let mut loss = Batches {
-                geometry,
-                samples,
-                activation: samples.activation.filter(|_| options.activation_in_loss),
-                batch: options.batch,
-                random: Sequence::new(data.seed),
-            };
-            let values = adaround::learn(problem, options, watch, |weights, slope| {
-                loss.gradient(problem, weights, slope)
-            });
-            Rounded { values, ..searched }
-        }
-    }
+    let loss = FullBatch::new(problem, &groups);
+    let values = adaround::learn(problem, options, watch, |weights, slope| {
+        loss.gradient(weights, slope)
+    });
+    Search::new(problem, &groups, false).no_worse_than_nearest(&values)
+}
+
+fn groups(moments: &[Moments], options: &AdaRoundOptions) -> Vec<Group> {
+    let group = |moments| Group::new(moments, options.damping);
+    moments.iter().map(group).collect()
 }

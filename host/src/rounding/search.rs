@@ -86,6 +86,16 @@ impl<'p> Search<'p> {
         rounded(&nearest, found)
     }
 
+    /// The loss of each row with other scales, by a first answer.
+    pub(super) fn costs(&self, scales: &[f64]) -> Vec<f64> {
+        let panels = self.panels.par_iter();
+        let costs = panels.flat_map_iter(|(row, panel)| {
+            let quick = self.quick(*row, panel, own(scales, *row, panel));
+            quick.into_iter().map(|(.., cost)| cost)
+        });
+        costs.collect()
+    }
+
     /// The better of `values`, which were learnt for the scales given, and rounding to nearest, row by row.
     pub(super) fn no_worse_than_nearest(&self, values: &[i8]) -> Rounded {
         let (scales, k) = (self.problem.scales, self.problem.k);
@@ -288,7 +298,8 @@ fn total(found: &[Found]) -> f64 {
 /// Levels from which on weights are fine enough for a single start.
 const FINE: f64 = 16.0;
 
-fn shares(max: f64) -> &'static [f64] {
+/// Shares of the range's scale that are tried.
+pub(super) fn shares(max: f64) -> &'static [f64] {
     if max < FINE {
         &SHARES_INT4
     } else {

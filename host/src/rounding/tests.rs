@@ -60,10 +60,16 @@ fn layer(
 /// Moments of samples that lie side by side.
 fn of_samples(geometry: &Geometry, quantized: &[f32], float: &[f32]) -> Vec<Moments> {
     let elements = geometry.elements();
-    moments(geometry, quantized.len() / elements, |samples| {
-        let of = |values: &[f32]| values[samples.start * elements..samples.end * elements].to_vec();
-        (of(quantized), Some(of(float)))
-    })
+    moments(
+        geometry,
+        0..geometry.products(),
+        quantized.len() / elements,
+        |samples| {
+            let of =
+                |values: &[f32]| values[samples.start * elements..samples.end * elements].to_vec();
+            (of(quantized), Some(of(float)))
+        },
+    )
 }
 
 #[test]
@@ -213,7 +219,7 @@ impl Case {
         };
         let data = LayerData {
             geometry: &geometry,
-            moments: &self.moments,
+            moments: &|_| self.moments.clone(),
             samples,
             seed: 1,
         };
@@ -413,6 +419,117 @@ fn senseless_parameters_are_named() {
             options
                 .problem()
                 .is_some_and(|problem| problem.contains(name))
+        );
+    }
+}
+
+/// Moments of some of the inputs: a part of those of all.
+fn part(moments: &Moments, of: std::ops::Range<usize>) -> Moments {
+    let square = |values: &[f64]| {
+        let rows = values.chunks_exact(moments.k).skip(of.start).take(of.len());
+        rows.flat_map(|row| row[of.clone()].to_vec()).collect()
+    };
+    Moments {
+        k: of.len(),
+        positions: moments.positions,
+        gram: square(&moments.gram),
+        cross: square(&moments.cross),
+        mean_quantized: moments.mean_quantized[of.clone()].to_vec(),
+        mean_float: moments.mean_float[of.clone()].to_vec(),
+    }
+}
+
+#[test]
+fn moments_of_some_products_are_a_part_of_all() {
+    for groups in [1, 2] {
+        let graph = layer([5, 4, 4], 4, 3, 1, 1, groups);
+        let geometry = Geometry::of(&graph, &graph.nodes[0]).expect("a layer");
+        let inputs = Sequence::new(3).values(6 * geometry.elements(), -1.0, 1.0);
+        let all = of_samples(&geometry, &inputs, &inputs);
+        let of = 3..geometry.products() - 2;
+        let found = moments(&geometry, of.clone(), 6, |samples| {
+            let elements = geometry.elements();
+            let values = inputs[samples.start * elements..samples.end * elements].to_vec();
+            (values, None)
+        });
+        assert_eq!(found.len(), groups);
+        for (found, all) in found.iter().zip(&all) {
+            let expected = part(all, of.clone());
+            let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+            assert!(close(&found.gram, &expected.gram) && found.k == expected.k);
+            assert!(close(&found.mean_quantized, &expected.mean_quantized));
+        }
+    }
+}
+
+/// Where inputs of different blocks do not go together, blocks leave nothing out.
+#[test]
+fn blocks_of_independent_inputs_are_as_good_as_the_whole() {
+    for (max, search_scales, per_channel) in [(127, false, true), (7, true, true), (7, true, false)]
+    {
+        let case = Case::new(5, 24, 5, max);
+        let k = 24;
+        let whole = &mut case.moments[0].clone();
+        // As if there were samples enough: damping depends on their number by input.
+        whole.positions = 1_000_000;
+        for (place, value) in whole.gram.iter_mut().chain(&mut whole.cross).enumerate() {
+            let (row, column) = (place / k % k, place % k);
+            if row / 8 != column / 8 {
+                *value = 0.0;
+            }
+        }
+        let least = vec![0.0; 5];
+        let problem = LayerProblem {
+            weights: case.weights(),
+            out_channels: 5,
+            k,
+            max,
+            per_channel,
+            scales: &case.scales,
+            least_scales: &least,
+        };
+        let options = AdaRoundOptions {
+            damping: 1e-9,
+            ..AdaRoundOptions::default()
+        };
+        let rounded = |widest: usize| {
+            let moments = |of: std::ops::Range<usize>| vec![part(whole, of)];
+            let watch = &mut |_, _| {};
+            super::wide::in_blocks(&problem, &moments, widest, search_scales, &options, watch)
+        };
+        let (at_once, in_blocks) = (rounded(k), rounded(8));
+        if !search_scales {
+            assert_eq!(in_blocks.values, at_once.values);
+        }
+        // Costs have a constant left out: the distance to nearest at the range's scale is what was gained.
+        let loss = |rounded: &Rounded| {
+            let rows = rounded.values.chunks_exact(k).zip(&rounded.scales);
+            let rows = rows.zip(case.weights().chunks_exact(k));
+            rows.map(|((values, scale), weights)| {
+                let error: Vec<f64> = (values.iter().zip(weights))
+                    .map(|(&value, &weight)| f64::from(value) * scale - f64::from(weight))
+                    .collect();
+                let products = whole.gram.chunks_exact(k).zip(&error);
+                products
+                    .map(|(row, e)| e * row.iter().zip(&error).map(|(a, b)| a * b).sum::<f64>())
+                    .sum::<f64>()
+            })
+            .sum::<f64>()
+        };
+        let nearest = Rounded {
+            values: (case.weights().chunks_exact(k).zip(&case.scales))
+                .flat_map(|(row, scale)| {
+                    row.iter()
+                        .map(move |w| (f64::from(*w) / scale).round() as i8)
+                })
+                .collect(),
+            scales: case.scales.clone(),
+            ..at_once.clone()
+        };
+        let (nearest, at_once, in_blocks) = (loss(&nearest), loss(&at_once), loss(&in_blocks));
+        assert!(
+            in_blocks < 0.8 * nearest && in_blocks < 1.15 * at_once,
+            "nearest {nearest}, at once {at_once}, in blocks {in_blocks}"
         );
     }
 }
