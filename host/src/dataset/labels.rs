@@ -124,10 +124,9 @@ fn targets(
     let as_stored = OutputLayout::as_stored(&output.stored);
     let layout = output.layout.as_ref().unwrap_or(&as_stored);
     let sample = (array.shape.first() == Some(&samples)).then(|| squeezed(&array.shape[1..]));
-    let moved = layout.batch.is_some_and(|batch| batch > 0);
     let mut values = Vec::new();
     array.extend_f32(0..array.shape.iter().product(), &mut values);
-    let values = if moved && array.shape == layout.batched_shape(samples) {
+    let values = if array.shape == layout.batched_shape(samples) {
         let values = layout.with_batch_in_front(samples, values);
         layout.samples_in_tensor_order(&output.stored, &values)
     } else if sample.as_ref() == Some(&squeezed(&layout.shape)) {

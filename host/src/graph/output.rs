@@ -21,10 +21,13 @@ impl OutputLayout {
         }
     }
 
-    /// Shape of the outputs of `samples` samples: the batch stands where the file has it, in front where it has none.
+    /// Shape of the outputs of `samples` samples: the batch stands where the file has it. Where it has none, one sample's output is the file's, and those of
+    /// several are stacked.
     pub fn batched_shape(&self, samples: usize) -> Vec<usize> {
         let mut shape = self.shape.clone();
-        shape.insert(self.batch.unwrap_or(0), samples);
+        if self.batch.is_some() || samples != 1 {
+            shape.insert(self.batch.unwrap_or(0), samples);
+        }
         shape
     }
 
@@ -120,6 +123,7 @@ mod tests {
             ..last
         };
         assert_eq!(none.batched_shape(2), [2, 3]);
+        assert_eq!(none.batched_shape(1), [3]);
         assert_eq!(none.with_batch_in_place(2, vec![0; 6]), [0; 6]);
     }
 }
