@@ -82,6 +82,7 @@ pub(super) fn choose(
     };
     let data = LayerData {
         geometry: &geometry,
+        positions: streams.samples * geometry.positions(),
         moments: &moments_of,
         samples,
         seed: recipe.seed,

@@ -62,6 +62,8 @@ pub struct Samples<'a> {
 pub struct LayerData<'a> {
     /// Where they lie.
     pub geometry: &'a Geometry,
+    /// Positions of all samples together.
+    pub positions: usize,
     /// Moments of some of the products of an output, one a group.
     pub moments: &'a dyn Fn(Range<usize>) -> Vec<Moments>,
     /// The samples themselves.
@@ -100,7 +102,7 @@ pub fn round_layer(
     let rounded = wide::in_blocks(
         problem,
         data.moments,
-        wide::WIDEST,
+        wide::widest(problem.k, data.positions),
         search_scales,
         options,
         watch,

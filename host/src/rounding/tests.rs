@@ -219,6 +219,7 @@ impl Case {
         };
         let data = LayerData {
             geometry: &geometry,
+            positions: self.inputs.len() / k,
             moments: &|_| self.moments.clone(),
             samples,
             seed: 1,
@@ -460,6 +461,15 @@ fn moments_of_some_products_are_a_part_of_all() {
             assert!(close(&found.mean_quantized, &expected.mean_quantized));
         }
     }
+}
+
+#[test]
+fn blocks_are_as_wide_as_positions_can_tell() {
+    use super::wide::widest;
+    assert_eq!(widest(2048, 1), 2048);
+    assert_eq!(widest(40_000, 512), 1024);
+    assert_eq!(widest(40_000, 8), 512);
+    assert_eq!(widest(4608, 3136), 2048);
 }
 
 /// Where inputs of different blocks do not go together, blocks leave nothing out.

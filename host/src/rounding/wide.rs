@@ -10,7 +10,18 @@ use crate::rounding::search::{Search, shares};
 use std::ops::Range;
 
 /// Products of an output that are looked at together: moments and what is made of them stay below 200 MB.
-pub(super) const WIDEST: usize = 2048;
+const WIDEST: usize = 2048;
+
+/// Products of a block where positions are few: moments of more than twice as many are mostly damping.
+const NARROWEST: usize = 512;
+
+/// Products of an output that are looked at together, of `k`, with so many positions.
+pub(super) fn widest(k: usize, positions: usize) -> usize {
+    if k <= WIDEST {
+        return k.max(1);
+    }
+    (2 * positions).clamp(NARROWEST, WIDEST)
+}
 
 /// Blocks of about equal size, none of more than `widest`.
 fn blocks(k: usize, widest: usize) -> Vec<Range<usize>> {
