@@ -68,12 +68,7 @@ pub fn eval(args: &EvalArgs) -> anyhow::Result<()> {
     let (outputs, data, form, transform) =
         match AnyModel::load(&args.model, args.output_tensor.as_deref())? {
             AnyModel::Float(graph) => {
-                let recipe = args
-                    .recipe
-                    .as_deref()
-                    .map(Recipe::load)
-                    .transpose()?
-                    .unwrap_or_default();
+                let recipe = Recipe::load_or_default(args.recipe.as_deref())?;
                 if let Some(path) = &args.reference {
                     reference = Some(ModelSource::File(path.clone()).load(None)?);
                 }

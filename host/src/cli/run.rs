@@ -83,12 +83,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
                 if args.layout_of.is_some() {
                     bail!("a float model has its own layout; --layout-of goes with blobs");
                 }
-                let recipe = args
-                    .recipe
-                    .as_deref()
-                    .map(Recipe::load)
-                    .transpose()?
-                    .unwrap_or_default();
+                let recipe = Recipe::load_or_default(args.recipe.as_deref())?;
                 let data =
                     Dataset::load_inputs(&args.input, &InputLayout::of(&graph)?, &recipe.input)?;
                 let outputs = float_outputs(&graph, &data, &mut Bar::default())?;

@@ -532,13 +532,57 @@ mod tests {
     use super::*;
     use crate::default_model;
     use crate::executor::Executor;
+    use crate::graph::{Conv2d, Input, Linear, Op, Window};
     use crate::import::ImportOptions;
     use crate::passes;
     use crate::recipe::Recipe;
 
+    /// A network of one convolution without padding, from an image to an image.
+    fn one_convolution(
+        from: [usize; 3],
+        to: [usize; 3],
+        kernel: [usize; 2],
+        weights: Vec<f32>,
+        folded: Option<BatchNorm>,
+    ) -> Graph {
+        let mut graph = Graph {
+            name: "image".to_owned(),
+            tensors: Vec::new(),
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            output_layouts: Vec::new(),
+        };
+        let input = graph.add_tensor("x".to_owned(), from.to_vec());
+        let output = graph.add_tensor("y".to_owned(), to.to_vec());
+        graph.inputs.push(Input {
+            tensor: input,
+            source_shape: from.to_vec(),
+            source_axes: vec![0, 1, 2],
+        });
+        graph.outputs.push(output);
+        graph.nodes.push(Node {
+            name: "conv".to_owned(),
+            op: Op::Conv2d(Conv2d {
+                linear: Linear {
+                    weights,
+                    bias: vec![0.0; to[2]],
+                    out_channels: to[2],
+                    folded,
+                },
+                in_channels: from[2],
+                groups: 1,
+                window: Window::new(kernel),
+            }),
+            inputs: vec![input],
+            output,
+            activation: None,
+        });
+        graph
+    }
+
     #[test]
     fn an_image_gets_the_moments_that_its_readers_recorded() {
-        use crate::graph::{Conv2d, Input, Linear, Op, Window};
         // Two channels of 8 x 8 pixels, read by a pointwise convolution with four outputs.
         let (truth, weights) = (
             [0.5_f32, -0.25],
@@ -551,39 +595,7 @@ mod tests {
             beta: rows.map(mean).collect(),
             ..BatchNorm::affine(vec![1.0; 4], vec![0.0; 4])
         };
-        let mut graph = Graph {
-            name: "image".to_owned(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
-        };
-        let input = graph.add_tensor("x".to_owned(), vec![8, 8, 2]);
-        let output = graph.add_tensor("y".to_owned(), vec![8, 8, 4]);
-        graph.inputs.push(Input {
-            tensor: input,
-            source_shape: vec![8, 8, 2],
-            source_axes: vec![0, 1, 2],
-        });
-        graph.outputs.push(output);
-        graph.nodes.push(Node {
-            name: "conv".to_owned(),
-            op: Op::Conv2d(Conv2d {
-                linear: Linear {
-                    weights: weights.to_vec(),
-                    bias: vec![0.0; 4],
-                    out_channels: 4,
-                    folded: Some(norm),
-                },
-                in_channels: 2,
-                groups: 1,
-                window: Window::new([1, 1]),
-            }),
-            inputs: vec![input],
-            output,
-            activation: None,
-        });
+        let graph = one_convolution([8, 8, 2], [8, 8, 4], [1, 1], weights.to_vec(), Some(norm));
         let range = Range {
             min: -1.0,
             max: 1.0,
@@ -601,7 +613,6 @@ mod tests {
     /// The variance of a pixel and of the difference to its neighbour tell smooth images from fine ones.
     #[test]
     fn noise_is_as_fine_as_the_first_layer_saw() {
-        use crate::graph::{Conv2d, Input, Linear, Op, Window};
         let size = [32, 32, 1];
         let range = Range {
             min: -1.0,
@@ -615,39 +626,8 @@ mod tests {
                 let kept = (place >= default.len() / 2) == fine;
                 *octave = octave.scaled(f32::from(u8::from(kept)), f32::from(u8::from(kept)));
             }
-            let mut graph = Graph {
-                name: "image".to_owned(),
-                tensors: Vec::new(),
-                nodes: Vec::new(),
-                inputs: Vec::new(),
-                outputs: Vec::new(),
-                output_layouts: Vec::new(),
-            };
-            let input = graph.add_tensor("x".to_owned(), size.to_vec());
-            let output = graph.add_tensor("y".to_owned(), vec![32, 31, 32]);
-            graph.inputs.push(Input {
-                tensor: input,
-                source_shape: size.to_vec(),
-                source_axes: vec![0, 1, 2],
-            });
-            graph.outputs.push(output);
-            graph.nodes.push(Node {
-                name: "conv".to_owned(),
-                op: Op::Conv2d(Conv2d {
-                    linear: Linear {
-                        weights: [1.0, 0.0, 1.0, -1.0].repeat(16),
-                        bias: vec![0.0; 32],
-                        out_channels: 32,
-                        folded: None,
-                    },
-                    in_channels: 1,
-                    groups: 1,
-                    window: Window::new([1, 2]),
-                }),
-                inputs: vec![input],
-                output,
-                activation: None,
-            });
+            let weights = [1.0, 0.0, 1.0, -1.0].repeat(16);
+            let graph = one_convolution(size, [32, 31, 32], [1, 2], weights, None);
             let mut random = Sequence::new(99);
             let images: Vec<f32> = (0..FIT_SAMPLES)
                 .flat_map(|_| smooth(&mut random, size, &truth))

@@ -297,6 +297,14 @@ impl Recipe {
         }
     }
 
+    /// Reads a recipe where one is given; else it is the default.
+    ///
+    /// # Errors
+    /// As of [`Recipe::load`].
+    pub fn load_or_default(path: Option<&Path>) -> Result<Recipe, RecipeError> {
+        path.map_or_else(|| Ok(Recipe::default()), Recipe::load)
+    }
+
     /// Parses a recipe.
     ///
     /// # Errors
