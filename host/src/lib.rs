@@ -4,6 +4,14 @@
 //! ([`plan`]) and packed into a blob ([`pack`]) that `fewbit-runtime` executes; the same runtime is the integer simulator here ([`simulate`]).
 //! [`pipeline`] is the whole way; [`cli`] is the `fewbit` command and what `cargo xtask` shares with it.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests may compare with the system's functions"
+    )
+)]
+
 pub mod calibrate;
 pub mod cli;
 pub mod correct_bias;

@@ -21,7 +21,7 @@ impl Sqnr {
     ///
     /// `None` where that is no finite number: without any noise or any signal.
     pub fn db(&self) -> Option<f64> {
-        let db = 10.0 * (self.signal / self.noise).log10();
+        let db = 10.0 * libm::log10(self.signal / self.noise);
         db.is_finite().then_some(db)
     }
 }

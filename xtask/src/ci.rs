@@ -18,7 +18,7 @@ use crate::{
     board::{self, Board},
     deny, device_dir, elf, firmware,
     networks::{Net, Network},
-    process, repository, sample, setup, tidy,
+    process, processors, repository, sample, setup, tidy,
     toolchain::{DeviceToolchain, TARGET_32_BITS, TARGETS},
 };
 
@@ -26,7 +26,7 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Turns on the suites that need an emulator, which plain `cargo test` leaves out.
-const DEVICE_SUITES: &str = "fewbit-tests/device";
+pub(crate) const DEVICE_SUITES: &str = "fewbit-tests/device";
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args, Debug)]
@@ -42,7 +42,10 @@ pub struct CiArgs {
     /// Do not run the tests: add the figures that the last `cargo xtask test` left.
     #[arg(long)]
     after_test: bool,
-    /// Run only the checks with this in their name.
+    /// Run the checks too that take many minutes.
+    #[arg(long)]
+    long: bool,
+    /// Run only the checks with this in their name, long ones too.
     #[arg(long)]
     only: Option<String>,
 }
@@ -54,7 +57,7 @@ struct Check {
 }
 
 /// Every check but the tests, cheap ones first.
-const CHECKS: [Check; 18] = [
+const CHECKS: [Check; 19] = [
     Check {
         name: "fmt",
         run: || host(&["fmt", "--all", "--check"]),
@@ -86,6 +89,10 @@ const CHECKS: [Check; 18] = [
     Check {
         name: "tests of the runtime on 32 bits",
         run: test_32_bits,
+    },
+    Check {
+        name: "same blob on every processor",
+        run: processors::x86,
     },
     Check {
         name: "short accuracy benchmark",
@@ -128,6 +135,12 @@ const CHECKS: [Check; 18] = [
         run: clippy_of_boards,
     },
 ];
+
+/// Checks that take many minutes, for `cargo xtask ci --long`.
+const LONG_CHECKS: [Check; 1] = [Check {
+    name: "same blob on other architectures",
+    run: processors::others,
+}];
 
 /// Figures of a run, which end up in its last line.
 #[derive(Default)]
@@ -199,7 +212,12 @@ pub fn task(args: &CiArgs) -> Result<()> {
             .as_ref()
             .is_none_or(|only| name.contains(only.as_str()))
     };
-    for check in CHECKS.iter().filter(|check| chosen(check.name)) {
+    let long: &[Check] = if args.long || args.only.is_some() {
+        &LONG_CHECKS
+    } else {
+        &[]
+    };
+    for check in CHECKS.iter().chain(long).filter(|check| chosen(check.name)) {
         tally.check(check);
     }
     if args.after_test {
@@ -284,7 +302,7 @@ fn test_result(line: &str) -> Option<(usize, usize)> {
 }
 
 /// The cargo that runs this task, in the root of the repository.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(repository());
     command

@@ -26,6 +26,7 @@ pub mod networks;
 pub mod new;
 mod probe;
 mod process;
+mod processors;
 pub mod qemu;
 pub mod quantize;
 pub mod random;

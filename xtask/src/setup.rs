@@ -28,17 +28,23 @@ pub enum Emulator {
     Arm,
     /// 32-bit RISC-V.
     Riscv32,
+    /// Programs of Linux on x86-64, on other processors than this machine's.
+    X86,
+    /// Programs of Linux on AArch64.
+    Aarch64,
 }
 
 impl Emulator {
     /// Every one that a board needs.
-    pub const ALL: [Self; 2] = [Self::Arm, Self::Riscv32];
+    pub const BOARDS: [Self; 2] = [Self::Arm, Self::Riscv32];
 
     /// The program's name.
     pub fn program(self) -> &'static str {
         match self {
             Self::Arm => "qemu-system-arm",
             Self::Riscv32 => "qemu-system-riscv32",
+            Self::X86 => "qemu-x86_64",
+            Self::Aarch64 => "qemu-aarch64",
         }
     }
 
@@ -47,6 +53,7 @@ impl Emulator {
         match self {
             Self::Arm => "qemu-system-arm",
             Self::Riscv32 => "qemu-system-misc",
+            Self::X86 | Self::Aarch64 => "qemu-user",
         }
     }
 }
@@ -76,7 +83,7 @@ pub fn task() -> Result<()> {
     };
     println!("device builds: {} ({way})", toolchain.version());
     println!("targets: {}", TARGETS.join(" "));
-    for emulator in Emulator::ALL {
+    for emulator in Emulator::BOARDS {
         println!("emulator: {}", ensure_qemu(emulator)?.display());
     }
     Ok(())
@@ -168,17 +175,26 @@ pub(crate) fn ensure_32_bits() -> Result<()> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         bail!("programs for {TARGET_32_BITS} run on Linux on x86-64 only");
     }
-    if toolchain::has_32_bits() {
+    ensure_target(TARGET_32_BITS)
+}
+
+/// A target of Linux, for tests; installs it if it is missing.
+///
+/// # Errors
+///
+/// If rustup cannot get it.
+pub(crate) fn ensure_target(target: &str) -> Result<()> {
+    if toolchain::has(target) {
         return Ok(());
     }
     let _lock = lock()?;
-    if toolchain::has_32_bits() {
+    if toolchain::has(target) {
         return Ok(());
     }
-    eprintln!("setup: rustup target add {TARGET_32_BITS}");
-    toolchain::add_rustup_targets(&[TARGET_32_BITS], RUSTUP_LIMIT)?;
-    if !toolchain::has_32_bits() {
-        bail!("rustup added {TARGET_32_BITS} to another toolchain than the active one");
+    eprintln!("setup: rustup target add {target}");
+    toolchain::add_rustup_targets(&[target], RUSTUP_LIMIT)?;
+    if !toolchain::has(target) {
+        bail!("rustup added {target} to another toolchain than the active one");
     }
     Ok(())
 }
@@ -189,7 +205,7 @@ pub(crate) fn ensure_32_bits() -> Result<()> {
 ///
 /// As [`ensure_qemu`].
 pub fn ensure_emulators() -> Result<()> {
-    for emulator in Emulator::ALL {
+    for emulator in Emulator::BOARDS {
         ensure_qemu(emulator)?;
     }
     Ok(())
@@ -271,7 +287,7 @@ fn qemu_elsewhere(emulator: Emulator) -> String {
     match (found, emulator) {
         (Some((_, [arm, _])), Emulator::Arm) => (*arm).to_owned(),
         (Some((_, [_, riscv32])), Emulator::Riscv32) => (*riscv32).to_owned(),
-        (None, _) => format!(
+        (_, Emulator::X86 | Emulator::Aarch64) | (None, _) => format!(
             "install QEMU (https://www.qemu.org/download), so that {} is in PATH",
             emulator.program()
         ),

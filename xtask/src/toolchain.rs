@@ -28,6 +28,9 @@ pub const TARGETS: [&str; 5] = [
 /// The host's own processor with a `usize` of 32 bits, for tests; rustup brings all that it takes to link.
 pub const TARGET_32_BITS: &str = "i686-unknown-linux-musl";
 
+/// Another architecture, for tests under QEMU's user mode; links in the same way.
+pub(crate) const TARGET_AARCH64: &str = "aarch64-unknown-linux-musl";
+
 /// Folder of the distribution's compilers.
 const SYSTEM_BIN: &str = "/usr/bin";
 
@@ -209,10 +212,10 @@ fn system_path_first() -> OsString {
     env::join_paths(folders).unwrap_or_else(|_| SYSTEM_BIN.into())
 }
 
-/// Whether the toolchain that runs this task has the 32-bit target of the host.
-pub(crate) fn has_32_bits() -> bool {
+/// Whether the toolchain that runs this task has a target.
+pub(crate) fn has(target: &str) -> bool {
     sysroot().is_some_and(|root| {
-        let target = root.join("lib").join("rustlib").join(TARGET_32_BITS);
+        let target = root.join("lib").join("rustlib").join(target);
         target.join("lib").is_dir()
     })
 }

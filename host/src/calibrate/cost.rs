@@ -138,7 +138,7 @@ pub(crate) fn divergence(pieces: &[Piece], grid: Grid) -> f64 {
                 true_mass += above;
             }
             let share = true_mass / total;
-            sum += share * (share / quantized).ln();
+            sum += share * libm::log(share / quantized);
             index += 1;
         }
     }

@@ -117,7 +117,7 @@ impl Histogram {
             (first, last + 1 - first)
         };
         // From a width that is surely too small.
-        let mut width = (max - min).log2().floor().exp2() / (4 * BINS) as f64;
+        let mut width = libm::exp2(libm::log2(max - min).floor()) / (4 * BINS) as f64;
         while bins(width).1 > BINS {
             width *= 2.0;
         }

@@ -47,8 +47,8 @@ pub(crate) fn minimize(ends: [f64; 2], coarse: Coarse, cost: impl Fn(f64, f64) -
     }
     let at = |exponents: [f64; 2]| {
         [
-            ends[0] * (-exponents[0]).exp2(),
-            ends[1] * (-exponents[1]).exp2(),
+            ends[0] * libm::exp2(-exponents[0]),
+            ends[1] * libm::exp2(-exponents[1]),
         ]
     };
     let value = |exponents: [f64; 2]| {

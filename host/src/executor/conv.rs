@@ -180,6 +180,7 @@ impl DenseConv {
                 runs: &self.runs,
                 run_len: self.run_len,
                 panels,
+                from: 0,
                 out: &mut out[group * out_channels..],
                 out_stride: self.out_channels,
             }

@@ -7,6 +7,7 @@ use std::array;
 
 use pulp::Simd;
 
+use super::fused::multiply_add;
 use super::windowed::Taps;
 
 /// Output pixels that are computed together, at most.
@@ -88,7 +89,7 @@ impl Tile<'_> {
             for (pixel, sums) in sums.iter_mut().enumerate() {
                 let x = load(self.input, at + pixel * part.step);
                 for vector in 0..VECTORS {
-                    sums[vector] = simd.mul_add_e_f32s(x[vector], w[vector], sums[vector]);
+                    sums[vector] = multiply_add(simd, x[vector], w[vector], sums[vector]);
                 }
             }
         });
@@ -114,7 +115,7 @@ impl Tile<'_> {
             let w = load(self.weights, tap * self.channels);
             for (pixel, sum) in sums.iter_mut().enumerate() {
                 let x = load(self.input, at + pixel * part.step);
-                *sum = simd.mul_add_e_f32s(x, w, *sum);
+                *sum = multiply_add(simd, x, w, *sum);
             }
         });
         for (pixel, &sum) in sums.iter().enumerate() {

@@ -116,7 +116,7 @@ pub(super) fn softmax(values: &mut [f32], channels: usize) {
             let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let mut sum = 0.0;
             for x in row.iter_mut() {
-                *x = (*x - max).exp();
+                *x = libm::expf(*x - max);
                 sum += *x;
             }
             row.iter_mut().for_each(|x| *x /= sum);

@@ -1,69 +1,78 @@
-//! Matrix product on row-major slices, by the gemm crate.
+//! Matrix product on row-major slices.
 //!
-//! The only unsafe code of this crate: gemm takes raw pointers. One thread a call; the callers share out tiles of fixed size
-//! among threads, so that the order in which products are summed does not depend on how many threads there are.
+//! Each sum goes through its products in their order, as those of convolutions do, so that the result is the same on every processor
+//! and for every way to share the work out. Libraries for matrix products cut the sums by sizes of caches and width of vectors.
 
-/// `out = lhs * rhs`: `lhs` is `rows x depth` with `lhs_stride` elements from row to row, `rhs` is `depth x columns` without gaps,
-/// `out` is `rows x columns` with `out_stride` elements from row to row.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    pub(crate) rows: usize,
-    pub(crate) depth: usize,
-    pub(crate) columns: usize,
-    pub(crate) lhs_stride: usize,
-    pub(crate) out_stride: usize,
+use super::products::{Panels, Products};
+
+/// The right operand, laid out for the machine's vectors, for any number of left ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Right {
+    panels: Panels,
+    depth: usize,
+    columns: usize,
 }
 
-impl Shape {
+/// Rows of a left operand or a result.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows {
+    pub(crate) count: usize,
+    /// Elements from row to row.
+    pub(crate) stride: usize,
+}
+
+impl Right {
+    /// Of a matrix `[depth][columns]`.
+    ///
     /// # Panics
-    /// Where a slice is shorter than the shape says, or rows of `out` overlap.
-    #[allow(unsafe_code, reason = "the gemm crate takes raw pointers")]
-    pub(crate) fn multiply(self, lhs: &[f32], rhs: &[f32], out: &mut [f32]) {
-        let Shape {
-            rows,
-            depth,
+    /// Where there are no columns.
+    pub(crate) fn new(matrix: &[f32], columns: usize) -> Right {
+        Right {
+            panels: Panels::of_matrix(matrix, columns),
+            depth: matrix.len() / columns,
             columns,
-            lhs_stride,
-            out_stride,
-        } = self;
-        if rows == 0 || columns == 0 {
-            return;
-        }
-        let last = rows - 1;
-        assert!(
-            lhs_stride >= depth && lhs.len() >= last * lhs_stride + depth,
-            "left operand"
-        );
-        assert!(rhs.len() >= depth * columns, "right operand");
-        assert!(
-            out_stride >= columns && out.len() >= last * out_stride + columns,
-            "output"
-        );
-        // SAFETY: element (i, j) of a matrix is at i * row stride + j * column stride (1 for all three). The assertions above
-        // bound the last element of each matrix by its slice's length; `out` is borrowed mutably, so it aliases neither operand,
-        // and a row stride of at least `columns` keeps its rows apart. Slices are at most isize::MAX bytes, so strides fit isize.
-        unsafe {
-            gemm::gemm(
-                rows,
-                columns,
-                depth,
-                out.as_mut_ptr(),
-                1,
-                out_stride as isize,
-                false,
-                lhs.as_ptr(),
-                1,
-                lhs_stride as isize,
-                rhs.as_ptr(),
-                1,
-                columns as isize,
-                0.0f32,
-                1.0f32,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
         }
     }
+
+    /// `out = lhs * self`, `out` without gaps between its rows.
+    ///
+    /// # Panics
+    /// Where a slice is shorter than the shapes say.
+    pub(crate) fn multiply(&self, lhs: &[f32], rows: Rows, out: &mut [f32]) {
+        self.multiply_from(0, lhs, rows, out);
+    }
+
+    /// As [`Right::multiply`], but of the columns before `from` any may be left out of the result.
+    pub(crate) fn multiply_from(&self, from: usize, lhs: &[f32], rows: Rows, out: &mut [f32]) {
+        if self.depth == 0 {
+            out[..rows.count * self.columns].fill(0.0);
+            return;
+        }
+        let bases: Vec<usize> = (0..rows.count).map(|row| row * rows.stride).collect();
+        Products {
+            source: lhs,
+            bases: &bases,
+            runs: &[0],
+            run_len: self.depth,
+            panels: &self.panels,
+            from,
+            out,
+            out_stride: self.columns,
+        }
+        .run();
+    }
+}
+
+/// `out = lhs * rhs` of matrices without gaps, `rows x depth` and `depth x columns`.
+pub(crate) fn multiply(lhs: &[f32], rhs: &[f32], columns: usize, out: &mut [f32]) {
+    if rhs.is_empty() {
+        out.fill(0.0);
+        return;
+    }
+    let depth = rhs.len() / columns;
+    let rows = Rows {
+        count: lhs.len() / depth,
+        stride: depth,
+    };
+    Right::new(rhs, columns).multiply(lhs, rows, out);
 }

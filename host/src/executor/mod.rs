@@ -1,8 +1,8 @@
 //! Runs a float graph: the reference for accuracy and the source of ranges.
 //!
 //! Values are `f32` and sums too. Results do not depend on the number of threads or samples, nor on whether a run is observed: no
-//! sum is shared between threads, and the order of its terms depends on shapes alone. They do depend on the machine's vector
-//! instructions, in the last bits of a convolution.
+//! sum is shared between threads, and the order of its terms depends on shapes alone. Nor do they depend on the processor: products
+//! are added in one rounding on all of them, and functions such as the exponential are Rust code (`libm`), not the system's.
 
 mod aligned;
 mod check;
@@ -10,6 +10,7 @@ mod conv;
 mod depthwise;
 mod epilogue;
 mod fully_connected;
+mod fused;
 pub(crate) mod layout;
 pub(crate) mod matmul;
 mod plan;

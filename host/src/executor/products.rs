@@ -2,14 +2,14 @@
 //!
 //! A block of output pixels and channels stays in registers while the kernel goes through the whole window, and reads the input
 //! where it lies: no matrix of windows is gathered, and no operand is packed but the weights, once. Every sum goes through its
-//! products in the order of the weights, alone, so that neither tiles nor vector widths change it; machines that multiply and add
-//! in one rounding differ from those that do not.
+//! products in the order of the weights, alone, each added in one rounding, so that neither tiles nor vectors nor processors change it.
 
 use std::array;
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::aligned::Aligned;
+use super::fused::multiply_add;
 use super::tiles;
 
 /// Vectors of output channels in a panel, at most: with [`most_rows`], as many sums as registers hold beside the operands.
@@ -34,17 +34,43 @@ pub(super) struct Panels {
 impl Panels {
     /// `rows` has the weights of one output channel after the other, `depth` of each.
     pub(super) fn new(rows: &[f32], depth: usize) -> Self {
-        let lanes = Arch::new().dispatch(Lanes);
         let columns = rows.len() / depth;
-        let mut values = Aligned::zeros(columns.div_ceil(lanes) * lanes * depth);
-        for (first, vectors) in panels(columns, lanes) {
-            let width = vectors * lanes;
-            let panel = &mut values[first * depth..][..width * depth];
+        Panels::for_lanes(machine_lanes(), columns, depth, |first, width, panel| {
             for (column, row) in rows.chunks_exact(depth).skip(first).take(width).enumerate() {
                 for (weights, &weight) in panel.chunks_exact_mut(width).zip(row) {
                     weights[column] = weight;
                 }
             }
+        })
+    }
+
+    /// `matrix` has the weights of all output channels for one product after the other: `[depth][columns]`.
+    pub(super) fn of_matrix(matrix: &[f32], columns: usize) -> Self {
+        Panels::of_matrix_for_lanes(machine_lanes(), matrix, columns)
+    }
+
+    fn of_matrix_for_lanes(lanes: usize, matrix: &[f32], columns: usize) -> Self {
+        let depth = matrix.len() / columns;
+        Panels::for_lanes(lanes, columns, depth, |first, width, panel| {
+            let last = columns.min(first + width);
+            let rows = matrix.chunks_exact(columns);
+            for (weights, row) in panel.chunks_exact_mut(width).zip(rows) {
+                weights[..last - first].copy_from_slice(&row[first..last]);
+            }
+        })
+    }
+
+    /// `fill(first, width, panel)` writes the panel of the channels `first..first + width`.
+    fn for_lanes(
+        lanes: usize,
+        columns: usize,
+        depth: usize,
+        fill: impl Fn(usize, usize, &mut [f32]),
+    ) -> Self {
+        let mut values = Aligned::zeros(columns.div_ceil(lanes) * lanes * depth);
+        for (first, vectors) in panels(columns, lanes) {
+            let width = vectors * lanes;
+            fill(first, width, &mut values[first * depth..][..width * depth]);
         }
         Panels {
             values,
@@ -74,7 +100,11 @@ fn panels(columns: usize, lanes: usize) -> impl Iterator<Item = (usize, usize)> 
     })
 }
 
-/// Lanes of the machine's vectors.
+/// Numbers in the machine's vectors.
+fn machine_lanes() -> usize {
+    Arch::new().dispatch(Lanes)
+}
+
 struct Lanes;
 
 impl WithSimd for Lanes {
@@ -94,6 +124,8 @@ pub(super) struct Products<'a> {
     pub(super) runs: &'a [usize],
     pub(super) run_len: usize,
     pub(super) panels: &'a Panels,
+    /// The first column that is wanted; those before it may be left as they are.
+    pub(super) from: usize,
     pub(super) out: &'a mut [f32],
     pub(super) out_stride: usize,
 }
@@ -118,6 +150,9 @@ impl WithSimd for Products<'_> {
         } = *self.panels;
         assert_eq!(lanes, S::F32_LANES, "weights laid out for other vectors");
         for (first, vectors) in panels(columns, lanes) {
+            if first + vectors * lanes <= self.from {
+                continue;
+            }
             let weights = &values[first * depth..][..vectors * lanes * depth];
             let weights = S::as_simd_f32s(weights).0;
             for rows in tiles::even_parts(self.bases.len(), most_rows(vectors)) {
@@ -176,7 +211,7 @@ impl Products<'_> {
                     let x = simd.splat_f32s(sources[row][k]);
                     for vector in 0..VECTORS {
                         let sum = &mut sums[row][vector];
-                        *sum = simd.mul_add_e_f32s(x, weights[vector], *sum);
+                        *sum = multiply_add(simd, x, weights[vector], *sum);
                     }
                 }
             }
@@ -189,6 +224,85 @@ impl Products<'_> {
             } else {
                 for (out, &sum) in out[..columns].chunks_mut(S::F32_LANES).zip(sums) {
                     simd.partial_store_f32s(out, sum);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Sequence;
+    use pulp::{Scalar, Scalar128b, Scalar256b, Scalar512b};
+
+    /// `lhs * rhs` with the vectors of `simd`.
+    fn product<S: Simd>(
+        simd: S,
+        lhs: &[f32],
+        rhs: &[f32],
+        columns: usize,
+        from: usize,
+    ) -> Vec<f32> {
+        let panels = Panels::of_matrix_for_lanes(S::F32_LANES, rhs, columns);
+        let rows = lhs.len() / panels.depth;
+        let bases: Vec<usize> = (0..rows).map(|row| row * panels.depth).collect();
+        let mut out = vec![f32::NAN; rows * columns];
+        Products {
+            source: lhs,
+            bases: &bases,
+            runs: &[0],
+            run_len: panels.depth,
+            panels: &panels,
+            from,
+            out: &mut out,
+            out_stride: columns,
+        }
+        .with_simd(simd);
+        out
+    }
+
+    #[test]
+    fn no_vector_changes_a_bit() {
+        let mut random = Sequence::new(5);
+        let shapes = [
+            (1, 1, 1),
+            (7, 3, 5),
+            (6, 200, 16),
+            (13, 65, 49),
+            (5, 17, 97),
+        ];
+        for (rows, depth, columns) in shapes {
+            let mut numbers = |count: usize| -> Vec<f32> {
+                let each = |_| (random.unit() - 0.5) * libm::exp2f(random.unit() * 40.0 - 20.0);
+                (0..count).map(each).collect()
+            };
+            let (lhs, rhs) = (numbers(rows * depth), numbers(depth * columns));
+            let expected: Vec<u32> = (0..rows * columns)
+                .map(|place| {
+                    let (row, column) = (place / columns, place % columns);
+                    let add = |sum: f32, k: usize| {
+                        lhs[row * depth + k].mul_add(rhs[k * columns + column], sum)
+                    };
+                    (0..depth).fold(0.0, add).to_bits()
+                })
+                .collect();
+            let found = [
+                product(Scalar, &lhs, &rhs, columns, 0),
+                product(Scalar128b, &lhs, &rhs, columns, 0),
+                product(Scalar256b, &lhs, &rhs, columns, 0),
+                product(Scalar512b, &lhs, &rhs, columns, 0),
+            ];
+            for found in found {
+                let found: Vec<u32> = found.iter().map(|value| value.to_bits()).collect();
+                assert_eq!(found, expected, "{rows} x {depth} x {columns}");
+            }
+            // The columns that are wanted are the same without those before them.
+            let from = columns / 2;
+            let part = product(Scalar256b, &lhs, &rhs, columns, from);
+            for (place, value) in part.iter().enumerate() {
+                if place % columns >= from {
+                    assert_eq!(value.to_bits(), expected[place]);
                 }
             }
         }

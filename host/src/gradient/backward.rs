@@ -2,7 +2,7 @@
 
 use super::Tape;
 use crate::executor::layout::Transpose;
-use crate::executor::matmul::Shape;
+use crate::executor::matmul::{Right, Rows, multiply};
 use crate::graph::{Activation, Conv2d, Node, Op, TensorId, Window};
 use rayon::prelude::*;
 
@@ -70,14 +70,7 @@ pub(super) fn inputs(
         Op::FullyConnected(linear) => {
             let (outputs, inputs) = (linear.out_channels, linear.weights_per_channel());
             let mut found = vec![0.0; gradient.len() / outputs.max(1) * inputs];
-            let product = Shape {
-                rows: gradient.len() / outputs.max(1),
-                depth: outputs,
-                columns: inputs,
-                lhs_stride: outputs,
-                out_stride: inputs,
-            };
-            product.multiply(&gradient, &linear.weights, &mut found);
+            multiply(&gradient, &linear.weights, inputs, &mut found);
             one(found)
         }
         Op::BatchNorm(norm) => {
@@ -196,16 +189,22 @@ fn convolution(conv: &Conv2d, input: &[usize], output: &[usize], gradient: &[f32
     let out_elements: usize = output.iter().product();
     let samples = gradient.len() / out_elements.max(1);
     let mut found = vec![0.0; samples * in_elements];
-    found
+    let of_samples = found
         .par_chunks_exact_mut(in_elements)
-        .zip(gradient.par_chunks_exact(out_elements))
-        .for_each(|(found, gradient)| {
-            if conv.is_depthwise() {
-                depthwise(conv, image(input), image(output), gradient, found);
-            } else {
-                dense(conv, image(input), image(output), gradient, found);
-            }
+        .zip(gradient.par_chunks_exact(out_elements));
+    if conv.is_depthwise() {
+        of_samples.for_each(|(found, gradient)| {
+            depthwise(conv, image(input), image(output), gradient, found);
         });
+    } else {
+        let k = conv.linear.weights_per_channel();
+        let len = conv.linear.weights.len() / conv.groups.max(1);
+        let groups = conv.linear.weights.chunks_exact(len.max(1));
+        let groups: Vec<Right> = groups.map(|weights| Right::new(weights, k)).collect();
+        of_samples.for_each(|(found, gradient)| {
+            dense(conv, &groups, image(input), image(output), gradient, found);
+        });
+    }
     found
 }
 
@@ -278,8 +277,10 @@ fn depthwise(
     });
 }
 
+/// `weights` are those of each group.
 fn dense(
     conv: &Conv2d,
+    weights: &[Right],
     input: [usize; 2],
     output: [usize; 2],
     gradient: &[f32],
@@ -291,19 +292,15 @@ fn dense(
     let k = conv.linear.weights_per_channel();
     let positions = output[0] * output[1];
     let mut patches = vec![0.0; TILE.min(positions) * k];
-    for group in 0..groups {
-        let weights = &conv.linear.weights[group * rows_per_group * k..][..rows_per_group * k];
+    for (group, weights) in weights.iter().enumerate() {
         for first in (0..positions).step_by(TILE) {
             let count = TILE.min(positions - first);
-            let product = Shape {
-                rows: count,
-                depth: rows_per_group,
-                columns: k,
-                lhs_stride: out_channels,
-                out_stride: k,
+            let rows = Rows {
+                count,
+                stride: out_channels,
             };
             let lhs = &gradient[first * out_channels + group * rows_per_group..];
-            product.multiply(lhs, weights, &mut patches[..count * k]);
+            weights.multiply(lhs, rows, &mut patches[..count * k]);
             let tile = first..first + count;
             each_tap(&conv.window, input, output, tile, |position, tap, pixel| {
                 let patch = &patches[(position - first) * k + tap * per_group..][..per_group];

@@ -6,7 +6,7 @@
 //! pixels are rounded the same way, is one factor a tensor: what its rounding errors do together over what they would do apart.
 
 use super::{Tape, Visitor};
-use crate::executor::matmul::Shape;
+use crate::executor::matmul::multiply;
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, NodeId, TensorId};
 use crate::random::Sequence;
@@ -238,7 +238,7 @@ impl Sums {
             if apart > 0.0 {
                 let factor = (together / apart).clamp(COHERENCE[0], COHERENCE[1]);
                 // To quarters of an octave: so few samples tell no more.
-                let factor = ((4.0 * factor.log2()).round() / 4.0).exp2();
+                let factor = libm::exp2((4.0 * libm::log2(factor)).round() / 4.0);
                 channels.iter_mut().for_each(|value| *value *= factor);
             }
         }
@@ -400,14 +400,7 @@ fn squared(
                 transposed[row * positions + position] = *g;
             }
         }
-        let shape = Shape {
-            rows: rows_per_group,
-            depth: positions,
-            columns: k,
-            lhs_stride: positions,
-            out_stride: k,
-        };
-        shape.multiply(&transposed, &patches, &mut product);
+        multiply(&transposed, &patches, k, &mut product);
         for row in 0..rows_per_group {
             let total: f32 = transposed[row * positions..][..positions].iter().sum();
             let found = &mut found[(group * rows_per_group + row) * per_group..][..per_group];

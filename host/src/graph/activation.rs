@@ -62,15 +62,15 @@ impl Activation {
             Activation::Sigmoid => {
                 // Of the two equal forms the one whose exponential cannot overflow.
                 if x >= 0.0 {
-                    1.0 / (1.0 + (-x).exp())
+                    1.0 / (1.0 + libm::expf(-x))
                 } else {
-                    let e = x.exp();
+                    let e = libm::expf(x);
                     e / (1.0 + e)
                 }
             }
             Activation::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
             Activation::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
-            Activation::Tanh => x.tanh(),
+            Activation::Tanh => libm::tanhf(x),
         }
     }
 

@@ -79,7 +79,7 @@ impl Halves {
         let largest = values.iter().fold(0.0_f32, |m, value| m.max(value.abs()));
         // A power of two, which loses nothing.
         let unit = if largest > 0.0 && largest.is_finite() {
-            (largest / LARGEST).log2().ceil().exp2()
+            libm::exp2f(libm::log2f(largest / LARGEST).ceil())
         } else {
             1.0
         };

@@ -90,7 +90,7 @@ impl Lowering<'_> {
         }
         let scale = f64::from(self.encoding(node.inputs[0]).scale);
         let entry = |difference: u32| {
-            (f64::from(1 << 20) * (-scale * f64::from(difference)).exp()).round() as i32
+            (f64::from(1 << 20) * libm::exp(-scale * f64::from(difference))).round() as i32
         };
         let table: Vec<i32> = (0..256).map(entry).collect();
         let op = Softmax {

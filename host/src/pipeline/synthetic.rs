@@ -395,10 +395,8 @@ fn fit_octaves(
     if rows.is_empty() {
         return Ok(());
     }
-    let logs: f64 = rows.iter().map(|row| row.iter().sum::<f64>().ln()).sum();
-    let all = (-logs / rows.len() as f64)
-        .exp()
-        .max(MOST_NARROWED.powi(-2));
+    let logs: f64 = rows.iter().map(|row| libm::log(row.iter().sum())).sum();
+    let all = libm::exp(-logs / rows.len() as f64).max(MOST_NARROWED.powi(-2));
     let mut powers = vec![all; parts.len()];
     for _ in 0..POWER_TURNS {
         let found: Vec<f64> = (rows.iter())

@@ -20,8 +20,9 @@ impl Multipliers {
         if !largest.is_finite() {
             return None;
         }
-        let multiplier =
-            |factor: f64, shift: u8| (factor * f64::from(32 - u32::from(shift)).exp2()).round();
+        let multiplier = |factor: f64, shift: u8| {
+            (factor * libm::exp2(f64::from(32 - u32::from(shift)))).round()
+        };
         let limit = f64::from(1u32 << 31);
         let pre_shift = (0..=30).find(|&shift| multiplier(largest, shift) < limit)?;
         let values = factors
@@ -49,7 +50,7 @@ impl AddMultipliers {
     /// `None` where a ratio is too large for one fraction bit (about 2^14).
     pub fn from_ratios(a: f64, b: f64) -> Option<AddMultipliers> {
         let limit = f64::from(i16::MAX);
-        let scaled = |ratio: f64, shift: u8| (ratio * f64::from(shift).exp2()).round();
+        let scaled = |ratio: f64, shift: u8| (ratio * libm::exp2(f64::from(shift))).round();
         let fits =
             |shift: &u8| scaled(a, *shift).abs() <= limit && scaled(b, *shift).abs() <= limit;
         let shift = (1..=22).rev().find(fits)?;

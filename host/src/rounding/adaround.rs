@@ -69,7 +69,7 @@ impl Relaxed {
         // h(v) starts at the fraction, so that the soft weights start as the float ones.
         let start = |step: &f32| {
             let fraction = step - step.floor();
-            -((zeta - gamma) / (fraction - gamma) - 1.0).ln()
+            -libm::logf((zeta - gamma) / (fraction - gamma) - 1.0)
         };
         Relaxed {
             floor: steps.iter().map(|step| step.floor()).collect(),
@@ -85,7 +85,7 @@ impl Relaxed {
 
     /// `h` and its derivative, equation (23).
     fn rounding(&self, v: f32) -> (f32, f32) {
-        let sigmoid = 1.0 / (1.0 + (-v).exp());
+        let sigmoid = 1.0 / (1.0 + libm::expf(-v));
         let stretched = sigmoid * (self.zeta - self.gamma) + self.gamma;
         if (0.0..=1.0).contains(&stretched) {
             let slope = (self.zeta - self.gamma) * sigmoid * (1.0 - sigmoid);
@@ -108,7 +108,7 @@ impl Relaxed {
         let beta = options.beta_end
             + 0.5
                 * (options.beta_start - options.beta_end)
-                * (1.0 + (std::f64::consts::PI * annealed).cos());
+                * (1.0 + libm::cos(std::f64::consts::PI * annealed));
         let weight = if annealed < 0.0 {
             0.0
         } else {
@@ -120,10 +120,13 @@ impl Relaxed {
         for (place, slope) in slope.iter().enumerate() {
             let (h, derivative) = self.rounding(self.v[place]);
             let mut gradient = slope * self.scale[place];
-            if weight > 0.0 {
+            // Where the rounding is decided nothing moves it, and the power is what takes the time.
+            if weight > 0.0 && derivative != 0.0 {
                 let centred = 2.0 * h - 1.0;
-                let regularizer =
-                    -2.0 * beta as f32 * centred.signum() * centred.abs().powf(beta as f32 - 1.0);
+                let regularizer = -2.0
+                    * beta as f32
+                    * centred.signum()
+                    * libm::powf(centred.abs(), beta as f32 - 1.0);
                 gradient += weight * regularizer;
             }
             gradient *= derivative;

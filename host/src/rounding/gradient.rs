@@ -3,13 +3,13 @@
 use super::patches::Geometry;
 use super::quadratic::Group;
 use super::{LayerProblem, Samples};
-use crate::executor::matmul::Shape;
+use crate::executor::matmul::{Right, Rows, multiply};
 use crate::graph::Activation;
 use crate::random::Sequence;
 
 /// The quadratic loss in single precision: `G` and `b` of each group.
 pub(super) struct FullBatch {
-    groups: Vec<(Vec<f32>, Vec<f32>, f64)>,
+    groups: Vec<(Right, Vec<f32>, f64)>,
     k: usize,
     rows_per_group: usize,
 }
@@ -23,7 +23,7 @@ impl FullBatch {
             .zip(problem.weights.chunks_exact(rows_per_group * k));
         let groups = parts
             .map(|(group, weights)| {
-                let gram = group.gram.iter().map(|&value| value as f32).collect();
+                let gram: Vec<f32> = group.gram.iter().map(|&value| value as f32).collect();
                 let mut targets = Vec::with_capacity(weights.len());
                 // The part of the loss that no rounding changes, were the inputs those of the float network.
                 let mut constant = 0.0;
@@ -36,7 +36,7 @@ impl FullBatch {
                         .sum::<f64>();
                     targets.extend(target.iter().map(|&value| value as f32));
                 }
-                (gram, targets, constant)
+                (Right::new(&gram, k), targets, constant)
             })
             .collect();
         FullBatch {
@@ -55,14 +55,11 @@ impl FullBatch {
             .iter()
             .zip(weights.chunks_exact(len).zip(slope.chunks_exact_mut(len)));
         for ((gram, targets, constant), (weights, slope)) in parts {
-            let shape = Shape {
-                rows: self.rows_per_group,
-                depth: self.k,
-                columns: self.k,
-                lhs_stride: self.k,
-                out_stride: self.k,
+            let rows = Rows {
+                count: self.rows_per_group,
+                stride: self.k,
             };
-            shape.multiply(weights, gram, slope);
+            gram.multiply(weights, rows, slope);
             loss += constant;
             for ((slope, target), weight) in slope.iter_mut().zip(targets).zip(weights) {
                 loss += f64::from(*weight) * f64::from(*slope - 2.0 * target);
@@ -115,14 +112,7 @@ impl Batches<'_> {
                     transposed[row * positions.len() + place] = *value;
                 }
             }
-            let shape = |depth: usize, columns: usize| Shape {
-                rows,
-                depth,
-                columns,
-                lhs_stride: depth,
-                out_stride: columns,
-            };
-            shape(k, positions.len()).multiply(weights, &transposed, &mut errors);
+            multiply(weights, &transposed, positions.len(), &mut errors);
             for (row, errors) in errors.chunks_exact_mut(positions.len()).enumerate() {
                 let channel = group * rows + row;
                 for (error, &position) in errors.iter_mut().zip(&positions) {
@@ -133,7 +123,7 @@ impl Batches<'_> {
                 }
             }
             let slope = &mut slope[group * rows * k..][..rows * k];
-            shape(positions.len(), k).multiply(&errors, &patches, slope);
+            multiply(&errors, &patches, k, slope);
             let factor = 2.0 / positions.len() as f32;
             slope.iter_mut().for_each(|slope| *slope *= factor);
         }

@@ -4,9 +4,12 @@
 //! the right, and the means: `K x K` numbers a group, whatever the number of samples.
 
 use super::patches::Geometry;
-use crate::executor::matmul::Shape;
+use crate::executor::matmul::{Right, Rows};
 use rayon::prelude::*;
 use std::ops::Range;
+
+/// Parts of a matrix of moments that are handed to threads.
+const PANELS: usize = 16;
 
 /// Positions whose products are summed in single precision before they are added up in double.
 const BLOCK: usize = 2048;
@@ -223,34 +226,45 @@ fn dense(
                 .for_each(|(to, from)| *to = *from);
         });
     let mut product = vec![0.0_f32; k * k];
-    let mut add = |patches: &[f32], products: &mut [f64], means: &mut [f64]| {
-        let panel = k.div_ceil(8).max(8);
+    let mut add = |patches: &[f32], products: &mut [f64], means: &mut [f64], symmetric: bool| {
+        let right = Right::new(patches, k);
+        let panel = k.div_ceil(PANELS).max(8);
         product
             .par_chunks_mut(panel * k)
             .zip(transposed.par_chunks(panel * block.len()))
             .zip(products.par_chunks_mut(panel * k))
-            .for_each(|((product, left), sums)| {
-                let shape = Shape {
-                    rows: left.len() / block.len(),
-                    depth: block.len(),
-                    columns: k,
-                    lhs_stride: block.len(),
-                    out_stride: k,
+            .enumerate()
+            .for_each(|(index, ((product, left), sums))| {
+                let rows = Rows {
+                    count: left.len() / block.len(),
+                    stride: block.len(),
                 };
-                shape.multiply(left, patches, product);
-                for (sum, value) in sums.iter_mut().zip(product.iter()) {
-                    *sum += f64::from(*value);
+                let from = if symmetric { index * panel } else { 0 };
+                right.multiply_from(from, left, rows, product);
+                let rows = sums.chunks_exact_mut(k).zip(product.chunks_exact(k));
+                for (sums, product) in rows {
+                    for (sum, value) in sums[from..].iter_mut().zip(&product[from..]) {
+                        *sum += f64::from(*value);
+                    }
                 }
             });
+        if symmetric {
+            for row in panel..k {
+                for column in 0..row / panel * panel {
+                    products[row * k + column] = products[column * k + row];
+                }
+            }
+        }
         for patch in patches.chunks_exact(k) {
             for (sum, value) in means.iter_mut().zip(patch) {
                 *sum += f64::from(*value);
             }
         }
     };
-    add(&hat, &mut sums.gram, &mut sums.mean_quantized);
+    add(&hat, &mut sums.gram, &mut sums.mean_quantized, true);
     if let Some(float) = float {
-        add(&gathered(float), &mut sums.cross, &mut sums.mean_float);
+        let patches = gathered(float);
+        add(&patches, &mut sums.cross, &mut sums.mean_float, false);
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn equalize(graph: &mut Graph) -> usize {
                     && scale.is_finite()
                     && scale > 0.0
                 {
-                    logs[place] = scale.ln();
+                    logs[place] = libm::log(scale);
                     scaled += 1;
                 }
             }
@@ -91,7 +91,7 @@ fn scales(graph: &Graph, set: &[NodeId]) -> Vec<(usize, Vec<f64>)> {
             let (s12, s23) = (0..first.rows())
                 .map(|channel| {
                     let (r0, r2) = (first.row(channel, |_| 1.0), last.column(channel, |_| 1.0));
-                    let t = (r0 * middle.row(channel, |_| 1.0) * r2).cbrt();
+                    let t = libm::cbrt(r0 * middle.row(channel, |_| 1.0) * r2);
                     (r0 / t, t / r2)
                 })
                 .unzip();

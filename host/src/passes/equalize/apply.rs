@@ -6,7 +6,7 @@ use crate::graph::{Activation, Graph};
 /// Divides the channels of every class by its scale, in place. The function stays, up to rounding.
 pub(super) fn apply(graph: &mut Graph, classes: &Classes, logs: &[f64]) {
     let scale = |tensor: usize, channel: usize| {
-        classes.of[tensor][channel].map_or(1.0, |place: usize| logs[place].exp())
+        classes.of[tensor][channel].map_or(1.0, |place: usize| libm::exp(logs[place]))
     };
     for id in 0..graph.nodes.len() {
         let (input, output) = (

@@ -92,7 +92,7 @@ pub(crate) fn least_noise(
 pub(crate) fn divide(graph: &mut Graph, logs: &[f64]) -> Vec<Vec<f64>> {
     let classes = Classes::of(graph, true);
     apply::apply(graph, &classes, logs);
-    let scale = |class: &Option<usize>| class.map_or(1.0, |class| logs[class].exp());
+    let scale = |class: &Option<usize>| class.map_or(1.0, |class| libm::exp(logs[class]));
     classes
         .of
         .iter()
@@ -110,7 +110,7 @@ pub fn equalize(graph: &mut Graph, ranges: &[Vec<f32>], weighting: Weighting) ->
         .map(|channels| {
             channels
                 .iter()
-                .map(|&range| f64::from(range).ln())
+                .map(|&range| libm::log(f64::from(range)))
                 .collect()
         })
         .collect();

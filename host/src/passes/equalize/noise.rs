@@ -154,7 +154,7 @@ impl<'a> Noise<'a> {
                 powers: magnitudes
                     .values()
                     .iter()
-                    .map(|value| (value / largest).powf(order))
+                    .map(|value| libm::pow(value / largest, order))
                     .collect(),
                 sensitivity: &sensitivity.weights,
                 per_row: magnitudes.per_row(),
@@ -194,7 +194,7 @@ impl<'a> Noise<'a> {
             *gradient += 2.0 * PULL * log;
             pull += PULL * log * log;
         }
-        noise.ln() + pull
+        libm::log(noise) + pull
     }
 
     fn log(&self, logs: &[f64], tensor: TensorId, channel: usize) -> (Option<usize>, f64) {
@@ -209,15 +209,15 @@ impl<'a> Noise<'a> {
         let mut width_slopes = Vec::new();
         for ends in &shared.ends {
             let scaled = |&(class, end): &(Option<usize>, f64)| {
-                end * (-class.map_or(0.0, |class| logs[class])).exp()
+                end * libm::exp(-class.map_or(0.0, |class| logs[class]))
             };
             let largest = ends.iter().map(scaled).fold(0.0, f64::max);
             if largest == 0.0 {
                 continue;
             }
-            let power = |end: &(Option<usize>, f64)| (scaled(end) / largest).powf(self.order);
+            let power = |end: &(Option<usize>, f64)| libm::pow(scaled(end) / largest, self.order);
             let sum: f64 = ends.iter().map(power).sum();
-            let norm = largest * sum.powf(1.0 / self.order);
+            let norm = largest * libm::pow(sum, 1.0 / self.order);
             width += norm;
             for end in ends {
                 if let Some(class) = end.0 {
@@ -230,7 +230,7 @@ impl<'a> Noise<'a> {
         for &(tensor, sensitivity) in &shared.rounded {
             for (channel, &value) in sensitivity.iter().enumerate() {
                 let (class, log) = self.log(logs, tensor, channel);
-                let value = value * (2.0 * log).exp();
+                let value = value * libm::exp(2.0 * log);
                 weight += value;
                 if let Some(class) = class {
                     slopes.push((class, 2.0 * step * value));
@@ -258,8 +258,14 @@ impl<'a> Noise<'a> {
             .map(|row| self.log(logs, layer.output, row).1)
             .collect();
         let order = self.order;
-        let raised: Vec<f64> = column_logs.iter().map(|log| (order * log).exp()).collect();
-        let inverse: Vec<f64> = column_logs.iter().map(|log| (-2.0 * log).exp()).collect();
+        let raised: Vec<f64> = column_logs
+            .iter()
+            .map(|log| libm::exp(order * log))
+            .collect();
+        let inverse: Vec<f64> = column_logs
+            .iter()
+            .map(|log| libm::exp(-2.0 * log))
+            .collect();
         let first = |row: usize| row / layer.rows_per_group.max(1) * layer.per_row;
         let of = |values: &'_ [f64], row: usize| -> std::ops::Range<usize> {
             debug_assert!(row * layer.per_row < values.len());
@@ -274,13 +280,13 @@ impl<'a> Noise<'a> {
         };
         // Sums of powers and of sensitivities of each row.
         let powers: Vec<f64> = (0..rows)
-            .map(|row| product(&layer.powers, &raised, row) * (-order * row_logs[row]).exp())
+            .map(|row| product(&layer.powers, &raised, row) * libm::exp(-order * row_logs[row]))
             .collect();
         let weights: Vec<f64> = (0..rows)
-            .map(|row| product(layer.sensitivity, &inverse, row) * (2.0 * row_logs[row]).exp())
+            .map(|row| product(layer.sensitivity, &inverse, row) * libm::exp(2.0 * row_logs[row]))
             .collect();
         let unit = (layer.largest / layer.levels).powi(2) / 12.0;
-        let step = |sum: f64| unit * sum.powf(2.0 / order);
+        let step = |sum: f64| unit * libm::pow(sum, 2.0 / order);
         let mut row_slopes = vec![0.0; rows];
         // Of each row: derivative of the noise by the logarithm of its sum of powers, over that sum; and its step.
         let mut by_power = vec![0.0; rows];
@@ -307,8 +313,8 @@ impl<'a> Noise<'a> {
         for row in 0..rows {
             row_slopes[row] +=
                 2.0 * steps[row] * weights[row] - order * by_power[row] * powers[row];
-            let up = order * by_power[row] * (-order * row_logs[row]).exp();
-            let down = -2.0 * steps[row] * (2.0 * row_logs[row]).exp();
+            let up = order * by_power[row] * libm::exp(-order * row_logs[row]);
+            let down = -2.0 * steps[row] * libm::exp(2.0 * row_logs[row]);
             let slopes = &mut column_slopes[first(row)..][..layer.per_row];
             let values = layer.powers[of(&layer.powers, row)]
                 .iter()
@@ -413,7 +419,7 @@ mod tests {
         per_channel: bool,
     ) -> f64 {
         let s = |tensor: TensorId, channel: usize| {
-            classes.of[tensor][channel].map_or(1.0, |class| logs[class].exp())
+            classes.of[tensor][channel].map_or(1.0, |class| libm::exp(logs[class]))
         };
         let mut noise = 0.0;
         for (tensor, ranges) in ranges.iter().enumerate() {

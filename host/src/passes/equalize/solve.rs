@@ -89,7 +89,7 @@ fn dead_limits(magnitudes: &[Option<Magnitudes>]) -> Vec<f64> {
 const LEAST_RANGE: f64 = 1.0 / 256.0;
 
 fn floor(channels: &[f64]) -> f64 {
-    channels.iter().copied().fold(f64::NEG_INFINITY, f64::max) + LEAST_RANGE.ln()
+    channels.iter().copied().fold(f64::NEG_INFINITY, f64::max) + libm::log(LEAST_RANGE)
 }
 
 struct Solver<'a> {
@@ -173,7 +173,7 @@ impl Solver<'_> {
     /// What the layers around a class make of it; `None` where one of them is dead there.
     fn weights_choice(&self, class: &Class, logs: &[f64]) -> Option<f64> {
         let scale = |tensor: usize, channel: usize| {
-            self.classes.of[tensor][channel].map_or(1.0, |place| logs[place].exp())
+            self.classes.of[tensor][channel].map_or(1.0, |place| libm::exp(logs[place]))
         };
         let mut rows = Vec::new();
         for &(id, row) in &class.rows {
@@ -182,7 +182,9 @@ impl Solver<'_> {
             if layer.row(row, |_| 1.0) <= self.dead[id] {
                 continue;
             }
-            rows.push(layer.row(row, |column| scale(node.inputs[0], column)).ln());
+            rows.push(libm::log(
+                layer.row(row, |column| scale(node.inputs[0], column)),
+            ));
         }
         let mut columns = Vec::new();
         for &(id, column) in &class.columns {
@@ -191,11 +193,9 @@ impl Solver<'_> {
             if layer.column(column, |_| 1.0) <= self.dead[id] {
                 continue;
             }
-            columns.push(
-                layer
-                    .column(column, |row| 1.0 / scale(node.output, row))
-                    .ln(),
-            );
+            columns.push(libm::log(
+                layer.column(column, |row| 1.0 / scale(node.output, row)),
+            ));
         }
         if rows.is_empty() || columns.is_empty() {
             return None;

@@ -126,7 +126,7 @@ pub(super) fn arithmetic(call: &mut Call<'_, '_>, operands: &[Rc<Constant>]) -> 
             ),
             (Data::Int(a), Data::Float(b)) if op == "Pow" => Data::Int(
                 pairs
-                    .map(|(&i, &j)| (a[i] as f64).powf(b[j].into()) as i64)
+                    .map(|(&i, &j)| libm::pow(a[i] as f64, b[j] as f64) as i64)
                     .collect(),
             ),
             _ => return Err(invalid("combines integers with floats")),
@@ -183,7 +183,7 @@ fn float_result(op: &str, a: f32, b: f32) -> f32 {
         "Div" => a / b,
         "Max" => a.max(b),
         "Min" => a.min(b),
-        "Pow" => a.powf(b),
+        "Pow" => libm::powf(a, b),
         "Mod" => {
             let rest = a % b;
             let other_side = rest != 0.0 && (rest < 0.0) != (b < 0.0);

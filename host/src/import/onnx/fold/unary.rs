@@ -9,18 +9,18 @@ pub(super) fn function(op: &str) -> Option<fn(f32) -> f32> {
     Some(match op {
         "Abs" => f32::abs,
         "Ceil" => f32::ceil,
-        "Exp" => f32::exp,
+        "Exp" => libm::expf,
         "Floor" => f32::floor,
-        "Log" => f32::ln,
+        "Log" => libm::logf,
         "Neg" => |x| -x,
         "Not" => |x| f32::from(x == 0.0),
         "Reciprocal" => |x| 1.0 / x,
         "Relu" => |x| x.max(0.0),
         "Round" => f32::round_ties_even,
-        "Sigmoid" => |x| 1.0 / (1.0 + (-x).exp()),
+        "Sigmoid" => |x| 1.0 / (1.0 + libm::expf(-x)),
         "Sign" => |x| if x == 0.0 { 0.0 } else { x.signum() },
         "Sqrt" => f32::sqrt,
-        "Tanh" => f32::tanh,
+        "Tanh" => libm::tanhf,
         _ => return None,
     })
 }
