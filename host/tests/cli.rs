@@ -1,5 +1,10 @@
 //! The `fewbit` command as a user calls it: outputs, reports, exit codes, errors.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests compare with the system's functions"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
