@@ -4,6 +4,19 @@
 //! ([`plan`]) and packed into a blob ([`pack`]) that `fewbit-runtime` executes; the same runtime is the integer simulator here ([`simulate`]).
 //! [`pipeline`] is the whole way; [`cli`] is the `fewbit` command and what `cargo xtask` shares with it.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a closed pipe or a full disk must not end in a panic"
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::print_stdout,
+        clippy::print_stderr,
+        reason = "the harness prints"
+    )
+)]
 #![cfg_attr(
     test,
     allow(

@@ -142,6 +142,9 @@ const LONG_CHECKS: [Check; 1] = [Check {
     run: processors::others,
 }];
 
+/// The name by which `--only` takes the tests.
+const TESTS: &str = "tests";
+
 /// Figures of a run, which end up in its last line.
 #[derive(Default)]
 struct Tally {
@@ -151,13 +154,18 @@ struct Tally {
 }
 
 impl Tally {
+    /// Whether nothing ran yet.
+    fn is_empty(&self) -> bool {
+        self.passed + self.failed == 0
+    }
+
     fn check(&mut self, check: &Check) {
         let start = Instant::now();
-        eprintln!("== {}", check.name);
+        note!("== {}", check.name);
         match (check.run)() {
             Ok(()) => {
                 self.passed += 1;
-                eprintln!(
+                note!(
                     "== {}: passed, {:.0} s",
                     check.name,
                     start.elapsed().as_secs_f64()
@@ -165,7 +173,7 @@ impl Tally {
             }
             Err(error) => {
                 self.failed += 1;
-                eprintln!("== {}: failed: {error:#}", check.name);
+                note!("== {}: failed: {error:#}", check.name);
                 self.failures.push(format!("{}: {error:#}", check.name));
             }
         }
@@ -174,9 +182,9 @@ impl Tally {
     /// Says what failed and the sum, in this form and alone on the last line.
     fn close(self) -> Result<()> {
         for failure in &self.failures {
-            println!("failed: {failure}");
+            say!("failed: {failure}")?;
         }
-        println!("{} passed, {} failed", self.passed, self.failed);
+        say!("{} passed, {} failed", self.passed, self.failed)?;
         if self.failed != 0 || !self.failures.is_empty() {
             bail!("not all checks passed");
         }
@@ -220,6 +228,17 @@ pub fn task(args: &CiArgs) -> Result<()> {
     for check in CHECKS.iter().chain(long).filter(|check| chosen(check.name)) {
         tally.check(check);
     }
+    if let Some(only) = args
+        .only
+        .as_ref()
+        .filter(|_| tally.is_empty() && !chosen(TESTS))
+    {
+        let names: Vec<&str> = CHECKS.iter().chain(long).map(|check| check.name).collect();
+        bail!(
+            "no check has `{only}` in its name; there are {}, {TESTS}",
+            names.join(", ")
+        );
+    }
     if args.after_test {
         let text = fs::read_to_string(figures_file());
         let text =
@@ -235,7 +254,7 @@ pub fn task(args: &CiArgs) -> Result<()> {
                 "{failed} tests, see the output of `cargo xtask test`"
             ));
         }
-    } else if chosen("tests") {
+    } else if chosen(TESTS) {
         tests(&mut tally, false)?;
     }
     tally.close()
@@ -256,7 +275,7 @@ fn tests(tally: &mut Tally, host_only: bool) -> Result<()> {
         cargo.args(["--features", DEVICE_SUITES]);
     }
     let shown = process::shown(&cargo);
-    eprintln!("== tests: {shown}");
+    note!("== tests: {shown}");
     let mut child = cargo
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -269,7 +288,7 @@ fn tests(tally: &mut Tally, host_only: bool) -> Result<()> {
         .context("the output of cargo is not piped")?;
     for line in BufReader::new(output).lines() {
         let line = line.context("the output of the tests is not text")?;
-        println!("{line}");
+        say!("{line}")?;
         if let Some((passed, failed)) = test_result(&line) {
             tally.passed += passed;
             tally.failed += failed;
@@ -357,7 +376,7 @@ fn test_32_bits() -> Result<()> {
         if env::var_os("CI").is_some() {
             return Err(error);
         }
-        eprintln!("left out: {error:#}");
+        note!("left out: {error:#}");
         return Ok(());
     }
     let mut cargo = cargo();
@@ -391,7 +410,7 @@ fn no_panic() -> Result<()> {
         let found = elf::panic_symbols(&bytes, "fewbit_runtime")
             .with_context(|| format!("the least firmware of {name}"))?;
         if found.is_empty() {
-            println!("{name}: no panic");
+            say!("{name}: no panic")?;
         } else {
             problems.push(format!("{name}: {}", found.join(", ")));
         }
@@ -451,10 +470,11 @@ fn real_boards() -> Result<()> {
             if board.name == EXAMPLE_BOARD {
                 firmware::built(board, &setup::ensure()?, blob, "embassy-example", None)?;
             }
-            println!(
+            say!(
                 "{}: {flash} bytes of flash with the blob, {} of RAM without the stack",
-                board.name, firmware.static_ram_bytes
-            );
+                board.name,
+                firmware.static_ram_bytes
+            )?;
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ pub const MARK: &str = "--cfg=fewbit_cpu=\"";
 pub fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     let Some(rustc) = arguments.next() else {
-        eprintln!("this program is for cargo's RUSTC_WRAPPER: its first argument is a compiler");
+        note!("this program is for cargo's RUSTC_WRAPPER: its first argument is a compiler");
         return ExitCode::FAILURE;
     };
     let arguments: Vec<OsString> = arguments.collect();
@@ -37,7 +37,7 @@ pub fn main() -> ExitCode {
         // rustc ends with 1 or 101, and a signal has no code.
         Ok(status) => ExitCode::from(status.code().map_or(1, |code| code.clamp(1, 255) as u8)),
         Err(error) => {
-            eprintln!("cannot start {}: {error}", rustc.to_string_lossy());
+            note!("cannot start {}: {error}", rustc.to_string_lossy());
             ExitCode::FAILURE
         }
     }

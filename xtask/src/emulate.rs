@@ -49,18 +49,20 @@ pub fn task(args: &Args) -> Result<()> {
         ..Options::default()
     };
     let report = device::run_firmware(&board, &firmware, &inputs, &options)?;
-    println!(
+    say!(
         "board: {} ({}), {}",
-        report.board, board.chip, report.compiler
-    );
-    println!(
+        report.board,
+        board.chip,
+        report.compiler
+    )?;
+    say!(
         "flash: {} bytes, and {} bytes of blob; RAM: {} bytes, of which {} are the arena; stack: {} bytes",
         report.flash_bytes,
         report.blob_bytes,
         report.static_ram_bytes,
         report.arena_bytes,
         report.stack_bytes
-    );
+    )?;
     for (index, (output, instructions)) in
         report.outputs.iter().zip(&report.instructions).enumerate()
     {
@@ -70,10 +72,10 @@ pub fn task(args: &Args) -> Result<()> {
         } else {
             ""
         };
-        println!(
+        say!(
             "input {index}: {instructions} instructions, output {}{rest}",
             shown.join(" ")
-        );
+        )?;
         for (op, run) in report
             .operators
             .get(index)
@@ -81,10 +83,11 @@ pub fn task(args: &Args) -> Result<()> {
             .flatten()
             .enumerate()
         {
-            println!(
+            say!(
                 "  operator {op}: {} instructions, CRC-32 {:08x}",
-                run.instructions, run.crc
-            );
+                run.instructions,
+                run.crc
+            )?;
         }
     }
     Ok(())

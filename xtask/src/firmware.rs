@@ -342,7 +342,7 @@ fn built_with(
     lock.lock()
         .with_context(|| format!("cannot lock {}", lock_path.display()))?;
 
-    eprintln!("building {package} for {}", board.name);
+    note!("building {package} for {}", board.name);
     let mut cargo = cargo(board, toolchain, &blob_file)?;
     cargo.args(["build", "--quiet", "--release", "--package", package]);
     cargo.args(["--bin", package]);

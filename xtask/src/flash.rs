@@ -93,7 +93,7 @@ pub fn task(args: &Args) -> Result<()> {
     };
     for mut command in commands(&program, probe, args.probe.as_deref(), &firmware.elf) {
         if args.dry_run {
-            println!("{}", process::shown(&command));
+            say!("{}", process::shown(&command))?;
         } else {
             process::run(&mut command, LIMIT).context(
                 "is the board connected, and may your user open its probe? `probe-rs list` shows what it sees; \
@@ -106,11 +106,11 @@ pub fn task(args: &Args) -> Result<()> {
         Application::Rtt => ("verify", "--transport rtt"),
         _ => ("verify", "--port PORT"),
     };
-    println!(
+    say!(
         "next    cargo xtask {next} {} --board {} {how}",
         blob.display(),
         board.name
-    );
+    )?;
     Ok(())
 }
 

@@ -37,8 +37,8 @@ pub(crate) fn debian_packages(packages: &[&str], elsewhere: &str) -> Result<()> 
         );
     };
 
-    eprintln!("setup: installing Debian packages: {}", packages.join(" "));
-    eprintln!("setup: apt-get update");
+    note!("setup: installing Debian packages: {}", packages.join(" "));
+    note!("setup: apt-get update");
     process::run(
         privilege.apt_get().args(["update", "--quiet", "--quiet"]),
         APT_LIMIT,
@@ -138,13 +138,13 @@ impl Plan {
     }
 
     fn announce(&self) {
-        eprintln!(
+        note!(
             "setup: {} packages come: {}",
             self.installed.len(),
             self.installed.join(" ")
         );
         if !self.removed.is_empty() {
-            eprintln!(
+            note!(
                 "setup: these conflict with them and go: {}",
                 self.removed.join(" ")
             );
@@ -154,8 +154,9 @@ impl Plan {
 
 /// Asks on the terminal; only an explicit yes counts.
 fn confirmed() -> Result<bool> {
-    eprint!("setup: go on? [y/N] ");
-    std::io::stderr().flush()?;
+    let mut terminal = std::io::stderr();
+    write!(terminal, "setup: go on? [y/N] ")?;
+    terminal.flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -4,8 +4,36 @@
 //! blob, runs it in the emulator and returns what the board reported.
 
 #![forbid(unsafe_code)]
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a closed pipe or a full disk must not end in a panic"
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::print_stdout,
+        clippy::print_stderr,
+        reason = "the harness prints"
+    )
+)]
 
 use std::path::PathBuf;
+
+/// Prints a line on standard output, formatted as by `println`, and returns what kept it from being written; a reader that
+/// went away is no error.
+macro_rules! say {
+    ($($words:tt)*) => {
+        fewbit::cli::show(&format!($($words)*))
+    };
+}
+
+/// Prints a line on standard error, formatted as by `eprintln`, if it can be written.
+macro_rules! note {
+    ($($words:tt)*) => {
+        fewbit::cli::note(&format!($($words)*))
+    };
+}
 
 pub mod bench;
 pub mod board;

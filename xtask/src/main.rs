@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use fewbit::cli::{QuantizeArgs, exit_code};
+use fewbit::cli::{QuantizeArgs, exit_code, show_error, show_usage};
 use xtask::{
     bench, boards, ci, deny, emulate, flash, mlperf, new, quantize, setup, size, tidy, update,
     verify,
@@ -55,7 +55,11 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().task {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => return ExitCode::from(show_usage(&message)),
+    };
+    let result = match cli.task {
         Task::Setup => setup::task(),
         Task::Quantize(args) => quantize::task(&args),
         Task::New(args) => new::task(&args),
@@ -75,7 +79,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            show_error(&error);
             ExitCode::from(match error.downcast_ref::<verify::Mismatch>() {
                 Some(_) => verify::MISMATCH_CODE,
                 None => exit_code(&error),

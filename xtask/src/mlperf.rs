@@ -188,7 +188,7 @@ pub fn task(args: &Args) -> Result<()> {
         percent(report.top1),
         format!("{:.1} us", report.microseconds_per_inference),
     ]);
-    println!("{rows}");
+    say!("{rows}")?;
     write_json(args.json.as_deref(), &report)?;
     if report.identical != report.inputs {
         bail!(
@@ -255,11 +255,11 @@ pub fn run(args: &Args, transcript: &mut String) -> Result<Report> {
         if printed(&simulator, &expected) == result.values {
             identical += 1;
         } else {
-            println!(
+            say!(
                 "input {number}: {:?} on the host",
                 printed(&simulator, &expected)
-            );
-            println!("input {number}: {:?} on {}", result.values, board.name);
+            )?;
+            say!("input {number}: {:?} on {}", result.values, board.name)?;
         }
         // The order of the printed numbers, as the runner judges them.
         outputs.push(largest(&result.values)?);

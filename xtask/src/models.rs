@@ -24,7 +24,7 @@ pub fn find(file: &str) -> Option<PathBuf> {
     match path {
         Some(path) if path.is_file() => Some(path),
         _ => {
-            eprintln!("SKIPPED: {file} is not there; set FEWBIT_MODELS to the folder of models");
+            note!("SKIPPED: {file} is not there; set FEWBIT_MODELS to the folder of models");
             None
         }
     }

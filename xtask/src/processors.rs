@@ -101,7 +101,7 @@ impl Place {
 /// If two blobs differ, or one cannot be made.
 pub(crate) fn x86() -> Result<()> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
-        println!("left out: programs for x86-64 run on Linux on x86-64 only");
+        say!("left out: programs for x86-64 run on Linux on x86-64 only")?;
         return Ok(());
     }
     let emulated = |processor, vectors| Place::Emulated {
@@ -179,12 +179,12 @@ fn compare(jobs: &[Job], places: &[(PathBuf, Place)]) -> Result<()> {
             let hash: String = (Sha256::digest(&blob)[..8].iter())
                 .map(|byte| format!("{byte:02x}"))
                 .collect();
-            println!(
+            say!(
                 "{}: {hash}, {}, {:.1} s",
                 job.name,
                 place.name(),
                 start.elapsed().as_secs_f64()
-            );
+            )?;
             if first.get_or_insert_with(|| blob.clone()) != &blob {
                 different.push(format!("{} on {}", job.name, place.name()));
             }

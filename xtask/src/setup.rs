@@ -81,10 +81,10 @@ pub fn task() -> Result<()> {
         Way::Rustup => "the active toolchain".to_owned(),
         Way::Debian { linker } => format!("Debian's packages, linking with {}", linker.display()),
     };
-    println!("device builds: {} ({way})", toolchain.version());
-    println!("targets: {}", TARGETS.join(" "));
+    say!("device builds: {} ({way})", toolchain.version())?;
+    say!("targets: {}", TARGETS.join(" "))?;
     for emulator in Emulator::BOARDS {
-        println!("emulator: {}", ensure_qemu(emulator)?.display());
+        say!("emulator: {}", ensure_qemu(emulator)?.display())?;
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ pub fn ensure() -> Result<DeviceToolchain> {
     }
     let mut failures = Vec::new();
     if rustup {
-        eprintln!("setup: rustup target add {}", TARGETS.join(" "));
+        note!("setup: rustup target add {}", TARGETS.join(" "));
         match toolchain::add_rustup_targets(&TARGETS, RUSTUP_LIMIT) {
             Ok(()) => {
                 if let Some(found) = DeviceToolchain::rustup() {
@@ -143,7 +143,7 @@ pub fn ensure() -> Result<DeviceToolchain> {
             }
             Err(error) => failures.push(format!("{error:#}")),
         }
-        eprintln!("setup: no targets from rustup: {}", failures.join("; "));
+        note!("setup: no targets from rustup: {}", failures.join("; "));
     }
     if debian {
         let mut packages = DEBIAN_PACKAGES.to_vec();
@@ -191,7 +191,7 @@ pub(crate) fn ensure_target(target: &str) -> Result<()> {
     if toolchain::has(target) {
         return Ok(());
     }
-    eprintln!("setup: rustup target add {target}");
+    note!("setup: rustup target add {target}");
     toolchain::add_rustup_targets(&[target], RUSTUP_LIMIT)?;
     if !toolchain::has(target) {
         bail!("rustup added {target} to another toolchain than the active one");

@@ -89,7 +89,7 @@ pub fn task(args: &Args) -> Result<()> {
         Some(revision) => Some(measure_base(revision, &args.board, &blob)?),
         None => None,
     };
-    print(&sizes, base.as_ref());
+    print(&sizes, base.as_ref())?;
     write_json(args.json.as_deref(), &sizes)
 }
 
@@ -140,7 +140,7 @@ fn measure_base(revision: &str, board: &str, blob: &[u8]) -> Result<Sizes> {
         .arg(&checkout);
     // A checkout that cannot be removed is reported, and takes nothing from the figures.
     if let Err(error) = process::run(&mut git, BASE_LIMIT) {
-        eprintln!("warning: {error:#}");
+        note!("warning: {error:#}");
     }
     sizes.with_context(|| format!("the sizes of {revision}"))
 }
@@ -169,7 +169,7 @@ fn measure_in(checkout: &Path, folder: &Path, board: &str, blob: &[u8]) -> Resul
     Ok(sizes)
 }
 
-fn print(sizes: &Sizes, base: Option<&Sizes>) {
+fn print(sizes: &Sizes, base: Option<&Sizes>) -> Result<()> {
     let mut rows = table(&["", "bytes", "base", "of the board"]);
     let share = |bytes: u64, of: u64| format!("{:.1} %", 100.0 * bytes as f64 / of.max(1) as f64);
     let mut row = |name: &str, get: &dyn Fn(&Sizes) -> Option<u64>, of: Option<u64>| {
@@ -214,5 +214,5 @@ fn print(sizes: &Sizes, base: Option<&Sizes>) {
         &|s| Some(s.static_ram_bytes + s.stack_bytes?),
         ram,
     );
-    println!("{}\n{rows}", sizes.board);
+    say!("{}\n{rows}", sizes.board)
 }

@@ -312,7 +312,7 @@ fn bless() -> Result<()> {
         format!("{}\n\n{new}\n", text.trim_end())
     };
     fs::write(&path, replaced).context("cannot write docs/model-format.md")?;
-    println!("docs/model-format.md: {new}");
+    say!("docs/model-format.md: {new}")?;
     Ok(())
 }
 

@@ -87,16 +87,16 @@ pub fn task(args: &Args) -> Result<()> {
         };
         return Err(error).context(way).with_context(context);
     }
-    println!(
+    say!(
         "stored  {} bytes; the model runs on {}",
         blob.len(),
         board.name
-    );
-    println!(
+    )?;
+    say!(
         "next    cargo xtask verify {} --board {} --port {}",
         args.blob.display(),
         board.name,
         args.port
-    );
+    )?;
     Ok(())
 }

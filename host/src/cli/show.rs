@@ -22,8 +22,25 @@ fn print(out: &mut dyn Write, text: &str) -> std::io::Result<()> {
 
 /// Says on standard error what went wrong.
 pub fn show_error(error: &anyhow::Error) {
+    note(&format!("error: {error:#}"));
+}
+
+/// Prints help, or what is wrong with the command line, and returns the exit code.
+pub fn show_usage(message: &clap::Error) -> u8 {
+    match (message.print(), message.exit_code()) {
+        (Err(error), 0) if error.kind() != ErrorKind::BrokenPipe => {
+            show_error(&anyhow::Error::new(error).context("cannot write to standard output"));
+            1
+        }
+        (_, 0) => 0,
+        _ => 2,
+    }
+}
+
+/// Says something on standard error.
+pub fn note(text: &str) {
     // There is no other place to say that this one cannot be written to; the exit code tells.
-    let _ = writeln!(stderr(), "error: {error:#}");
+    let _ = writeln!(stderr(), "{text}");
 }
 
 #[cfg(test)]

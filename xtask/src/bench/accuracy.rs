@@ -83,17 +83,17 @@ pub fn task(args: &Args) -> Result<()> {
     if let Some(index) = args.row {
         let case = CASES.get(index).context("there is no such row")?;
         let row = measure(case)?;
-        println!("{}", serde_json::to_string(&row)?);
+        say!("{}", serde_json::to_string(&row)?)?;
         return Ok(());
     }
     let chosen =
         |case: &Case| args.only.is_none_or(|net| net == case.net) && (!args.short || case.short);
     let mut rows = Vec::new();
     for (index, case) in CASES.iter().enumerate().filter(|(_, case)| chosen(case)) {
-        eprintln!("{}: {} …", case.net.name(), case.name);
+        note!("{}: {} …", case.net.name(), case.name);
         rows.extend(run_alone(index)?);
     }
-    println!("{}", shown(&rows));
+    say!("{}", shown(&rows))?;
     let missed: Vec<String> = rows.iter().filter_map(Row::missed).collect();
     if let Some(path) = &args.json {
         write_atomically(path, &serde_json::to_vec_pretty(&Report { rows })?)?;

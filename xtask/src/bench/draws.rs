@@ -69,19 +69,19 @@ pub fn task(args: &Args) -> Result<()> {
         let Some(db) = report.integer.sqnr_db else {
             bail!("there is no noise");
         };
-        eprintln!("draw {seed}: {db:.2} dB");
+        note!("draw {seed}: {db:.2} dB");
         found.push(db);
     }
     found.sort_by(f64::total_cmp);
     let (Some(least), Some(most)) = (found.first(), found.last()) else {
         bail!("no draw was asked for");
     };
-    println!(
+    say!(
         "{}: {} draws, {least:.2} to {most:.2} dB, median {:.2}, spread {:.2}",
         args.net.name(),
         found.len(),
         found[found.len() / 2],
         most - least
-    );
+    )?;
     Ok(())
 }

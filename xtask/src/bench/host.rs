@@ -91,7 +91,7 @@ pub fn task(args: &Args) -> Result<()> {
             format!("{:.1}", row.gmacs_per_second),
         ]);
     }
-    println!("{shown}");
+    say!("{shown}")?;
     if let Some(path) = &args.json {
         write_atomically(path, &serde_json::to_vec_pretty(&Report { rows })?)?;
     }

@@ -152,9 +152,9 @@ pub fn task(args: &Args) -> Result<()> {
             cells.push(percent(report.integer.top1));
         }
         cells.push(format!("{:.1}", started.elapsed().as_secs_f64()));
-        eprintln!("{}", cells.join("  "));
+        note!("{}", cells.join("  "));
         shown.add_row(cells);
     }
-    println!("{shown}");
+    say!("{shown}")?;
     Ok(())
 }

@@ -99,7 +99,7 @@ pub(super) fn task(limit: usize, json: Option<&Path>) -> Result<()> {
             add(&mut matrix, board, net, &blob, &network.evaluation, limit)?;
         }
     }
-    print(&matrix);
+    print(&matrix)?;
     write_json(json, &matrix)?;
     let differing = matrix.rows.iter().map(|row| row.inputs - row.identical);
     match differing.sum() {
@@ -128,7 +128,7 @@ fn add(
     match verify::verify_samples(&board.name, blob, inputs, labels, verify::LIMIT) {
         Ok(report) => {
             for difference in &report.differences {
-                println!("{}, {}: {difference}", board.name, net.name());
+                say!("{}, {}: {difference}", board.name, net.name())?;
             }
             matrix.rows.push(row(net, report));
         }
@@ -158,7 +158,7 @@ fn row(net: Net, report: VerifyReport) -> Row {
     }
 }
 
-fn print(matrix: &Matrix) {
+fn print(matrix: &Matrix) -> Result<()> {
     let mut rows = table(&[
         "board",
         "model",
@@ -181,11 +181,12 @@ fn print(matrix: &Matrix) {
             format!("{} B", row.stack_bytes),
         ]);
     }
-    println!("{rows}");
+    say!("{rows}")?;
     for refusal in &matrix.refused {
-        println!("refused: {}: {}", refusal.model, refusal.why);
+        say!("refused: {}: {}", refusal.model, refusal.why)?;
     }
     for net in &matrix.skipped {
-        println!("skipped: {net}: its files are absent");
+        say!("skipped: {net}: its files are absent")?;
     }
+    Ok(())
 }

@@ -66,7 +66,7 @@ pub fn task(args: &Args) -> Result<()> {
             format!("{} B", board.ram_bytes),
         ]);
     }
-    println!("{list}");
+    say!("{list}")?;
     for path in &args.blobs {
         let blob = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let summary = match Summary::from_bytes(&blob) {
@@ -76,13 +76,13 @@ pub fn task(args: &Args) -> Result<()> {
                 path.display()
             ),
         };
-        println!(
+        say!(
             "\n{}: {} B of flash, {} B of arena, packed for `{}`",
             path.display(),
             summary.length,
             summary.arena_bytes,
             summary.packing.name()
-        );
+        )?;
         let mut fit = table(&["board", "flash left", "RAM left", "ruled out by"]);
         for board in &boards {
             let flash = left(board.flash_bytes, summary.length);
@@ -94,12 +94,12 @@ pub fn task(args: &Args) -> Result<()> {
                 ruled_out(board, &summary).unwrap_or("-").to_owned(),
             ]);
         }
-        println!("{fit}");
+        say!("{fit}")?;
     }
     if !args.blobs.is_empty() {
-        println!(
+        say!(
             "left: for code, variables and stack, which come on top; `cargo xtask verify` builds and shows them"
-        );
+        )?;
     }
     Ok(())
 }

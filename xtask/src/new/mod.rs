@@ -96,8 +96,8 @@ pub fn task(args: &Args) -> Result<()> {
     fs::rename(&project, &absolute)
         .with_context(|| format!("cannot create {}", absolute.display()))?;
 
-    println!("made    {}", args.path.display());
-    println!("next    cd {} && {command}", args.path.display());
+    say!("made    {}", args.path.display())?;
+    say!("next    cd {} && {command}", args.path.display())?;
     Ok(())
 }
 

@@ -161,7 +161,7 @@ pub struct Mismatch {
 /// Whatever keeps the blob from being run, and [`Mismatch`].
 pub fn task(args: &Args) -> Result<()> {
     let report = verify(args)?;
-    println!("{}", summary(&report));
+    say!("{}", summary(&report))?;
     write_json(args.json.as_deref(), &report)?;
     if report.identical != report.inputs {
         let differing = report.inputs - report.identical;
@@ -329,7 +329,7 @@ fn inputs(args: &Args, simulator: &Simulator) -> Result<Samples> {
     let elements = simulator.input_elements();
     let Some(data) = data else {
         let count = limit.min(RANDOM_INPUTS);
-        println!("no --data: {count} inputs of random bytes");
+        say!("no --data: {count} inputs of random bytes")?;
         let mut random = crate::random::Random::new(1);
         return Ok(((0..count).map(|_| random.bytes(elements)).collect(), None));
     };

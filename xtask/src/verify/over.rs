@@ -289,10 +289,10 @@ impl Device for Linked {
             stack_bytes.into(),
         )?;
         if self.client.resent() != 0 {
-            println!(
+            say!(
                 "requests sent again, as the answer was lost or late: {}",
                 self.client.resent()
-            );
+            )?;
         }
         Ok(Found {
             outputs,

@@ -113,7 +113,7 @@ pub fn task(args: &Args) -> Result<()> {
     }
     if let Some(old) = old {
         let (text, regressions) = record::compare(&old, &records);
-        println!("{text}");
+        say!("{text}")?;
         if !regressions.is_empty() {
             let list: Vec<String> = regressions.into_iter().map(|r| r.0).collect();
             bail!("figures have grown by more than 1 %:\n{}", list.join("\n"));
@@ -231,14 +231,14 @@ fn layers_on(board: &Board, peers: &Peers, record: &mut Record) -> Result<()> {
             instructions: found.instructions,
         });
     }
-    println!(
+    say!(
         "{}, {} kernels, {}\n{}{}",
         board.name,
         board.isa.name(),
         report.compiler,
         Peers::note(&board.cpu).unwrap_or_default(),
         rows
-    );
+    )?;
     Ok(())
 }
 
@@ -326,13 +326,13 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
             record.models.push(own);
         }
     }
-    println!(
+    say!(
         "{}, {} kernels\n{}{}",
         board.name,
         board.isa.name(),
         Peers::note(&board.cpu).unwrap_or_default(),
         rows
-    );
+    )?;
     Ok(())
 }
 
@@ -341,14 +341,14 @@ fn has_room(board: &Board, what: &str, blob: &[u8]) -> Result<bool> {
     let arena = u64::from(Summary::from_bytes(blob)?.arena_bytes);
     let fits = arena + 4096 <= board.ram_bytes && blob.len() as u64 <= board.flash_bytes;
     if !fits {
-        println!(
+        say!(
             "{} does not fit {}: arena {arena} of {} bytes of RAM, blob {} of {} bytes of flash",
             what,
             board.name,
             board.ram_bytes,
             blob.len(),
             board.flash_bytes
-        );
+        )?;
     }
     Ok(fits)
 }
@@ -381,6 +381,6 @@ fn print_operators(
             },
         ]);
     }
-    println!("{}", rows);
+    say!("{}", rows)?;
     Ok(())
 }
