@@ -98,6 +98,7 @@ fn refuses(name: &str, parts: &[&str]) {
 fn what_exporters_write_gives_what_onnxruntime_gives() {
     for name in [
         "if_constant_condition",
+        "int4_stored_weights",
         "int8_stored_weights",
         "matmul_constant_left",
         "matmul_weights_unit_axis",

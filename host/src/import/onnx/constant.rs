@@ -103,7 +103,7 @@ impl Constant {
         } else {
             &tensor.raw_data
         };
-        let data = decode(tensor, raw)?;
+        let data = decode(tensor, raw, elements)?;
         let constant = Constant { shape, data };
         if constant.len() != elements {
             return Err(invalid(format!(
@@ -144,9 +144,11 @@ pub(super) mod data_type {
     pub(crate) const UINT32: i32 = 12;
     pub(crate) const UINT64: i32 = 13;
     pub(crate) const BFLOAT16: i32 = 16;
+    pub(crate) const UINT4: i32 = 21;
+    pub(crate) const INT4: i32 = 22;
 }
 
-fn decode(tensor: &TensorProto, raw: &[u8]) -> OpResult<Data> {
+fn decode(tensor: &TensorProto, raw: &[u8], elements: usize) -> OpResult<Data> {
     use data_type::*;
     let in_ints = || tensor.int32_data.iter();
     let typed = raw.is_empty();
@@ -174,6 +176,15 @@ fn decode(tensor: &TensorProto, raw: &[u8]) -> OpResult<Data> {
         UINT16 => Data::Int(words(raw, |b| u16::from_le_bytes(b).into())?),
         INT8 => Data::Int(raw.iter().map(|&b| i64::from(b as i8)).collect()),
         UINT8 | BOOL => Data::Int(raw.iter().map(|&b| b.into()).collect()),
+        INT4 | UINT4 => {
+            let is_signed = tensor.data_type == INT4;
+            let values = if typed {
+                nibbles(in_ints().map(|&v| v as u8), elements, is_signed)
+            } else {
+                nibbles(raw.iter().copied(), elements, is_signed)
+            };
+            Data::Int(values)
+        }
         other => {
             return Err(unsupported(
                 format!(
@@ -184,6 +195,21 @@ fn decode(tensor: &TensorProto, raw: &[u8]) -> OpResult<Data> {
             ));
         }
     })
+}
+
+/// Integers of 4 bits, two a byte, the first in the low nibble; without the last nibble where there are `elements` and that is an odd number.
+fn nibbles(bytes: impl Iterator<Item = u8>, elements: usize, is_signed: bool) -> Vec<i64> {
+    let value = |nibble: u8| match is_signed && nibble >= 8 {
+        true => i64::from(nibble) - 16,
+        false => i64::from(nibble),
+    };
+    let mut values: Vec<i64> = bytes
+        .flat_map(|byte| [value(byte & 15), value(byte >> 4)])
+        .collect();
+    if elements % 2 == 1 && values.len() == elements + 1 {
+        values.pop();
+    }
+    values
 }
 
 /// Little-endian words of `N` bytes.
@@ -298,5 +324,38 @@ mod tests {
         }
         assert!(half_to_f32(0x7e00).is_nan());
         assert_eq!(bfloat_to_f32(0xc0a0), -5.0);
+    }
+    /// Bytes 0xF8 0x21 0x07 hold the nibbles 8 15 1 2 7 0, the last of which fills up five values.
+    #[test]
+    fn integers_of_4_bits_lie_two_a_byte() {
+        let tensor = |data_type, dims: &[i64], bytes: &[u8], raw: bool| TensorProto {
+            name: "w".to_owned(),
+            data_type,
+            dims: dims.to_vec(),
+            raw_data: if raw { bytes.to_vec() } else { Vec::new() },
+            int32_data: match raw {
+                true => Vec::new(),
+                false => bytes.iter().map(|&byte| byte.into()).collect(),
+            },
+            ..TensorProto::default()
+        };
+        let bytes = [0xF8, 0x21, 0x07];
+        for raw in [true, false] {
+            for (data_type, values) in [
+                (data_type::INT4, vec![-8, -1, 1, 2, 7]),
+                (data_type::UINT4, vec![8, 15, 1, 2, 7]),
+            ] {
+                let found = Constant::from_proto(&tensor(data_type, &[5], &bytes, raw), None);
+                assert_eq!(found.unwrap(), Constant::ints(vec![5], values));
+            }
+            let even = tensor(data_type::INT4, &[2, 3], &bytes, raw);
+            let expected = Constant::ints(vec![2, 3], vec![-8, -1, 1, 2, 7, 0]);
+            assert_eq!(Constant::from_proto(&even, None).unwrap(), expected);
+            for wrong in [[3, 1], [7, 1], [4, 1]] {
+                let wrong = tensor(data_type::INT4, &wrong, &bytes, raw);
+                let error = Constant::from_proto(&wrong, None).unwrap_err();
+                assert!(error.to_string().contains("`w` has"), "{error}");
+            }
+        }
     }
 }

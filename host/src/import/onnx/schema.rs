@@ -155,7 +155,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     ]),
     op("DequantizeLinear", &[(10, 2, 3), (13, 2, 3), (19, 2, 3), (21, 2, 3), (23, 2, 3), (24, 2, 3)], &[
         honoured("axis", INT).since(13),
-        only("block_size", INT, "0").since(21),
+        honoured("block_size", INT).since(21),
         no_effect("output_dtype", INT, "all floats become 32 bits wide").since(23),
     ]),
     op("Div", &[(7, 2, 2), (13, 2, 2), (14, 2, 2)], &[]),

@@ -2,10 +2,9 @@
 
 use super::super::call::{Call, axis};
 use super::super::constant::{Constant, Data};
-use super::super::layout::{strides, walk};
-use crate::import::error::{OpResult, invalid, unsupported};
+use crate::import::error::{OpResult, invalid};
 
-/// DequantizeLinear: `(x - zero_point) * scale`, with one scale, or one for each index along `axis`.
+/// DequantizeLinear: `(x - zero_point) * scale`, with one scale, one for each index along `axis`, or one for each block of `block_size` elements along it.
 pub(super) fn dequantize(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
     let Data::Int(values) = &operand.data else {
         return Err(invalid("operand 0 holds floats, expected integers"));
@@ -14,12 +13,6 @@ pub(super) fn dequantize(call: &mut Call<'_, '_>, operand: &Constant) -> OpResul
     let zero_point = call.constant(2)?;
     let along = call.attributes.int_or("axis", 1)?;
     let block = call.attributes.int_or("block_size", 0)?;
-    if block != 0 {
-        return Err(unsupported(
-            format!("block_size is {block}: scales hold for blocks of weights"),
-            "store the weights as floats, or with one scale for each output channel",
-        ));
-    }
     call.builder().spend(2 * values.len())?;
     let scales = scale.as_floats()?;
     let zero_points = match &zero_point {
@@ -30,19 +23,36 @@ pub(super) fn dequantize(call: &mut Call<'_, '_>, operand: &Constant) -> OpResul
         },
     };
     // For each element the index of its scale.
-    let index = if scales.len() == 1 {
+    let index = if scales.len() == 1 && block == 0 {
         vec![0; values.len()]
     } else {
         let axis = axis(along, operand.shape.len())?;
-        if scale.shape != [operand.shape[axis]] {
+        let size = operand.shape[axis];
+        let block = usize::try_from(block)
+            .map_err(|_| invalid(format!("attribute `block_size` is {block}")))?;
+        let mut blocks = operand.shape.clone();
+        let expected = match block {
+            0 => &operand.shape[axis..=axis],
+            _ => {
+                blocks[axis] = size.div_ceil(block);
+                &blocks[..]
+            }
+        };
+        if scale.shape != expected {
             return Err(invalid(format!(
-                "scales of the shape {:?} do not fit axis {axis} of {:?}",
+                "scales of the shape {:?} do not fit axis {axis} of {:?}, expected {expected:?}",
                 scale.shape, operand.shape
             )));
         }
-        let mut steps = vec![0; strides(&operand.shape).len()];
-        steps[axis] = 1;
-        walk(&operand.shape, &steps)
+        let inner: usize = operand.shape[axis + 1..].iter().product();
+        let place = |at: usize| match block {
+            0 => at / inner % size,
+            _ => {
+                let outer = at / (inner * size);
+                (outer * blocks[axis] + at / inner % size / block) * inner + at % inner
+            }
+        };
+        (0..values.len()).map(place).collect()
     };
     let real = |(&value, &index): (&i64, &usize)| {
         let difference = value.checked_sub(zero_points[index])?;
