@@ -317,15 +317,20 @@ load_errors! {
         /// The operator.
         op: u16,
     } => "operator {op}: impossible kernel, stride or dilation";
-    /// A pool's pad is not smaller than its kernel.
+    /// A pool's pad is not smaller than its window.
     PoolPad {
         /// The operator.
         op: u16,
-        /// The kernel in that direction.
-        kernel: u16,
+        /// Elements that the kernel spans in that direction, with its dilation.
+        extent: u32,
         /// The pad.
         found: u8,
-    } => "operator {op}: a pad of {found} under a kernel of {kernel}";
+    } => "operator {op}: a pad of {found} under a window over {extent} elements";
+    /// A window of a pool has all of its taps beside the input.
+    PoolWindow {
+        /// The operator.
+        op: u16,
+    } => "operator {op}: a window of the pool lies wholly in the padding";
     /// The groups do not divide the channels, or are not the input channels of a depthwise convolution.
     Groups {
         /// The operator.

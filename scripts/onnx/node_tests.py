@@ -33,7 +33,6 @@ REFUSED = {
     "batch": r"mixes the batch axis|batch axes differ|rank or batch axis|its batch at axis",
     "rank": r"with \d axes; supported are|has \d axes, supported are|single axis",
     "pads": r"the border's mode is|the pads are|wholly in the padding",
-    "dilated pool": r"`dilations` is",
     "training": r"training_mode|statistics of the batch",
     "slopes": r"the slopes differ",
     "matrix": r"constant operand has the shape|operand 2 has the shape",

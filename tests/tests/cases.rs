@@ -104,6 +104,7 @@ fn what_exporters_write_gives_what_onnxruntime_gives() {
         "matmul_weights_unit_axis",
         "maxpool_ceil_small_input",
         "maxpool_ceil_window_in_padding",
+        "maxpool_dilated",
         "model_local_function",
         "opset10_forms",
         "opset22_plain_conv",
@@ -111,6 +112,7 @@ fn what_exporters_write_gives_what_onnxruntime_gives() {
         "opset8_forms",
         "opset9_forms",
         "output_with_moved_batch",
+        "pools_dilated",
         "softmax_many_classes",
         "sum_of_two",
     ] {
@@ -155,6 +157,15 @@ fn quantized(name: &str) -> (f64, Vec<String>) {
     (sqnr.db().unwrap_or(f64::INFINITY), quantized.notes)
 }
 
+/// On the device too, all kinds of padding among them.
+#[test]
+fn dilated_pools_keep_their_accuracy() {
+    for name in ["maxpool_dilated", "pools_dilated"] {
+        let (sqnr, notes) = quantized(name);
+        assert!(sqnr > 35.0, "{name}: {sqnr} dB, {notes:?}");
+    }
+}
+
 /// Outputs of 1e-20 have a scale as outputs of 1 have.
 #[test]
 fn tiny_outputs_keep_their_accuracy() {
@@ -177,7 +188,6 @@ fn what_is_not_taken_is_refused_by_name_and_for_the_true_reason() {
         "bn_training_outputs",
         &["`y` (BatchNormalization)", "training", "model.eval()"],
     );
-    refuses("maxpool_dilated", &["`y` (MaxPool)", "dilations", "[3, 3]"]);
     refuses("split_channels", &["(Split)", "not supported"]);
     refuses("f_gru", &["(GRU)", "recurrence"]);
     refuses("infinite_weight", &["`g1` (Gemm)", "infinity at index 1"]);

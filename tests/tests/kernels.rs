@@ -66,8 +66,11 @@ const FEATURES: [(&str, &[&str]); 14] = [
             "more products than a chunk",
         ],
     ),
-    ("max_pool", &[]),
-    ("average_pool", &["a multiplier a count", "one multiplier"]),
+    ("max_pool", &["dilated"]),
+    (
+        "average_pool",
+        &["a multiplier a count", "one multiplier", "dilated"],
+    ),
     (
         "add",
         &[

@@ -454,6 +454,20 @@ def vectors():
     yield "average_pool", "ties", "means of 3/2, -3/2, 1/2 and -1/2", average_pool(
         x, Window((2, 2), (1, 1), (1, 1), (0, 1, 1, 0)), Fraction(1), 0, True
     )
+    n = Numbers(41)
+    x = n.tensor((7, 9, 3), 5)
+    yield "max_pool", "dilated", "dilation 2 x 3 and padding", max_pool(x, Window((3, 2), (2, 1), (2, 3), (2, 1, 3, 2)), -128, 127)
+    x = n.tensor((1, 5, 2), 5)
+    yield "max_pool", "astride", "taps six apart on either side of five columns, or one inside", max_pool(
+        x, Window((1, 3), (1, 1), (1, 6), (0, 6, 0, 6)), -128, 127
+    )
+    x = n.tensor((6, 8, 2), -7)
+    yield "average_pool", "dilated", "dilation 3 x 2, a multiplier for every count", average_pool(
+        x, Window((2, 3), (1, 2), (3, 2), (1, 2, 0, 3)), Fraction(3, 2), 9, True
+    )
+    yield "average_pool", "dilated_padding_counts", "dilation 3 x 2, one multiplier", average_pool(
+        x, Window((2, 3), (1, 2), (3, 2), (1, 2, 0, 3)), Fraction(3, 2), 9, False
+    )
 
     # elementwise
     n = Numbers(5)

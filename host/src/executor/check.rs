@@ -4,8 +4,6 @@
 
 use crate::graph::{Graph, GraphError, Node, Op, Window};
 
-use super::conv::valid_taps;
-
 /// Checks everything that kernels rely on.
 ///
 /// # Errors
@@ -137,8 +135,5 @@ fn check_window(window: &Window) -> Result<(), String> {
 
 fn has_empty_window(graph: &Graph, node: &Node, window: &Window) -> bool {
     let input = &graph.tensors[node.inputs[0]].shape;
-    let output = &graph.tensors[node.output].shape;
-    (0..2).any(|axis| {
-        (0..output[axis]).any(|position| valid_taps(window, axis, position, input[axis]).is_empty())
-    })
+    (0..2).any(|axis| window.misses_input(axis, input[axis]))
 }

@@ -188,21 +188,3 @@ impl DenseConv {
         }
     }
 }
-
-/// The taps of a window that lie inside an input of `size`, for output position `position` along `axis`.
-#[inline(always)]
-pub(super) fn valid_taps(
-    window: &Window,
-    axis: usize,
-    position: usize,
-    size: usize,
-) -> std::ops::Range<usize> {
-    let (dilation, pad) = (window.dilation[axis], window.pad_before[axis]);
-    let origin = position * window.stride[axis];
-    let first = pad.saturating_sub(origin).div_ceil(dilation);
-    let end = (size + pad)
-        .saturating_sub(origin)
-        .div_ceil(dilation)
-        .min(window.kernel[axis]);
-    first.min(end)..end
-}

@@ -11,7 +11,6 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::graph::{Conv2d, Window};
 
-use super::conv::valid_taps;
 use super::depthwise;
 use super::epilogue::Epilogue;
 use super::tiles;
@@ -120,7 +119,7 @@ impl Windowed {
 
 /// The output columns, of `columns`, whose window lies wholly within the `size` columns of the input.
 fn inner(window: &Window, columns: usize, size: usize) -> Range<usize> {
-    let whole = |&x: &usize| valid_taps(window, 1, x, size) == (0..window.kernel[1]);
+    let whole = |&x: &usize| window.taps_inside(1, x, size) == (0..window.kernel[1]);
     let first = (0..columns).find(whole).unwrap_or(columns);
     let len = (first..columns).take_while(whole).count();
     first..first + len
@@ -222,8 +221,8 @@ impl Windowed {
     fn taps(&self, out_y: usize, out_x: usize) -> Taps {
         let window = &self.window;
         let row_pixels = self.input[1] * self.in_channels;
-        let taps_y = valid_taps(window, 0, out_y, self.input[0]);
-        let taps_x = valid_taps(window, 1, out_x, self.input[1]);
+        let taps_y = window.taps_inside(0, out_y, self.input[0]);
+        let taps_x = window.taps_inside(1, out_x, self.input[1]);
         let y = (out_y * window.stride[0] + taps_y.start * window.dilation[0])
             .wrapping_sub(window.pad_before[0]);
         let x = (out_x * window.stride[1] + taps_x.start * window.dilation[1])

@@ -1,5 +1,7 @@
 //! Shapes of outputs, and the check that a graph is sound.
 
+use std::ops::Range;
+
 use super::{Activation, Graph, Node, Op, TensorId};
 
 /// Sliding window of a convolution or a pool, each pair `[h, w]`.
@@ -38,6 +40,25 @@ impl Window {
     pub fn output_size(&self, axis: usize, size: usize) -> Option<usize> {
         let padded = size + self.pad_before[axis] + self.pad_after[axis];
         Some(padded.checked_sub(self.extent(axis))? / self.stride[axis] + 1)
+    }
+
+    /// The taps along an axis that lie inside an input of `size`, for the output at `position`.
+    #[inline(always)]
+    pub(crate) fn taps_inside(&self, axis: usize, position: usize, size: usize) -> Range<usize> {
+        let (dilation, pad) = (self.dilation[axis], self.pad_before[axis]);
+        let origin = position * self.stride[axis];
+        let first = pad.saturating_sub(origin).div_ceil(dilation);
+        let end = (size + pad)
+            .saturating_sub(origin)
+            .div_ceil(dilation)
+            .min(self.kernel[axis]);
+        first.min(end)..end
+    }
+
+    /// Whether at some position all taps along an axis lie in the padding of an input of `size`.
+    pub(crate) fn misses_input(&self, axis: usize, size: usize) -> bool {
+        let positions = self.output_size(axis, size).unwrap_or(0);
+        (0..positions).any(|position| self.taps_inside(axis, position, size).is_empty())
     }
 
     /// Whether any padding is there.

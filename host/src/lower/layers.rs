@@ -83,7 +83,7 @@ impl<'a> Lowering<'a> {
     }
 
     pub(super) fn max_pool(&mut self, node: &Node, window: &Window) -> Result<(), QuantizeError> {
-        check_pads(node, window)?;
+        self.check_windows(node, window)?;
         let (min, max) = self.clamp_bounds(node)?;
         let op = MaxPool {
             input: self.index(node.inputs[0]),
@@ -102,7 +102,7 @@ impl<'a> Lowering<'a> {
         window: &Window,
         count_include_pad: bool,
     ) -> Result<(), QuantizeError> {
-        check_pads(node, window)?;
+        self.check_windows(node, window)?;
         let (input, output) = (self.encoding(node.inputs[0]), self.encoding(node.output));
         let ratio = f64::from(input.scale) / f64::from(output.scale);
         let area = window.kernel[0] * window.kernel[1];
@@ -188,16 +188,16 @@ impl<'a> Lowering<'a> {
     }
 }
 
-fn check_pads(node: &Node, window: &Window) -> Result<(), QuantizeError> {
-    let fits =
-        |axis: usize| window.pad_before[axis].max(window.pad_after[axis]) < window.kernel[axis];
-    if fits(0) && fits(1) {
+impl Lowering<'_> {
+    fn check_windows(&self, node: &Node, window: &Window) -> Result<(), QuantizeError> {
+        let shape = &self.graph.tensors[node.inputs[0]].shape;
+        if (0..2).any(|axis| window.misses_input(axis, shape[axis])) {
+            return Err(error(
+                node,
+                "pads a pool so that a window lies wholly in the padding",
+            ));
+        }
         Ok(())
-    } else {
-        Err(error(
-            node,
-            "pads a pool by a whole window or more, which leaves windows without any element",
-        ))
     }
 }
 

@@ -14,6 +14,7 @@ use super::program::{
     Requant, Softmax, Tensor, TensorIndex, Transpose, Unary, WeightType, Window,
 };
 use crate::error::LoadError;
+use crate::kernels::{Axis, Shape};
 
 /// Largest value of a softmax table.
 const SOFTMAX_ONE: i32 = 1 << 20;
@@ -487,26 +488,37 @@ impl<'p> Checker<'p> {
     fn pool(&self, window: &Window, input: &Tensor, output: &Tensor) -> Result<(), LoadError> {
         self.window(window, input, output)?;
         self.axis(2, input.c.into(), output)?;
-        if window.dilation_h != 1 || window.dilation_w != 1 {
-            return Err(LoadError::Window { op: self.op });
-        }
-        let pads = [
-            (window.kernel_h, window.pad_top),
-            (window.kernel_h, window.pad_bottom),
-            (window.kernel_w, window.pad_left),
-            (window.kernel_w, window.pad_right),
+        let shape = Shape::of(input);
+        let directions = [
+            (
+                Axis::vertical(window, shape),
+                output.h,
+                [window.pad_top, window.pad_bottom],
+            ),
+            (
+                Axis::horizontal(window, shape),
+                output.w,
+                [window.pad_left, window.pad_right],
+            ),
         ];
-        match pads
-            .into_iter()
-            .find(|&(kernel, pad)| u16::from(pad) >= kernel)
-        {
-            Some((kernel, pad)) => Err(LoadError::PoolPad {
-                op: self.op,
-                kernel,
-                found: pad,
-            }),
-            None => Ok(()),
+        for (axis, positions, pads) in directions {
+            // Below 2^24, as `window` has seen no 0.
+            let extent = saturate(axis.dilation * (axis.kernel - 1) + 1);
+            if let Some(&pad) = pads.iter().find(|&&pad| u32::from(pad) >= extent) {
+                return Err(LoadError::PoolPad {
+                    op: self.op,
+                    extent,
+                    found: pad,
+                });
+            }
+            // A window that reaches into the input has a tap there, unless its taps are so far apart that they lie on either side: then
+            // input and padding are so short that there are few windows.
+            let wide = axis.dilation > axis.size && pads != [0, 0];
+            if wide && (0..positions.into()).any(|at| axis.taps(at).inside.is_empty()) {
+                return Err(LoadError::PoolWindow { op: self.op });
+            }
         }
+        Ok(())
     }
 
     /// Shapes of an elementwise operator with two operands, of which the second may be one value, or one a channel.

@@ -346,7 +346,7 @@ pub struct MaxPool {
     pub input: TensorIndex,
     /// Output `[out_h, out_w, c]`.
     pub output: TensorIndex,
-    /// The window; dilations are 1.
+    /// The window, of which no position lies wholly in the padding.
     pub window: Window,
     /// Smallest output.
     pub min: i8,
@@ -361,7 +361,7 @@ pub struct AveragePool {
     pub input: TensorIndex,
     /// Output `[out_h, out_w, c]`.
     pub output: TensorIndex,
-    /// The window; dilations are 1.
+    /// The window, of which no position lies wholly in the padding.
     pub window: Window,
     /// Whether there is a multiplier for every count `1..=kernel_h * kernel_w` of real elements (padding does not count) or
     /// only one.

@@ -35,11 +35,12 @@ use crate::format::kernels;
 use crate::format::packing::Packing;
 use crate::format::program::{Conv2d, Op, Requant, Scratch, Tensor, TensorIndex};
 use core::cell::Cell;
+pub(crate) use params::{Axis, Shape};
 pub(crate) use planar::{lines_of as depthwise_lines, scratch_bytes as depthwise_scratch_bytes};
 
 use params::{
     AddParams, AveragePoolParams, Conv2dParams, CopyParams, FullyConnectedParams, MaxPoolParams,
-    MulParams, PadParams, Shape, Stage, TransposeParams,
+    MulParams, PadParams, Stage, TransposeParams,
 };
 
 /// Calls the kernel of the vector family where that runs, else the scalar one.

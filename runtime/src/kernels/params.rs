@@ -109,6 +109,36 @@ pub(crate) struct Taps {
 }
 
 impl Taps {
+    /// Input coordinates of the taps inside the input.
+    #[inline]
+    pub(crate) fn places(&self, axis: &Axis) -> impl Iterator<Item = usize> {
+        let step = axis.step();
+        let mut next = self.first;
+        (0..self.inside.len()).map(move |_| {
+            let place = next;
+            next += step;
+            place
+        })
+    }
+
+    /// The pixels of `channels` elements under a line's taps, of which the first starts at element `start` of the input.
+    #[inline]
+    pub(crate) fn pixels<'x>(
+        &self,
+        horizontal: &Axis,
+        input: &'x [Cell<i8>],
+        start: usize,
+        channels: usize,
+    ) -> impl Iterator<Item = &'x [Cell<i8>]> {
+        let step = horizontal.step() * channels;
+        let mut next = start;
+        (0..self.inside.len()).map(move |_| {
+            let place = next;
+            next += step;
+            input.get(place..place + channels).unwrap_or_default()
+        })
+    }
+
     /// The place in memory of the first of a column's taps, `row` elements a line.
     ///
     /// Where there is none, it is at most the input's end: a line is as long as 2^26 elements, and a pad's 255 of them exceed 32 bits.

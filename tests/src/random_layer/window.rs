@@ -25,7 +25,7 @@ struct Axis {
 pub(super) enum Windows {
     /// Any of a convolution.
     Any,
-    /// Those of a pool: no dilation, a pad smaller than the kernel.
+    /// Those of a pool: pads smaller than the window, and an element of the input under each window.
     Pool,
     /// 3x3 with stride 1 or 2 and no dilation, for which kernel families have loops of their own.
     Three,
@@ -42,7 +42,7 @@ fn axis(n: &mut Numbers, input: usize, windows: Windows) -> Axis {
         } else {
             n.size(1, 7)
         };
-        let dilation = if is_pool || is_three || n.chance(70) {
+        let dilation = if is_three || n.chance(70) {
             1
         } else {
             n.size(2, 3)
@@ -53,8 +53,8 @@ fn axis(n: &mut Numbers, input: usize, windows: Windows) -> Axis {
             (false, false) => n.size(2, 4),
         };
         let e = dilation * (kernel - 1) + 1;
-        // A pool's pad is smaller than its kernel; a convolution may see nothing but border.
-        let most = if is_pool { kernel - 1 } else { e + 1 };
+        // A pool's pad is smaller than its window; a convolution may see nothing but border.
+        let most = if is_pool { e - 1 } else { e + 1 };
         let (before, after) = match n.range(0, 3) {
             0 => (0, 0),
             1 => ((e - 1) / 2, (e - 1) / 2),
@@ -64,6 +64,13 @@ fn axis(n: &mut Numbers, input: usize, windows: Windows) -> Axis {
         let (before, after) = (before.min(most), after.min(most));
         if input + before + after >= e {
             let out = (input + before + after - e) / stride + 1;
+            let has_element = |at: usize| {
+                let mut taps = (0..kernel).map(|tap| at * stride + tap * dilation);
+                taps.any(|place| (before..before + input).contains(&place))
+            };
+            if is_pool && !(0..out).all(has_element) {
+                continue;
+            }
             return Axis {
                 kernel,
                 stride,
@@ -147,9 +154,17 @@ fn pool_window(n: &mut Numbers, channels: usize) -> Placed {
     }
 }
 
+/// Notes what is special about a pool's window.
+fn note_pool(draft: &mut Draft, window: &Window) {
+    let dilated = window.dilation_h > 1 && window.kernel_h > 1
+        || window.dilation_w > 1 && window.kernel_w > 1;
+    draft.feature("dilated", dilated);
+}
+
 pub(super) fn max_pool(n: &mut Numbers, draft: &mut Draft) {
     let channels = n.channels();
     let placed = pool_window(n, channels);
+    note_pool(draft, &placed.window);
     let zero_point = n.zero_point();
     let shape = [placed.input.0, placed.input.1, channels];
     let data = n.activations(shape.iter().product(), zero_point);
@@ -170,6 +185,7 @@ pub(super) fn max_pool(n: &mut Numbers, draft: &mut Draft) {
 pub(super) fn average_pool(n: &mut Numbers, draft: &mut Draft) {
     let channels = n.channels();
     let placed = pool_window(n, channels);
+    note_pool(draft, &placed.window);
     let (x_zero_point, y_zero_point) = (n.zero_point(), n.zero_point());
     let shape = [placed.input.0, placed.input.1, channels];
     let data = n.activations(shape.iter().product(), x_zero_point);

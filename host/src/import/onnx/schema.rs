@@ -110,7 +110,7 @@ pub(super) const OPERATORS: &[Operator] = &[
         honoured("auto_pad", STRING),
         honoured("ceil_mode", INT).since(10),
         honoured("count_include_pad", INT),
-        only("dilations", INTS, "1 along every axis").since(19),
+        honoured("dilations", INTS).since(19),
         honoured("kernel_shape", INTS),
         honoured("pads", INTS),
         honoured("strides", INTS),
@@ -200,7 +200,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     op("MaxPool", &[(1, 1, 1), (8, 1, 1), (10, 1, 1), (11, 1, 1), (12, 1, 1), (22, 1, 1)], &[
         honoured("auto_pad", STRING),
         honoured("ceil_mode", INT).since(10),
-        only("dilations", INTS, "1 along every axis").since(10),
+        honoured("dilations", INTS).since(10),
         honoured("kernel_shape", INTS),
         honoured("pads", INTS),
         no_effect("storage_order", INT, "it concerns the indices, whose use is refused").since(8),

@@ -163,19 +163,20 @@ fn depthwise_convolutions_fit_32_bits() {
 #[test]
 fn pools_fit_32_bits() {
     let input = Tensor::int8(0, [1, WIDTH, 4161], 3);
-    // Pads are smaller than their kernels: one line of input, and up to 255 of padding on either side.
-    for pad in [0, 255] {
+    // Pads are smaller than their windows: one line of input, and up to 255 of padding on either side; or two taps 255 apart, of which one
+    // is on the line.
+    for (kernel, dilation, pad) in [(1, 1, 0), (511, 1, 255), (2, 255, 255), (3, 255, 255)] {
         let window = Window {
-            kernel_h: 2 * pad + 1,
-            kernel_w: 2 * pad + 1,
+            kernel_h: kernel,
+            kernel_w: kernel,
             stride_h: 255,
             stride_w: 255,
-            dilation_h: 1,
-            dilation_w: 1,
-            pad_top: pad as u8,
-            pad_left: pad as u8,
-            pad_bottom: pad as u8,
-            pad_right: pad as u8,
+            dilation_h: dilation,
+            dilation_w: dilation,
+            pad_top: pad,
+            pad_left: pad,
+            pad_bottom: pad,
+            pad_right: pad,
         };
         let [h, w] = output_size(&window).unwrap();
         let output = Tensor::int8(0, [h, w, input.c], 3);

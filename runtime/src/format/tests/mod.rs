@@ -20,6 +20,7 @@ use crate::error::LoadError;
 mod extremes;
 mod header;
 mod lifetimes;
+mod pools;
 mod refusals;
 
 /// Everything that goes into a blob.

@@ -60,7 +60,10 @@ fn an_impossible_operator_is_refused() {
         |p| op!(p, 0, Conv2d).window.dilation_h = 9 => Window { op: 0 },
         |p| op!(p, 2, MaxPool).window.dilation_h = 2 => Shape { op: 2, axis: 0, .. } | Window { op: 2 },
         |p| op!(p, 0, Conv2d).window.pad_right = 2 => Shape { op: 0, axis: 1, expected: 5, found: 4 },
-        |p| op!(p, 2, MaxPool).window = window(2, 4, 2, 2) => PoolPad { op: 2, kernel: 2, found: 2 },
+        |p| op!(p, 2, MaxPool).window = window(2, 4, 2, 2) => PoolPad { op: 2, extent: 2, found: 2 },
+        // Rows -2 and 3, then -1 and 4, of 4.
+        |p| op!(p, 2, MaxPool).window = super::super::program::Window { stride_h: 1, dilation_h: 5, pad_top: 2, pad_bottom: 1, ..window(2, 2, 0, 0) }
+            => PoolWindow { op: 2 },
         |p| op!(p, 0, Conv2d).groups = 0 => Groups { op: 0, found: 0 },
         |p| op!(p, 0, Conv2d).groups = 4 => Groups { op: 0, found: 4 },
         |p| op!(p, 1, DepthwiseConv2d).groups = 2 => Groups { op: 1, found: 2 },

@@ -31,12 +31,9 @@ pub(in super::super) fn average_pool(
             for (block, outputs) in pixel.chunks(BLOCK).enumerate() {
                 let first = block * BLOCK;
                 let mut acc = [0_i32; BLOCK];
-                for row in (rows.first..).take(height) {
+                for row in rows.places(&vertical) {
                     let start = (row * p.input.w + columns.first) * channels;
-                    let run = input
-                        .get(start..start + width * channels)
-                        .unwrap_or_default();
-                    for x in split_rows(run, channels) {
+                    for x in columns.pixels(&horizontal, input, start, channels) {
                         for (acc, x) in acc.iter_mut().zip(x.get(first..).unwrap_or_default()) {
                             *acc += i32::from(x.get()) - i32::from(p.input_zero_point);
                         }

@@ -18,12 +18,9 @@ pub(in super::super) fn max_pool(p: &MaxPoolParams, input: &[Cell<i8>], output: 
             for y in pixel {
                 y.set(p.min);
             }
-            for row in (rows.first..).take(rows.inside.len()) {
+            for row in rows.places(&vertical) {
                 let start = (row * p.input.w + columns.first) * channels;
-                let run = input
-                    .get(start..start + columns.inside.len() * channels)
-                    .unwrap_or_default();
-                for x in split_rows(run, channels) {
+                for x in columns.pixels(&horizontal, input, start, channels) {
                     for (y, x) in pixel.iter().zip(x) {
                         y.set(y.get().max(x.get()));
                     }

@@ -40,20 +40,15 @@ fn read_pool(call: &mut Call<'_, '_>) -> OpResult<(View, Window, [usize; 2])> {
         .map(|&size| usize::try_from(size).unwrap_or(0))
         .collect::<Vec<_>>();
     let (window, extra) = read_window(call, &kernel, &shape[2..])?;
-    if window.dilation != [1, 1] {
+    let size = |axis: usize| match shape[2..] {
+        [h, w] => [h, w][axis],
+        _ => [1, shape[2]][axis],
+    };
+    if (0..2).any(|axis| window.misses_input(axis, size(axis))) {
         return Err(unsupported(
-            format!("attribute `dilations` is {:?}", window.dilation),
-            "pools take neighbouring values only: use dilations of 1",
+            "a window lies wholly in the padding",
+            "use pads smaller than the kernel, and dilations no longer than the input",
         ));
-    }
-    for axis in 0..2 {
-        let extent = window.extent(axis);
-        if window.pad_before[axis] >= extent || window.pad_after[axis] >= extent {
-            return Err(unsupported(
-                "a window lies wholly in the padding",
-                "use pads smaller than the kernel",
-            ));
-        }
     }
     Ok((view, window, extra))
 }

@@ -130,6 +130,19 @@ fn pools_take_their_attributes() {
     assert!(refused.refusal().contains("ceil_mode"));
     let refused = pool("MaxPool", vec![ints("pads", &[3, 0, 0, 0])]);
     assert!(refused.refusal().contains("wholly in the padding"));
+    let graph = pool("MaxPool", vec![ints("dilations", &[1, 2])]).import();
+    assert_eq!(output_shape(&graph), [2, 2, 2]);
+    assert_eq!(window(&graph).dilation, [1, 2]);
+    // Taps in columns -2, 6 and 14 of 7; then in -1, 7 and 15, on either side of it.
+    let dilated = |pads| {
+        pool(
+            "MaxPool",
+            vec![ints("dilations", &[1, 8]), ints("pads", pads)],
+        )
+    };
+    assert_eq!(output_shape(&dilated(&[0, 2, 0, 8]).import()), [2, 1, 2]);
+    let refused = dilated(&[0, 1, 0, 9]);
+    assert!(refused.refusal().contains("wholly in the padding"));
 }
 
 #[test]

@@ -90,7 +90,6 @@ fn refusals() -> Vec<Model> {
         one("Conv", &["x", "x"], vec![]),
         one("Conv", &["x", "w", "k"], vec![]),
         image("MaxPool", vec![]),
-        pool(vec![ints("dilations", &[2, 2])]),
         pool(vec![ints("pads", &[2, 2, 2, 2])]),
         vector("MaxPool", &["x"], vec![ints("kernel_shape", &[2])]),
         image(
