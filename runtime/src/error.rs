@@ -395,6 +395,13 @@ load_errors! {
         /// Its value.
         found: i32,
     } => "operator {op}: softmax table entry {at} is {found}";
+    /// A softmax's output has fewer than 257 or more than 2^19 steps from 0 to 1.
+    SoftmaxSteps {
+        /// The operator.
+        op: u16,
+        /// The steps.
+        found: u32,
+    } => "operator {op}: softmax with {found} steps from 0 to 1, expected 257 to 524288";
     /// A transpose's `perm` is not a permutation of four axes.
     Permutation {
         /// The operator.

@@ -99,6 +99,10 @@ fn relocate(op: &mut Op, tensors: u16, weights: u32, params: u32) {
             unary(&mut op.input, &mut op.output);
             op.table += params;
         }
+        Op::ScaledSoftmax(op) => {
+            unary(&mut op.input, &mut op.output);
+            op.table += params;
+        }
         Op::Reshape(op) => unary(&mut op.input, &mut op.output),
         Op::Transpose(op) => unary(&mut op.input, &mut op.output),
         Op::Concat(op) => {

@@ -5,7 +5,7 @@
 
 use fewbit_runtime::format::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
-    Requant, Scratch, Softmax, TensorIndex, Transpose, Unary, WeightType, Window,
+    Requant, ScaledSoftmax, Scratch, Softmax, TensorIndex, Transpose, Unary, WeightType, Window,
 };
 use fewbit_tests::layer::Layer;
 use serde::Deserialize;
@@ -116,6 +116,10 @@ enum VectorOp {
     },
     Softmax {
         table: Vec<i32>,
+    },
+    ScaledSoftmax {
+        table: Vec<i32>,
+        steps: u32,
     },
     Reshape {},
     Transpose {
@@ -323,6 +327,12 @@ fn layer_of(vector: &Vector) -> Layer {
             input,
             output,
             table: layer.values(table),
+        }),
+        VectorOp::ScaledSoftmax { table, steps } => Op::ScaledSoftmax(ScaledSoftmax {
+            input,
+            output,
+            table: layer.values(table),
+            steps: *steps,
         }),
         VectorOp::Reshape {} => Op::Reshape(Unary { input, output }),
         &VectorOp::Transpose { dims, perm } => Op::Transpose(Transpose {

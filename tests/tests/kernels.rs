@@ -90,7 +90,10 @@ const FEATURES: [(&str, &[&str]); 14] = [
         ],
     ),
     ("lut", &["in place"]),
-    ("softmax", &["2047 channels", "in place"]),
+    (
+        "softmax",
+        &["2047 channels", "in place", "a scale of its own"],
+    ),
     ("reshape", &["in place"]),
     ("transpose", &["identity permutation"]),
     (

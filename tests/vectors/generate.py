@@ -287,6 +287,21 @@ def softmax(x, scale):
     return {"kind": "softmax", "table": table}, [x], Tensor(x.shape, -128, data)
 
 
+def scaled_softmax(x, scale, steps):
+    table = [rounded(2**20 * exp_of(-scale * d)) for d in range(256)]
+    channels = x.shape[2]
+    data = []
+    for start in range(0, len(x.data), channels):
+        row = x.data[start : start + channels]
+        terms = [table[max(row) - value] for value in row]
+        for term in terms:
+            exact = Fraction(steps * term, sum(terms))
+            # The specified factor of a row is rounded, which may move a value by 2^-13: none is that close to a tie.
+            assert rounded(exact - Fraction(1, 2**13)) == rounded(exact + Fraction(1, 2**13))
+            data.append(min(rounded(exact) - 128, 127))
+    return {"kind": "scaled_softmax", "table": table, "steps": steps}, [x], Tensor(x.shape, -128, data)
+
+
 def reshape(x, shape):
     return {"kind": "reshape"}, [x], Tensor(shape, x.zero_point, list(x.data))
 
@@ -505,6 +520,13 @@ def vectors():
         Tensor((1, 2, 4), 0, [127, -128, -128, 120, -128, 127, 127, 126]), Fraction(1)
     )
     yield "softmax", "two_tie", "two equal values share: 256 / 2", softmax(Tensor((1, 1, 2), 0, [3, 3]), Fraction(1, 4))
+    n = Numbers(61)
+    yield "scaled_softmax", "many_values", "two rows of 500, 20000 steps", scaled_softmax(n.tensor((2, 1, 500), 4), Fraction(1, 64), 20000)
+    yield "scaled_softmax", "saturating", "outputs above 255 steps saturate", scaled_softmax(n.tensor((1, 3, 5), -9), Fraction(1, 16), 1000)
+    yield "scaled_softmax", "fewest_steps", "257 steps", scaled_softmax(n.tensor((2, 2, 6), 0), Fraction(1, 32), 257)
+    yield "scaled_softmax", "most_steps", "2047 equal values, 2^19 steps: 256.13 saturates", scaled_softmax(
+        Tensor((1, 1, 2047), 0, [7] * 2047), Fraction(1, 8), 2**19
+    )
 
     # data movement
     n = Numbers(7)

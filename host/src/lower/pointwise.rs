@@ -2,8 +2,8 @@
 
 use super::{Lowering, error};
 use crate::graph::{Activation, Node};
-use crate::quantize::{AddMultipliers, Multipliers, QuantizeError};
-use fewbit_runtime::format::program::{Add, Lut, Mul, Op, Requant, Softmax};
+use crate::quantize::{AddMultipliers, Encoding, Multipliers, QuantizeError};
+use fewbit_runtime::format::program::{Add, Lut, Mul, Op, Requant, ScaledSoftmax, Softmax};
 
 /// Most channels of a softmax: its sum of exponentials has to fit 31 bits.
 const MAX_SOFTMAX_CHANNELS: usize = 2047;
@@ -93,12 +93,24 @@ impl Lowering<'_> {
             (f64::from(1 << 20) * libm::exp(-scale * f64::from(difference))).round() as i32
         };
         let table: Vec<i32> = (0..256).map(entry).collect();
-        let op = Softmax {
-            input: self.index(node.inputs[0]),
-            output: self.output(node)?,
-            table: self.lowered.sections.append_params(&table),
+        let encoding = self.encoding(node.output);
+        let (input, output) = (self.index(node.inputs[0]), self.output(node)?);
+        let table = self.lowered.sections.append_params(&table);
+        let op = if encoding == Encoding::SOFTMAX {
+            Op::Softmax(Softmax {
+                input,
+                output,
+                table,
+            })
+        } else {
+            Op::ScaledSoftmax(ScaledSoftmax {
+                input,
+                output,
+                table,
+                steps: encoding.softmax_steps(),
+            })
         };
-        self.push(node, Op::Softmax(op));
+        self.push(node, op);
         Ok(())
     }
 }

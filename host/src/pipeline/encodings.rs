@@ -1,11 +1,11 @@
 //! The encodings of all tensors: from samples, synthetic ones or statistics.
 
-use super::{Calibration, Evidence, logits};
+use super::{Calibration, Evidence, logits, softmax};
 use crate::calibrate::{self, Range, Ranges};
 use crate::gradient::Sensitivity;
 use crate::graph::{Graph, Op};
 use crate::progress::Progress;
-use crate::quantize::{Encoding, Encodings, moves_bytes};
+use crate::quantize::{Encodings, moves_bytes};
 use crate::recipe::{DataFreeMethod, Recipe};
 use crate::{Error, Stage};
 
@@ -46,9 +46,19 @@ pub(super) fn choose_encodings(
     if let (Some(range), [input]) = (recipe.input.real_range(), &graph.inputs[..]) {
         ranges.set(input.tensor, range);
     }
-    notes.extend(coarse_softmaxes(graph, &ranges));
+    let observed = ranges.clone();
+    for (tensor, largest) in softmax::largest_outputs(graph, calibration, &ranges)? {
+        ranges.set(
+            tensor,
+            Range {
+                min: 0.0,
+                max: largest,
+            },
+        );
+    }
     let encodings =
         Encodings::choose(graph, &ranges).map_err(|e| Error::new(Stage::Calibrate, e))?;
+    notes.extend(softmax::notes(graph, &observed, &encodings));
     notes.extend(vanishing_outputs(graph, &ranges, &encodings));
     Ok(encodings)
 }
@@ -70,32 +80,6 @@ fn vanishing_outputs(graph: &Graph, ranges: &Ranges, encodings: &Encodings) -> V
                 ranges.of(tensor).min,
                 ranges.of(tensor).max,
                 encodings.of(tensor).scale
-            )
-        })
-        .collect()
-}
-
-/// Steps that the largest output of a softmax should have: fewer tell less than 4 bits of it.
-const SOFTMAX_STEPS: f32 = 16.0;
-
-/// Softmaxes whose outputs are few steps of their encoding, which is fixed.
-fn coarse_softmaxes(graph: &Graph, ranges: &Ranges) -> Vec<String> {
-    let step = Encoding::SOFTMAX.scale;
-    let is_coarse = |tensor| ranges.of(tensor).max < SOFTMAX_STEPS * step;
-    let softmaxes = graph
-        .nodes
-        .iter()
-        .filter(|node| matches!(node.op, Op::Softmax));
-    softmaxes
-        .filter(|node| is_coarse(node.output))
-        .map(|node| {
-            format!(
-                "outputs of softmax `{}` stay below {:.4}, {:.1} steps of 1/256, which are fixed: little is left of them; \
-                 take its input as the output with --output-tensor {}",
-                node.name,
-                ranges.of(node.output).max,
-                ranges.of(node.output).max / step,
-                graph.tensors[node.inputs[0]].name
             )
         })
         .collect()

@@ -10,6 +10,7 @@ mod equalization;
 mod evaluate;
 mod evidence;
 mod layers;
+mod softmax;
 mod synthetic;
 
 pub use doubts::doubtful_samples;

@@ -8,6 +8,9 @@ use serde::Serialize;
 /// Smallest scale of an encoding: a single below it loses digits.
 const MIN_SCALE: f32 = f32::MIN_POSITIVE;
 
+/// Most steps from 0 to 1 of a softmax on the device.
+const MOST_STEPS: f64 = (1 << 19) as f64;
+
 /// Encoding of an int8 tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Encoding {
@@ -23,6 +26,24 @@ impl Encoding {
         scale: 1.0 / 256.0,
         zero_point: -128,
     };
+
+    /// Encoding of a softmax whose outputs are at most `max`: [`SOFTMAX`](Encoding::SOFTMAX) from 1/2 on, else `1 / steps` with a whole number of
+    /// steps, 257 to 2^19 of them, of which `max` is at most 255.
+    pub fn softmax(max: f32) -> Encoding {
+        if max >= 0.5 {
+            return Encoding::SOFTMAX;
+        }
+        let steps = (255.0 / f64::from(max)).floor().clamp(257.0, MOST_STEPS);
+        Encoding {
+            scale: (1.0 / steps) as f32,
+            ..Encoding::SOFTMAX
+        }
+    }
+
+    /// Steps from 0 to 1 of a softmax's output; whole, as [`Encoding::softmax`] makes them.
+    pub(crate) fn softmax_steps(&self) -> u32 {
+        (1.0 / f64::from(self.scale)).round() as u32
+    }
 
     /// The asymmetric int8 encoding that covers `range` and 0, which it represents exactly.
     ///
@@ -123,6 +144,25 @@ mod tests {
         assert_eq!(encoding.quantize(1e9), 127);
         assert_eq!(encoding.quantize(f32::NEG_INFINITY), -128);
         assert_eq!(encoding.clamp_bounds(0.0, f32::INFINITY), (10, 127));
+    }
+
+    #[test]
+    fn a_softmax_has_whole_steps_that_its_scale_tells() {
+        for max in [1.0, 0.9, 0.5] {
+            assert_eq!(Encoding::softmax(max), Encoding::SOFTMAX);
+        }
+        for (max, steps) in [(0.49, 520), (0.25, 1020), (0.01, 25_500), (0.0, 1 << 19)] {
+            let encoding = Encoding::softmax(max);
+            assert_eq!(encoding.softmax_steps(), steps, "{max}");
+            assert_eq!((encoding.quantize(0.0), encoding.zero_point), (-128, -128));
+        }
+        for steps in 257..=1 << 19 {
+            let encoding = Encoding {
+                scale: (1.0 / f64::from(steps)) as f32,
+                ..Encoding::SOFTMAX
+            };
+            assert_eq!(encoding.softmax_steps(), steps);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Max pools, reshapes, transposes, pads and concats hand their input's bytes on, so that their inputs and outputs must mean the same
 //! numbers: such tensors form a group with the union of their ranges.
 //! Average pools requantize anyway and so keep an encoding of their own, which is worth about a bit where a mean is much narrower than
-//! its input. A softmax's output has a fixed encoding.
+//! its input. A softmax's output has the encoding [`Encoding::softmax`].
 
 use super::{Encoding, QuantizeError};
 use crate::calibrate::Ranges;
@@ -54,7 +54,7 @@ impl Encodings {
                         .to_owned(),
                 });
             }
-            of_root[root] = Encoding::SOFTMAX;
+            of_root[root] = Encoding::softmax(covered[root].max);
         }
         // In topological order, so that a scale that was raised is known to those behind it.
         for node in (graph.nodes.iter()).filter(|node| !matches!(node.op, Op::Softmax)) {

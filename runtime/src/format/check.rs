@@ -11,16 +11,21 @@ use super::kernels;
 use super::packing::{self, CONV_MULTIPLE, FULLY_CONNECTED_MULTIPLE, Packing};
 use super::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
-    Requant, Softmax, Tensor, TensorIndex, Transpose, Unary, WeightType, Window,
+    Requant, ScaledSoftmax, Softmax, Tensor, TensorIndex, Transpose, Unary, WeightType, Window,
 };
 use crate::error::LoadError;
 use crate::kernels::{Axis, Shape};
+use core::ops::RangeInclusive;
 
 /// Largest value of a softmax table.
 const SOFTMAX_ONE: i32 = 1 << 20;
 
 /// Most values in a row of a softmax: 2047 * 2^20 < 2^31.
 const SOFTMAX_ROW: u16 = 2047;
+
+/// Steps from 0 to 1 of a softmax with a scale of its own: more than those of the other one, and as many as let the quotient that a row is
+/// multiplied by fit 32 bits.
+const SOFTMAX_STEPS: RangeInclusive<u32> = 257..=1 << 19;
 
 /// The largest magnitude of an accumulator after the pre-shift, plus one.
 const ACC_LIMIT: u64 = 1 << 31;
@@ -90,6 +95,9 @@ impl<'p> Checker<'p> {
             Op::Mul(op) if KERNELS & kernels::MUL != 0 => self.mul(op),
             Op::Lut(op) if KERNELS & kernels::LUT != 0 => self.lut(op),
             Op::Softmax(op) if KERNELS & kernels::SOFTMAX != 0 => self.softmax(op),
+            Op::ScaledSoftmax(op) if KERNELS & kernels::SCALED_SOFTMAX != 0 => {
+                self.scaled_softmax(op)
+            }
             Op::Reshape(op) if KERNELS & kernels::RESHAPE != 0 => self.reshape(op),
             Op::Transpose(op) if KERNELS & kernels::TRANSPOSE != 0 => self.transpose(op),
             Op::Concat(op) if KERNELS & kernels::CONCAT != 0 => self.concat(op),
@@ -231,6 +239,20 @@ impl<'p> Checker<'p> {
             }
         }
         Ok(())
+    }
+
+    fn scaled_softmax(&self, op: &ScaledSoftmax) -> Result<(), LoadError> {
+        if !SOFTMAX_STEPS.contains(&op.steps) {
+            return Err(LoadError::SoftmaxSteps {
+                op: self.op,
+                found: op.steps,
+            });
+        }
+        self.softmax(&Softmax {
+            input: op.input,
+            output: op.output,
+            table: op.table,
+        })
     }
 
     fn reshape(&self, op: &Unary) -> Result<(), LoadError> {

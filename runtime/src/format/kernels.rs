@@ -49,6 +49,9 @@ pub(crate) const POINTWISE_WINDOWS: u32 = 1 << 24;
 pub(crate) const WORD_WINDOWS: u32 = 1 << 25;
 pub(crate) const BYTE_WINDOWS: u32 = 1 << 26;
 
+// Operators that came later.
+pub(crate) const SCALED_SOFTMAX: u32 = 1 << 27;
+
 // Several bits of which any will do.
 pub(crate) const ANY_CONV_2D: u32 = CONV_2D | PAIRED_CONV_2D;
 pub(crate) const ANY_FULLY_CONNECTED: u32 = FULLY_CONNECTED | PAIRED_FULLY_CONNECTED;
@@ -97,6 +100,7 @@ pub(crate) fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Packing) -> u3
         Op::Concat(_) => CONCAT,
         Op::Pad(_) => PAD,
         Op::Constant(_) => CONSTANT,
+        Op::ScaledSoftmax(_) => SCALED_SOFTMAX,
     }
 }
 

@@ -177,7 +177,7 @@ impl Plan<'_> {
             tensor.is_some_and(|tensor| span(tensor) == span(output))
         };
         match op {
-            Op::Lut(_) | Op::Softmax(_) | Op::Add(_) | Op::Mul(_) => op
+            Op::Lut(_) | Op::Softmax(_) | Op::ScaledSoftmax(_) | Op::Add(_) | Op::Mul(_) => op
                 .inputs()
                 .all(|input| !same_bytes(input) || same_place(input)),
             // Joining along the outermost axis only copies: an input that lies where it belongs stays there.

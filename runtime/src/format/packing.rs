@@ -294,6 +294,7 @@ mod pack {
             Op::MaxPool(_)
             | Op::Add(_)
             | Op::Softmax(_)
+            | Op::ScaledSoftmax(_)
             | Op::Reshape(_)
             | Op::Transpose(_)
             | Op::Concat(_)

@@ -148,6 +148,8 @@ pub enum Op {
     Pad(Pad),
     /// A tensor of constants out of the weights section.
     Constant(Constant),
+    /// Softmax over the channels whose output has a scale of its own.
+    ScaledSoftmax(ScaledSoftmax),
 }
 
 impl Op {
@@ -169,6 +171,7 @@ impl Op {
             Op::Concat(_) => "concat",
             Op::Pad(_) => "pad",
             Op::Constant(_) => "constant",
+            Op::ScaledSoftmax(_) => "scaled_softmax",
         }
     }
 
@@ -189,6 +192,7 @@ impl Op {
             Op::Concat(op) => op.output,
             Op::Pad(op) => op.output,
             Op::Constant(op) => op.output,
+            Op::ScaledSoftmax(op) => op.output,
         }
     }
 
@@ -208,6 +212,7 @@ impl Op {
             Op::Concat(op) => (None, None, &op.inputs),
             Op::Pad(op) => (Some(op.input), None, &[]),
             Op::Constant(_) => (None, None, &[]),
+            Op::ScaledSoftmax(op) => (Some(op.input), None, &[]),
         };
         first.into_iter().chain(second).chain(rest.iter().copied())
     }
@@ -481,4 +486,17 @@ pub struct Constant {
     pub output: TensorIndex,
     /// First byte in the weights section.
     pub data: u32,
+}
+
+/// Parameters of [`Op::ScaledSoftmax`] (20).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaledSoftmax {
+    /// Input.
+    pub input: TensorIndex,
+    /// Output, the shape of the input; zero_point -128.
+    pub output: TensorIndex,
+    /// Index of the first of 256 table entries in the parameters section.
+    pub table: u32,
+    /// Steps of the output from 0 to 1, 257..=2^19: its scale is `1 / steps`, and what is more than 255 of them saturates.
+    pub steps: u32,
 }

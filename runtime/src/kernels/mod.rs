@@ -245,6 +245,12 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                 scalar::softmax(table, x.shape.c, x.data, y.data);
             }
         }
+        Op::ScaledSoftmax(op) if KERNELS & kernels::SCALED_SOFTMAX != 0 => {
+            let (x, y) = (memory.view(op.input), memory.view(op.output));
+            if let Some(table) = run(memory.params, op.table, 256).first_chunk() {
+                scalar::scaled_softmax(table, op.steps, x.shape.c, x.data, y.data);
+            }
+        }
         Op::Transpose(op) if KERNELS & kernels::TRANSPOSE != 0 => {
             let params = TransposeParams {
                 dims: op.dims.map(usize::from),

@@ -255,6 +255,7 @@ fn run_op(
         Op::Mul(op) => elementwise::mul(op, get(op.a), get(op.b), output, sections, trace),
         Op::Lut(op) => elementwise::lut(op, get(op.input), sections),
         Op::Softmax(op) => softmax::softmax(op, get(op.input), sections),
+        Op::ScaledSoftmax(op) => softmax::scaled_softmax(op, get(op.input), sections),
         Op::Reshape(op) => get(op.input).data.clone(),
         Op::Transpose(op) => movement::transpose(op, get(op.input)),
         Op::Concat(op) => {
@@ -283,6 +284,7 @@ pub fn output_of(op: &Op) -> TensorIndex {
         Op::Mul(op) => op.output,
         Op::Lut(op) => op.output,
         Op::Softmax(op) => op.output,
+        Op::ScaledSoftmax(op) => op.output,
         Op::Reshape(op) => op.output,
         Op::Transpose(op) => op.output,
         Op::Concat(op) => op.output,

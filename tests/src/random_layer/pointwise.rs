@@ -4,7 +4,7 @@
 
 use super::numbers::RequantShape;
 use super::{Draft, Numbers};
-use fewbit_runtime::format::program::{Add, Lut, Mul, Op, Softmax, TensorIndex};
+use fewbit_runtime::format::program::{Add, Lut, Mul, Op, ScaledSoftmax, Softmax, TensorIndex};
 
 /// A shape of a few hundred elements.
 fn shape(n: &mut Numbers) -> [usize; 3] {
@@ -175,9 +175,26 @@ pub(super) fn softmax(n: &mut Numbers, draft: &mut Draft) {
     let input = draft.layer.input(shape, zero_point, data);
     let output = draft.layer.tensor(shape, -128);
     draft.in_place.push(input);
-    draft.layer.op(Op::Softmax(Softmax {
-        input,
-        output,
-        table,
-    }));
+    // One in two; where outputs are about a hundred steps, where they saturate, and at the limits.
+    let steps = match n.range(0, 9) {
+        0 => Some(257),
+        1 => Some(1 << 19),
+        2 | 3 => Some(n.range(257, 1 << 19) as u32),
+        4 => Some(u32::try_from((100 * channels).clamp(257, 1 << 19)).expect("in range")),
+        _ => None,
+    };
+    draft.feature("a scale of its own", steps.is_some());
+    draft.layer.op(match steps {
+        Some(steps) => Op::ScaledSoftmax(ScaledSoftmax {
+            input,
+            output,
+            table,
+            steps,
+        }),
+        None => Op::Softmax(Softmax {
+            input,
+            output,
+            table,
+        }),
+    });
 }

@@ -1,6 +1,6 @@
 //! Every reason to refuse a program.
 
-use super::super::program::{MaxPool, Op, Port, Scratch, Tensor};
+use super::super::program::{MaxPool, Op, Port, ScaledSoftmax, Scratch, Tensor};
 use super::super::write::{ProgramParts, arena_bytes};
 use super::{Parts, op, window, zoo};
 use crate::error::LoadError;
@@ -113,6 +113,56 @@ fn an_impossible_operator_is_refused() {
         |p| p.program.tensors[12].c = 71 => Elements { op: 11, expected: 72, found: 71 },
         |p| p.program.tensors[13] = Tensor { h: 3, c: 1, ..p.program.tensors[13] } => Shape { op: 12, axis: 0, expected: 1, found: 3 },
     }
+}
+
+#[test]
+fn a_softmax_with_a_scale_of_its_own_is_checked_like_the_other() {
+    let load = |steps, change: fn(&mut Parts)| {
+        let mut p = zoo();
+        change(&mut p);
+        let Op::Softmax(op) = &p.program.ops[13] else {
+            panic!("operator 13 is the softmax");
+        };
+        p.program.ops[13] = Op::ScaledSoftmax(ScaledSoftmax {
+            input: op.input,
+            output: op.output,
+            table: op.table,
+            steps,
+        });
+        p.load()
+    };
+    for (steps, fits) in [
+        (0, false),
+        (256, false),
+        (257, true),
+        (1 << 19, true),
+        ((1 << 19) + 1, false),
+        (u32::MAX, false),
+    ] {
+        let refused = Err(LoadError::SoftmaxSteps {
+            op: 13,
+            found: steps,
+        });
+        assert_eq!(load(steps, |_| {}), if fits { Ok(()) } else { refused });
+    }
+    let wrong = load(300, |p| p.program.tensors[14].zero_point = 0);
+    assert!(
+        matches!(wrong, Err(LoadError::ZeroPoint { op: 13, .. })),
+        "{wrong:?}"
+    );
+    let wrong = load(300, |p| op!(p, 13, Softmax).table += 1);
+    assert!(
+        matches!(wrong, Err(LoadError::ParametersRange { op: 13, .. })),
+        "{wrong:?}"
+    );
+    let wrong = load(300, |p| {
+        let at = op!(p, 13, Softmax).table as usize;
+        p.params[at] -= 1;
+    });
+    assert!(
+        matches!(wrong, Err(LoadError::SoftmaxTable { op: 13, at: 0, .. })),
+        "{wrong:?}"
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod lut;
 mod max_pool;
 mod mul;
 mod pad;
+mod scaled_softmax;
 mod softmax;
 mod transpose;
 #[cfg(fewbit_core = "v6m")]
@@ -31,6 +32,7 @@ pub(super) use lut::lut;
 pub(super) use max_pool::max_pool;
 pub(super) use mul::mul;
 pub(super) use pad::pad;
+pub(super) use scaled_softmax::scaled_softmax;
 pub(super) use softmax::softmax;
 pub(super) use transpose::transpose;
 
