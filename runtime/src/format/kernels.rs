@@ -49,8 +49,10 @@ pub(crate) const POINTWISE_WINDOWS: u32 = 1 << 24;
 pub(crate) const WORD_WINDOWS: u32 = 1 << 25;
 pub(crate) const BYTE_WINDOWS: u32 = 1 << 26;
 
-// Operators that came later.
+// What came later.
 pub(crate) const SCALED_SOFTMAX: u32 = 1 << 27;
+/// Pools whose windows have dilations.
+pub(crate) const DILATED_POOLS: u32 = 1 << 28;
 
 // Several bits of which any will do.
 pub(crate) const ANY_CONV_2D: u32 = CONV_2D | PAIRED_CONV_2D;
@@ -89,8 +91,8 @@ pub(crate) fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Packing) -> u3
             PAIRED_FULLY_CONNECTED | weights(op.weight_type) | odd(op.output)
         }
         Op::FullyConnected(op) => FULLY_CONNECTED | weights(op.weight_type),
-        Op::MaxPool(_) => MAX_POOL,
-        Op::AveragePool(_) => AVERAGE_POOL,
+        Op::MaxPool(op) => MAX_POOL | dilated_pool(&op.window),
+        Op::AveragePool(op) => AVERAGE_POOL | dilated_pool(&op.window),
         Op::Add(_) => ADD,
         Op::Mul(_) => MUL,
         Op::Lut(_) => LUT,
@@ -102,6 +104,15 @@ pub(crate) fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Packing) -> u3
         Op::Constant(_) => CONSTANT,
         Op::ScaledSoftmax(_) => SCALED_SOFTMAX,
     }
+}
+
+/// Whether a pool's taps are apart.
+pub(crate) fn is_dilated(window: &Window) -> bool {
+    window.dilation_h != 1 || window.dilation_w != 1
+}
+
+fn dilated_pool(window: &Window) -> u32 {
+    if is_dilated(window) { DILATED_POOLS } else { 0 }
 }
 
 fn weights(weight_type: WeightType) -> u32 {

@@ -182,6 +182,9 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                 min: op.min,
                 max: op.max,
             };
+            if KERNELS & kernels::DILATED_POOLS != 0 && kernels::is_dilated(&op.window) {
+                return scalar::dilated_max_pool(&params, x.data, y.data);
+            }
             scalar::max_pool(&params, x.data, y.data);
         }
         Op::AveragePool(op) if KERNELS & kernels::AVERAGE_POOL != 0 => {
@@ -199,6 +202,9 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                     if op.multiplier_per_count { taps } else { 1 },
                 ),
             };
+            if KERNELS & kernels::DILATED_POOLS != 0 && kernels::is_dilated(&op.window) {
+                return scalar::dilated_average_pool(&params, x.data, y.data);
+            }
             scalar::average_pool(&params, x.data, y.data);
         }
         Op::Add(op) if KERNELS & kernels::ADD != 0 => {

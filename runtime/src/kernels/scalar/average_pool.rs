@@ -6,12 +6,26 @@ use core::cell::Cell;
 /// Channels that are accumulated together.
 const BLOCK: usize = 16;
 
-/// Computes `output` from `input`; see [`AveragePoolParams`]. The two do not overlap.
+/// Computes `output` from `input`, for a window without dilation; see [`AveragePoolParams`]. The two do not overlap.
 pub(in super::super) fn average_pool(
     p: &AveragePoolParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
+    pool::<false>(p, input, output);
+}
+
+/// As [`average_pool`], for any window.
+pub(in super::super) fn dilated_average_pool(
+    p: &AveragePoolParams<'_>,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
+    pool::<true>(p, input, output);
+}
+
+#[inline(always)]
+fn pool<const DILATED: bool>(p: &AveragePoolParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
     let (vertical, horizontal) = (
         Axis::vertical(&p.window, p.input),
         Axis::horizontal(&p.window, p.input),
@@ -31,11 +45,26 @@ pub(in super::super) fn average_pool(
             for (block, outputs) in pixel.chunks(BLOCK).enumerate() {
                 let first = block * BLOCK;
                 let mut acc = [0_i32; BLOCK];
-                for row in rows.places(&vertical) {
-                    let start = (row * p.input.w + columns.first) * channels;
-                    for x in columns.pixels(&horizontal, input, start, channels) {
-                        for (acc, x) in acc.iter_mut().zip(x.get(first..).unwrap_or_default()) {
-                            *acc += i32::from(x.get()) - i32::from(p.input_zero_point);
+                let mut take_in = |x: &[Cell<i8>]| {
+                    for (acc, x) in acc.iter_mut().zip(x.get(first..).unwrap_or_default()) {
+                        *acc += i32::from(x.get()) - i32::from(p.input_zero_point);
+                    }
+                };
+                if DILATED {
+                    for row in rows.places(&vertical) {
+                        let start = (row * p.input.w + columns.first) * channels;
+                        for x in columns.pixels(&horizontal, input, start, channels) {
+                            take_in(x);
+                        }
+                    }
+                } else {
+                    for row in (rows.first..).take(height) {
+                        let start = (row * p.input.w + columns.first) * channels;
+                        let run = input
+                            .get(start..start + width * channels)
+                            .unwrap_or_default();
+                        for x in split_rows(run, channels) {
+                            take_in(x);
                         }
                     }
                 }

@@ -3,8 +3,22 @@
 use super::super::params::{Axis, MaxPoolParams, split_rows};
 use core::cell::Cell;
 
-/// Computes `output` from `input`; see [`MaxPoolParams`]. The two do not overlap.
+/// Computes `output` from `input`, for a window without dilation; see [`MaxPoolParams`]. The two do not overlap.
 pub(in super::super) fn max_pool(p: &MaxPoolParams, input: &[Cell<i8>], output: &[Cell<i8>]) {
+    pool::<false>(p, input, output);
+}
+
+/// As [`max_pool`], for any window.
+pub(in super::super) fn dilated_max_pool(
+    p: &MaxPoolParams,
+    input: &[Cell<i8>],
+    output: &[Cell<i8>],
+) {
+    pool::<true>(p, input, output);
+}
+
+#[inline(always)]
+fn pool<const DILATED: bool>(p: &MaxPoolParams, input: &[Cell<i8>], output: &[Cell<i8>]) {
     let (vertical, horizontal) = (
         Axis::vertical(&p.window, p.input),
         Axis::horizontal(&p.window, p.input),
@@ -18,11 +32,21 @@ pub(in super::super) fn max_pool(p: &MaxPoolParams, input: &[Cell<i8>], output: 
             for y in pixel {
                 y.set(p.min);
             }
-            for row in rows.places(&vertical) {
-                let start = (row * p.input.w + columns.first) * channels;
-                for x in columns.pixels(&horizontal, input, start, channels) {
-                    for (y, x) in pixel.iter().zip(x) {
-                        y.set(y.get().max(x.get()));
+            if DILATED {
+                for row in rows.places(&vertical) {
+                    let start = (row * p.input.w + columns.first) * channels;
+                    for x in columns.pixels(&horizontal, input, start, channels) {
+                        take_in(pixel, x);
+                    }
+                }
+            } else {
+                for row in (rows.first..).take(rows.inside.len()) {
+                    let start = (row * p.input.w + columns.first) * channels;
+                    let run = input
+                        .get(start..start + columns.inside.len() * channels)
+                        .unwrap_or_default();
+                    for x in split_rows(run, channels) {
+                        take_in(pixel, x);
                     }
                 }
             }
@@ -30,6 +54,13 @@ pub(in super::super) fn max_pool(p: &MaxPoolParams, input: &[Cell<i8>], output: 
                 y.set(y.get().min(p.max));
             }
         }
+    }
+}
+
+#[inline(always)]
+fn take_in(pixel: &[Cell<i8>], x: &[Cell<i8>]) {
+    for (y, x) in pixel.iter().zip(x) {
+        y.set(y.get().max(x.get()));
     }
 }
 

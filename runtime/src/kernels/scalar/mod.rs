@@ -21,7 +21,7 @@ mod v6m;
 mod weights;
 
 pub(super) use add::add;
-pub(super) use average_pool::average_pool;
+pub(super) use average_pool::{average_pool, dilated_average_pool};
 pub(super) use constant::constant;
 pub(super) use conv2d::conv2d;
 pub(super) use copy_runs::copy_runs;
@@ -29,7 +29,7 @@ pub(super) use depthwise_conv2d::TapWeights;
 pub(super) use depthwise_conv2d::depthwise_conv2d;
 pub(super) use fully_connected::fully_connected;
 pub(super) use lut::lut;
-pub(super) use max_pool::max_pool;
+pub(super) use max_pool::{dilated_max_pool, max_pool};
 pub(super) use mul::mul;
 pub(super) use pad::pad;
 pub(super) use scaled_softmax::scaled_softmax;
