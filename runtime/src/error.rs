@@ -317,6 +317,15 @@ load_errors! {
         /// The operator.
         op: u16,
     } => "operator {op}: impossible kernel, stride or dilation";
+    /// The checks read more than [`CHECK_FACTOR`](crate::format::CHECK_FACTOR) times the blob's length: operators share weights and parameters.
+    Reads {
+        /// The operator at which that is so.
+        op: u16,
+        /// Bytes that may be read.
+        limit: u64,
+        /// Bytes read with this operator's.
+        found: u64,
+    } => "operator {op}: the operators so far have {found} bytes of weights and parameters, counting shared ones each time; at most {limit} are checked";
     /// A pool's pad is not smaller than its window.
     PoolPad {
         /// The operator.

@@ -15,6 +15,7 @@ use super::program::{
 };
 use crate::error::LoadError;
 use crate::kernels::{Axis, Shape};
+use core::cell::Cell;
 use core::ops::RangeInclusive;
 
 /// Largest value of a softmax table.
@@ -33,6 +34,8 @@ const ACC_LIMIT: u64 = 1 << 31;
 /// An operator's surroundings.
 pub(super) struct Checker<'p> {
     op: u16,
+    /// Bytes of weights, parameters and clamps that the checks have read.
+    reads: Cell<usize>,
     tensors: &'p [Tensor],
     weights: &'p [i8],
     params: &'p [i32],
@@ -67,6 +70,7 @@ impl<'p> Checker<'p> {
     ) -> Self {
         Checker {
             op,
+            reads: Cell::new(0),
             tensors,
             weights,
             params,
@@ -89,8 +93,10 @@ impl<'p> Checker<'p> {
             Op::FullyConnected(op) if KERNELS & kernels::ANY_FULLY_CONNECTED != 0 => {
                 self.fully_connected(op)
             }
-            Op::MaxPool(op) if KERNELS & kernels::MAX_POOL != 0 => self.max_pool(op),
-            Op::AveragePool(op) if KERNELS & kernels::AVERAGE_POOL != 0 => self.average_pool(op),
+            Op::MaxPool(op) if KERNELS & kernels::MAX_POOL != 0 => self.max_pool::<KERNELS>(op),
+            Op::AveragePool(op) if KERNELS & kernels::AVERAGE_POOL != 0 => {
+                self.average_pool::<KERNELS>(op)
+            }
             Op::Add(op) if KERNELS & kernels::ADD != 0 => self.add(op),
             Op::Mul(op) if KERNELS & kernels::MUL != 0 => self.mul(op),
             Op::Lut(op) if KERNELS & kernels::LUT != 0 => self.lut(op),
@@ -174,16 +180,16 @@ impl<'p> Checker<'p> {
         })
     }
 
-    fn max_pool(&self, op: &MaxPool) -> Result<(), LoadError> {
+    fn max_pool<const KERNELS: u32>(&self, op: &MaxPool) -> Result<(), LoadError> {
         let (input, output) = (self.tensor(op.input)?, self.tensor(op.output)?);
-        self.pool(&op.window, input, output)?;
+        self.pool::<KERNELS>(&op.window, input, output)?;
         self.same_zero_point(input, output)?;
         self.range(op.min, op.max)
     }
 
-    fn average_pool(&self, op: &AveragePool) -> Result<(), LoadError> {
+    fn average_pool<const KERNELS: u32>(&self, op: &AveragePool) -> Result<(), LoadError> {
         let (input, output) = (self.tensor(op.input)?, self.tensor(op.output)?);
-        self.pool(&op.window, input, output)?;
+        self.pool::<KERNELS>(&op.window, input, output)?;
         let count = taps(&op.window);
         self.requant(
             &op.requant,
@@ -229,7 +235,7 @@ impl<'p> Checker<'p> {
                 found: input.c.into(),
             });
         }
-        for (&value, at) in self.values(op.table, 256)?.iter().zip(0_u32..) {
+        for (&value, at) in self.values_to_read(op.table, 256)?.iter().zip(0_u32..) {
             if !(0..=SOFTMAX_ONE).contains(&value) || (at == 0 && value != SOFTMAX_ONE) {
                 return Err(LoadError::SoftmaxTable {
                     op: self.op,
@@ -345,9 +351,10 @@ impl<'p> Checker<'p> {
             _ => return Err(LoadError::WeightOrder { op: self.op }),
         };
         let weights = self.bytes(layer.offset, bytes)?;
+        self.count(weights.len());
         self.weight_values(layer, weights)?;
         let channels = u64::from(layer.output.c);
-        let bias = self.values(layer.bias, channels)?;
+        let bias = self.values_to_read(layer.bias, channels)?;
         self.requant(layer.requant, channels, layer.output)?;
         // Products are below 2^48: the weights are in the blob. The sum stays below 2^63.
         for (&bias, channel) in bias.iter().zip(0..) {
@@ -423,7 +430,7 @@ impl<'p> Checker<'p> {
         output: &Tensor,
     ) -> Result<(), LoadError> {
         for (&multiplier, at) in self
-            .values(requant.multipliers, multipliers)?
+            .values_to_read(requant.multipliers, multipliers)?
             .iter()
             .zip(0..)
         {
@@ -444,7 +451,9 @@ impl<'p> Checker<'p> {
         match requant.clamp {
             Clamp::PerTensor { min, max } => self.range(min, max),
             Clamp::PerChannel { offset } => {
-                for pair in self.bytes(offset, 2 * u64::from(output.c))?.chunks_exact(2) {
+                let pairs = self.bytes(offset, 2 * u64::from(output.c))?;
+                self.count(pairs.len());
+                for pair in pairs.chunks_exact(2) {
                     if let [min, max] = *pair {
                         self.range(min, max)?;
                     }
@@ -468,7 +477,8 @@ impl<'p> Checker<'p> {
         Ok(())
     }
 
-    /// A window by itself, and equation (6).
+    /// A window by itself, and equation (6). One copy for all operators: flash is dearer than a call.
+    #[inline(never)]
     fn window(&self, window: &Window, input: &Tensor, output: &Tensor) -> Result<(), LoadError> {
         let w = window;
         let sizes = [w.kernel_h, w.kernel_w];
@@ -507,9 +517,57 @@ impl<'p> Checker<'p> {
         Ok(())
     }
 
-    fn pool(&self, window: &Window, input: &Tensor, output: &Tensor) -> Result<(), LoadError> {
+    fn pool<const KERNELS: u32>(
+        &self,
+        window: &Window,
+        input: &Tensor,
+        output: &Tensor,
+    ) -> Result<(), LoadError> {
         self.window(window, input, output)?;
         self.axis(2, input.c.into(), output)?;
+        let dilated = kernels::is_dilated(window);
+        if KERNELS & kernels::DILATED_POOLS != 0 && dilated {
+            return self.dilated_pool(window, input, output);
+        }
+        if dilated {
+            return Err(LoadError::Kernel { op: self.op });
+        }
+        let pads = [
+            (window.kernel_h, window.pad_top),
+            (window.kernel_h, window.pad_bottom),
+            (window.kernel_w, window.pad_left),
+            (window.kernel_w, window.pad_right),
+        ];
+        match pads
+            .into_iter()
+            .find(|&(kernel, pad)| u16::from(pad) >= kernel)
+        {
+            Some((kernel, pad)) => Err(LoadError::PoolPad {
+                op: self.op,
+                extent: kernel.into(),
+                found: pad,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn pool_pad(&self, extent: u32, pad: u8) -> Result<(), LoadError> {
+        if u32::from(pad) >= extent {
+            return Err(LoadError::PoolPad {
+                op: self.op,
+                extent,
+                found: pad,
+            });
+        }
+        Ok(())
+    }
+
+    fn dilated_pool(
+        &self,
+        window: &Window,
+        input: &Tensor,
+        output: &Tensor,
+    ) -> Result<(), LoadError> {
         let shape = Shape::of(input);
         let directions = [
             (
@@ -526,12 +584,8 @@ impl<'p> Checker<'p> {
         for (axis, positions, pads) in directions {
             // Below 2^24, as `window` has seen no 0.
             let extent = saturate(axis.dilation * (axis.kernel - 1) + 1);
-            if let Some(&pad) = pads.iter().find(|&&pad| u32::from(pad) >= extent) {
-                return Err(LoadError::PoolPad {
-                    op: self.op,
-                    extent,
-                    found: pad,
-                });
+            for pad in pads {
+                self.pool_pad(extent, pad)?;
             }
             // A window that reaches into the input has a tap there, unless its taps are so far apart that they lie on either side: then
             // input and padding are so short that there are few windows.
@@ -576,6 +630,22 @@ impl<'p> Checker<'p> {
             section: saturate(self.weights.len()),
             found: u64::from(offset).saturating_add(length),
         })
+    }
+
+    /// Bytes of weights, parameters and clamps that the checks have read so far.
+    pub(super) fn reads(&self) -> usize {
+        self.reads.get()
+    }
+
+    fn count(&self, bytes: usize) {
+        self.reads.set(self.reads.get().saturating_add(bytes));
+    }
+
+    /// As [`values`](Self::values), for a check that reads them.
+    fn values_to_read(&self, index: u32, length: u64) -> Result<&'p [i32], LoadError> {
+        let values = self.values(index, length)?;
+        self.count(size_of_val(values));
+        Ok(values)
     }
 
     /// `length` values of the parameters section.

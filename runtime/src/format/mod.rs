@@ -51,5 +51,9 @@ pub const ALIGNMENT: u32 = 16;
 pub const MAX_ARENA_BYTES: u32 = 1 << 26;
 
 /// Most elementary operations (multiply-accumulates, window positions, elements) that one inference may take; keeps a
-/// forged blob from running for ever. Far above any network of use: a caller's own limit is on [`read::Model::work`].
+/// forged blob from running for ever. Far above any network of use: a caller's own limit is [`read::Model::with_work_limit`]'s.
 pub const MAX_WORK: u64 = 1 << 36;
+
+/// How many times a blob's length its operators' weights, parameters and clamps may be, counting what they share for each of them: so much is read to
+/// check them. Blobs that share nothing need less than 1.
+pub const CHECK_FACTOR: u64 = 16;

@@ -5,7 +5,7 @@ use super::header::{Header, saturate};
 use super::kernels::{ALL_KERNELS, kernels_of_op};
 use super::packing::Packing;
 use super::program::{Port, Program, Tensor};
-use super::{ALIGNMENT, MAX_ARENA_BYTES, MAX_WORK, lifetimes};
+use super::{ALIGNMENT, CHECK_FACTOR, MAX_ARENA_BYTES, MAX_WORK, lifetimes};
 use crate::error::{LoadError, Section};
 
 /// A checked model: the decoded program, and sections borrowed from the blob.
@@ -57,12 +57,13 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS, ALL_KER
     /// arena, no operator overwrites what a later one needs, shapes fit, and no accumulator can overflow.
     ///
     /// # Time
-    /// The checksum reads the blob once. Then each operator's weights, parameters and clamps are read, and operators may share
-    /// them: that is up to the number of operators times the length of these sections, and no more than the elementary
-    /// operations of one run ([`work`](Model::work)), as a run reads every weight at least once. Last, pairs of tensors
-    /// are compared. A blob with more than [`MAX_WORK`] operations is refused before its weights are read, but that limit
-    /// is high, minutes on a desk and days on a microcontroller: who takes blobs from elsewhere bounds the load by `OPS`
-    /// and the blob's length, and a run by [`work`](Model::work).
+    /// The checksum reads the blob once. Then each operator's weights, parameters and clamps are read, and operators may share them: a blob
+    /// for which that is more than [`CHECK_FACTOR`] times its length is refused at the first operator at which it is. So far the time is
+    /// linear in the blob's length. Last, pairs of tensors are compared, at most `TENSORS * TENSORS / 2` times a few instructions, and the rows of
+    /// outputs that lie over their inputs are counted.
+    ///
+    /// A blob with more than [`MAX_WORK`] operations a run is refused before its weights are read. That limit is high, minutes on a desk and days on
+    /// a microcontroller: who takes blobs from elsewhere sets a lower one with [`with_work_limit`](Model::with_work_limit).
     ///
     /// # Errors
     /// The first condition that does not hold, as a [`LoadError`].
@@ -91,6 +92,29 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
     /// # Errors
     /// As [`from_bytes`](Model::from_bytes), and [`LoadError::Kernel`] for an operator whose kernel is left out.
     pub fn with_kernels(bytes: &'a [u8]) -> Result<Self, LoadError> {
+        Self::with_work_limit(bytes, MAX_WORK)
+    }
+
+    /// As [`with_kernels`](Model::with_kernels), for models of at most `limit` elementary operations a run ([`work`](Model::work)), 0 to
+    /// [`MAX_WORK`]; a higher limit is [`MAX_WORK`].
+    ///
+    /// A blob above it is refused before its weights are read. As a run's time is in proportion to its operations, a deadline is a limit: a layer of
+    /// multiply-accumulates takes about as many cycles each on every model.
+    ///
+    /// ```
+    /// use fewbit_runtime::{LoadError, Model};
+    ///
+    /// # let blob = fewbit_runtime::AlignedBlob::new(&[0; 64]);
+    /// match Model::<100, 64>::with_work_limit(&blob, 20_000_000) {
+    ///     Ok(model) => println!("{} operations", model.work()),
+    ///     Err(LoadError::Work { limit, found }) => println!("{found} operations, {limit} fit the deadline"),
+    ///     Err(error) => println!("no model: {error}"),
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`with_kernels`](Model::with_kernels), and [`LoadError::Work`] with both figures above the limit.
+    pub fn with_work_limit(bytes: &'a [u8], limit: u64) -> Result<Self, LoadError> {
         let misalignment = saturate(bytes.as_ptr().addr() % ALIGNMENT as usize);
         if misalignment != 0 {
             return Err(LoadError::Misaligned {
@@ -125,12 +149,20 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
             metadata: header.metadata.of(blob),
             packing: header.packing(),
         };
-        model.check(&header)?;
+        model.check(&header, limit.min(MAX_WORK))?;
         Ok(model)
     }
 
+    /// How many bytes the checks of the operators of a loaded model read.
+    #[cfg(test)]
+    pub(super) fn checked_bytes(bytes: &'a [u8]) -> Result<u64, LoadError> {
+        let model = Self::with_kernels(bytes)?;
+        let (header, _) = Header::check(bytes)?;
+        model.check(&header, MAX_WORK)
+    }
+
     /// Everything that follows the header, cheapest first.
-    fn check(&self, header: &Header) -> Result<(), LoadError> {
+    fn check(&self, header: &Header, work_limit: u64) -> Result<u64, LoadError> {
         let program = &self.program;
         let (tensors, ops) = (saturate(program.tensors.len()), saturate(program.ops.len()));
         if tensors != u32::from(header.tensors) {
@@ -185,14 +217,14 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
         for port in program.inputs.iter().chain(&program.outputs) {
             self.check_port(port)?;
         }
-        // Before anything is read once an operator: these reads are no more than the work.
         let work = self.work();
-        if work > MAX_WORK {
+        if work > work_limit {
             return Err(LoadError::Work {
-                limit: MAX_WORK,
+                limit: work_limit,
                 found: work,
             });
         }
+        let (mut reads, most) = (0, u64::from(header.length) * CHECK_FACTOR);
         for (op, index) in program.ops.iter().zip(0..) {
             let checker = Checker::new(
                 index,
@@ -202,11 +234,20 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
                 self.packing,
             );
             checker.check::<KERNELS>(op)?;
+            reads += checker.reads() as u64;
+            if reads > most {
+                return Err(LoadError::Reads {
+                    op: index,
+                    limit: most,
+                    found: reads,
+                });
+            }
             if kernels_of_op(op, &program.tensors, self.packing) & !KERNELS != 0 {
                 return Err(LoadError::Kernel { op: index });
             }
         }
-        lifetimes::check(program, self.packing)
+        lifetimes::check(program, self.packing)?;
+        Ok(reads)
     }
 
     fn check_port(&self, port: &Port) -> Result<(), LoadError> {

@@ -21,6 +21,7 @@ mod extremes;
 mod header;
 mod lifetimes;
 mod pools;
+mod reads;
 mod refusals;
 
 /// Everything that goes into a blob.
