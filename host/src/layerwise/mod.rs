@@ -11,13 +11,15 @@ mod node;
 mod round;
 mod store;
 mod streams;
+mod tensors;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use adjustment::{Adjustment, Adjustments};
 pub use node::{SingleNode, SingleNodeError};
-pub(crate) use store::{Block, Halves, Store, block_samples, blocks};
+pub(crate) use store::{Block, Halves, block_samples, blocks};
 pub(crate) use streams::Origin;
+pub(crate) use tensors::Tensors;
 
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Node};
@@ -33,12 +35,12 @@ use streams::Streams;
 ///
 /// # Errors
 /// Samples that do not suit the network.
-pub(crate) fn optimize(
-    graph: &Graph,
-    encodings: &Encodings,
+pub(crate) fn optimize<'g>(
+    graph: &'g Graph,
+    encodings: &'g Encodings,
     weights: &mut NetworkWeights,
     calibration: &Dataset,
-    adjustments: Option<&Adjustments>,
+    adjustments: Option<&'g Adjustments>,
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<(), SingleNodeError> {
@@ -52,10 +54,7 @@ pub(crate) fn optimize(
                 let adjustment = adjustments.and_then(|all| all[id].as_ref());
                 optimize_layer(&mut streams, node, layer, adjustment, recipe, progress)?;
             }
-            None => {
-                streams.run_float(node, |_| ())?;
-                streams.run_quantized(node, |_| ())?;
-            }
+            None => streams.run_both(node)?,
         }
         streams.finish(node);
         progress.advance(1);
@@ -64,11 +63,11 @@ pub(crate) fn optimize(
 }
 
 /// Chooses the weights of one layer and runs it in both networks.
-fn optimize_layer(
-    streams: &mut Streams<'_>,
-    node: &Node,
+fn optimize_layer<'g>(
+    streams: &mut Streams<'g>,
+    node: &'g Node,
     layer: &mut LayerWeights,
-    adjustment: Option<&Adjustment>,
+    adjustment: Option<&'g Adjustment>,
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<(), SingleNodeError> {
@@ -81,7 +80,7 @@ fn optimize_layer(
         ..node.clone()
     };
     let channels = layer.bias.len();
-    let finish = |values: &mut [f32]| {
+    let finish = move |values: &mut [f32]| {
         if let Some(adjustment) = adjustment {
             adjustment.apply(values);
         }
@@ -89,11 +88,7 @@ fn optimize_layer(
             activation.apply_to(values, channels);
         }
     };
-    let sums = streams.run_float(&bare, |values| {
-        let sums = bias::sums(values, channels);
-        finish(values);
-        sums
-    })?;
+    let sums = streams.run_float(&bare, |values| bias::sums(values, channels), finish)?;
     round::choose(streams, node, layer, &options, recipe, progress)?;
     if options.correct_bias
         && let Some(geometry) = Geometry::of(streams.graph, node)
@@ -104,11 +99,11 @@ fn optimize_layer(
         let input = node.inputs[0];
         let mut inputs = mean_inputs(&geometry, streams.samples, |samples| {
             streams.quantized(input, samples)
-        });
+        })?;
         if !streams.origin().knows_errors(options.weights.bits) {
             let float = mean_inputs(&geometry, streams.samples, |samples| {
                 streams.float(input, samples)
-            });
+            })?;
             bias::halve_errors(&mut inputs, &float);
         }
         bias::correct(layer, &wanted, &inputs);

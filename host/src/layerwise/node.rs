@@ -76,21 +76,41 @@ impl SingleNode {
     pub(crate) fn run_blocks<T: Send>(
         &self,
         samples: usize,
-        read: impl Fn(TensorId, Range<usize>) -> Vec<f32> + Sync,
+        read: impl Fn(TensorId, Range<usize>) -> Result<Vec<f32>, SingleNodeError> + Sync,
         take: impl Fn(Vec<f32>) -> T + Sync,
     ) -> Result<Vec<T>, SingleNodeError> {
         let executor = Executor::new(&self.graph)?;
         blocks(samples, self.block)
             .into_par_iter()
-            .map(|block| {
-                let count = block.len();
-                let values: Vec<Vec<f32>> = (self.reads.iter())
-                    .map(|&tensor| read(tensor, block.clone()))
-                    .collect();
-                let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
-                Ok(take(forward(&executor, count, &values)?))
-            })
+            .map(|block| Ok(take(self.forward_block(&executor, block, &read)?)))
             .collect()
+    }
+
+    /// Samples that [`SingleNode::run_blocks`] takes together.
+    pub(crate) fn block(&self) -> usize {
+        self.block
+    }
+
+    /// The node's output for a block of samples, of which `read` gives the values of a tensor.
+    pub(crate) fn run_block(
+        &self,
+        block: Range<usize>,
+        read: impl Fn(TensorId, Range<usize>) -> Result<Vec<f32>, SingleNodeError>,
+    ) -> Result<Vec<f32>, SingleNodeError> {
+        self.forward_block(&Executor::new(&self.graph)?, block, &read)
+    }
+
+    fn forward_block(
+        &self,
+        executor: &Executor<'_>,
+        block: Range<usize>,
+        read: &impl Fn(TensorId, Range<usize>) -> Result<Vec<f32>, SingleNodeError>,
+    ) -> Result<Vec<f32>, SingleNodeError> {
+        let values: Vec<Vec<f32>> = (self.reads.iter())
+            .map(|&tensor| read(tensor, block.clone()))
+            .collect::<Result<_, _>>()?;
+        let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
+        Ok(forward(executor, block.len(), &values)?)
     }
 }
 

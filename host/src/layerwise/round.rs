@@ -10,6 +10,7 @@ use crate::rounding::{
     AdaRoundOptions, Geometry, LayerData, LayerProblem, Moments, RoundingMethod, Samples, moments,
     round_layer,
 };
+use std::cell::Cell;
 use std::ops::Range;
 
 /// Rounds the weights of `layer` anew where `options` ask for more than nearest.
@@ -34,10 +35,17 @@ pub(super) fn choose(
     let input = node.inputs[0];
     // Of made up samples, how inputs go together is worth knowing in any case; errors and where means lie are not.
     let trusted = streams.origin().knows_errors(options.weights.bits);
+    // Reported behind the rounding, which then is for nothing.
+    let failed = Cell::new(None);
     let moments_of = |products: Range<usize>| {
-        let moments = moments(&geometry, products, streams.samples, |samples| {
-            let quantized = streams.quantized(input, samples.clone());
-            (quantized, trusted.then(|| streams.float(input, samples)))
+        let found = moments(&geometry, products.clone(), streams.samples, |samples| {
+            let quantized = streams.quantized(input, samples.clone())?;
+            let float = trusted.then(|| streams.float(input, samples)).transpose()?;
+            Ok((quantized, float))
+        });
+        let moments = found.unwrap_or_else(|error| {
+            failed.set(Some(error));
+            vec![Moments::none(products.len()); geometry.groups()]
         });
         if options.correct_bias && trusted {
             // The bias takes up the mean error, so only what varies counts.
@@ -58,7 +66,7 @@ pub(super) fn choose(
     // Only batches look at the samples themselves.
     let batches = options.rounding == RoundingMethod::AdaroundBatch;
     let whole = if batches { streams.samples } else { 0 };
-    let inputs = streams.quantized(input, 0..whole);
+    let inputs = streams.quantized(input, 0..whole)?;
     let output = if batches {
         streams.float_output(node)?
     } else {
@@ -88,6 +96,9 @@ pub(super) fn choose(
         seed: recipe.seed,
     };
     let rounded = round_layer(&problem, data, search_scales, &rounding, &mut watch);
+    if let Some(error) = failed.into_inner() {
+        return Err(error);
+    }
     layer.values = rounded.values;
     layer.scales = rounded.scales;
     Ok(())

@@ -1,7 +1,8 @@
 //! The values of the tensors that are still to be read, float and quantized.
 
 use super::node::SingleNode;
-use super::store::{Codes, Halves, Store, block_samples, blocks};
+use super::store::{Codes, Halves, block_samples, blocks};
+use super::tensors::Tensors;
 use super::{Adjustments, SingleNodeError};
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Node, TensorId};
@@ -14,10 +15,8 @@ pub(super) struct Streams<'g> {
     pub(super) graph: &'g Graph,
     encodings: &'g Encodings,
     pub(super) samples: usize,
-    float: Vec<Store<Halves>>,
-    quantized: Vec<Store<Codes>>,
-    /// Nodes that have yet to read each tensor.
-    readers: Vec<usize>,
+    float: Tensors<'g, Halves>,
+    quantized: Tensors<'g, Codes>,
     origin: Origin,
 }
 
@@ -65,23 +64,21 @@ impl<'g> Streams<'g> {
             graph,
             encodings,
             samples: calibration.samples,
-            float: vec![Store::default(); graph.tensors.len()],
-            quantized: vec![Store::default(); graph.tensors.len()],
-            readers: (0..graph.tensors.len())
-                .map(|tensor| graph.consumers(tensor).len())
-                .collect(),
+            float: Tensors::new(graph, calibration.samples),
+            quantized: Tensors::new(graph, calibration.samples),
             origin,
         };
         for (tensor, values) in calibration.by_input(graph) {
             let elements = graph.tensors[tensor].elements();
             let encoding = encodings.of(tensor);
+            let (mut float, mut quantized) = (Vec::new(), Vec::new());
             for block in blocks(calibration.samples, block_samples(graph)) {
                 let mut values = values[block.start * elements..block.end * elements].to_vec();
-                streams.quantized[tensor]
-                    .0
-                    .push(Codes::new(&values, encoding));
-                streams.float[tensor].0.push(Halves::new(&mut values));
+                quantized.push(Codes::new(&values, encoding));
+                float.push(Halves::new(&mut values));
             }
+            streams.float.set(tensor, float);
+            streams.quantized.set(tensor, quantized);
         }
         streams
     }
@@ -91,32 +88,34 @@ impl<'g> Streams<'g> {
     }
 
     /// Values of a tensor in the float network, sample after sample.
-    pub(super) fn float(&self, tensor: TensorId, samples: Range<usize>) -> Vec<f32> {
-        self.float[tensor].read(samples, self.graph.tensors[tensor].elements())
+    pub(super) fn float(
+        &self,
+        tensor: TensorId,
+        samples: Range<usize>,
+    ) -> Result<Vec<f32>, SingleNodeError> {
+        self.float.read(tensor, samples)
     }
 
     /// Values of a tensor in the quantized network, sample after sample.
-    pub(super) fn quantized(&self, tensor: TensorId, samples: Range<usize>) -> Vec<f32> {
-        self.quantized[tensor].read(samples, self.graph.tensors[tensor].elements())
+    pub(super) fn quantized(
+        &self,
+        tensor: TensorId,
+        samples: Range<usize>,
+    ) -> Result<Vec<f32>, SingleNodeError> {
+        self.quantized.read(tensor, samples)
     }
 
-    /// Runs `node` on the float stream and gives its output, block by block, to `take`, which may change it before it is kept.
+    /// Runs `node` on the float stream and gives its output, block by block, to `take`; `change` is applied to it before it is kept.
     pub(super) fn run_float<T: Send>(
         &mut self,
         node: &Node,
-        take: impl Fn(&mut [f32]) -> T + Sync,
+        take: impl Fn(&[f32]) -> T + Sync,
+        change: impl Fn(&mut [f32]) + Send + Sync + 'g,
     ) -> Result<Vec<T>, SingleNodeError> {
-        let done = SingleNode::new(self.graph, node).run_blocks(
-            self.samples,
-            |tensor, samples| self.float(tensor, samples),
-            |mut values| {
-                let taken = take(&mut values);
-                (taken, Halves::new(&mut values))
-            },
-        )?;
-        let (taken, values) = done.into_iter().unzip();
-        self.float[node.output] = Store(values);
-        Ok(taken)
+        self.float.run(node, take, move |mut values| {
+            change(&mut values);
+            Halves::new(&mut values)
+        })
     }
 
     /// All outputs of `node` before its activation in the float network.
@@ -137,39 +136,25 @@ impl<'g> Streams<'g> {
     pub(super) fn run_quantized(
         &mut self,
         node: &Node,
-        change: impl Fn(&mut [f32]) + Sync,
+        change: impl Fn(&mut [f32]) + Send + Sync + 'g,
     ) -> Result<(), SingleNodeError> {
         let encoding = self.encodings.of(node.output);
-        let values = SingleNode::new(self.graph, node).run_blocks(
-            self.samples,
-            |tensor, samples| self.quantized(tensor, samples),
-            |mut values| {
-                change(&mut values);
-                Codes::new(&values, encoding)
-            },
-        )?;
-        self.quantized[node.output] = Store(values);
-        Ok(())
+        self.quantized.pass(node, move |mut values| {
+            change(&mut values);
+            Codes::new(&values, encoding)
+        })
+    }
+
+    /// Runs `node`, which has no weights, on both.
+    pub(super) fn run_both(&mut self, node: &Node) -> Result<(), SingleNodeError> {
+        self.float
+            .pass(node, |mut values| Halves::new(&mut values))?;
+        self.run_quantized(node, |_| ())
     }
 
     /// Drops what nobody will read any more, now that `node` has run.
     pub(super) fn finish(&mut self, node: &Node) {
-        let mut inputs = node.inputs.clone();
-        inputs.sort_unstable();
-        inputs.dedup();
-        for input in inputs {
-            self.readers[input] -= 1;
-            if self.readers[input] == 0 {
-                self.drop_values(input);
-            }
-        }
-        if self.readers[node.output] == 0 {
-            self.drop_values(node.output);
-        }
-    }
-
-    fn drop_values(&mut self, tensor: TensorId) {
-        self.float[tensor] = Store::default();
-        self.quantized[tensor] = Store::default();
+        self.float.finish(node);
+        self.quantized.finish(node);
     }
 }

@@ -9,8 +9,8 @@ use crate::statistics;
 use crate::{Error, Stage};
 use std::borrow::Cow;
 
-/// Elements that one tensor of all synthetic samples may have (128 MiB), and samples that there are in any case.
-const SYNTHETIC_ELEMENTS: usize = 32 << 20;
+/// Elements that one tensor of all synthetic samples may have, and samples that there are in any case.
+const SYNTHETIC_ELEMENTS: usize = 128 << 20;
 const LEAST_SYNTHETIC: usize = 16;
 
 /// Synthetic samples that a network's largest tensor leaves room for.

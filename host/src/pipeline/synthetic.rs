@@ -12,11 +12,10 @@ use crate::calibrate::Range;
 use crate::dataset::Dataset;
 use crate::graph::{BatchNorm, Graph, Node, TensorId};
 use crate::layerwise::{
-    Adjustment, Adjustments, Block, Halves, SingleNode, SingleNodeError, Store, block_samples,
+    Adjustment, Adjustments, Block, Halves, SingleNode, SingleNodeError, Tensors, block_samples,
     blocks,
 };
 use crate::random::Sequence;
-use rayon::prelude::*;
 use std::ops::Range as Samples;
 
 /// Outputs of a layer are scaled by no more than this, and no less than its inverse.
@@ -27,18 +26,15 @@ pub(crate) fn adjustments(
     graph: &Graph,
     samples: &Dataset,
 ) -> Result<Adjustments, SingleNodeError> {
-    let mut values: Vec<Store<Halves>> = vec![Store::default(); graph.tensors.len()];
-    let mut readers: Vec<usize> = (0..graph.tensors.len())
-        .map(|tensor| graph.consumers(tensor).len())
-        .collect();
-    let elements = |tensor: TensorId| graph.tensors[tensor].elements();
+    let mut tensors: Tensors<'_, Halves> = Tensors::new(graph, samples.samples);
     for (tensor, input) in samples.by_input(graph) {
+        let elements = graph.tensors[tensor].elements();
         let block = |block: Samples<usize>| {
-            let block = block.start * elements(tensor)..block.end * elements(tensor);
+            let block = block.start * elements..block.end * elements;
             Halves::new(&mut input[block].to_vec())
         };
         let blocks = blocks(samples.samples, block_samples(graph));
-        values[tensor] = Store(blocks.into_iter().map(block).collect());
+        tensors.set(tensor, blocks.into_iter().map(block).collect());
     }
     let mut found = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
@@ -47,50 +43,38 @@ pub(crate) fn adjustments(
             ..node.clone()
         };
         let channels = graph.tensors[node.output].channels();
-        let norm = (node.op.linear()).and_then(|linear| linear.folded.as_ref());
-        let finish = |adjustment: Option<&Adjustment>, values: &mut [f32]| {
-            if let Some(adjustment) = adjustment {
-                adjustment.apply(values);
-            }
+        let activate = move |values: &mut [f32]| {
             if let Some(activation) = &node.activation {
                 activation.apply_to(values, channels);
             }
         };
-        let outputs = SingleNode::new(graph, &bare).run_blocks(
-            samples.samples,
-            |tensor, samples| values[tensor].read(samples, elements(tensor)),
-            |mut output| {
-                let sums = norm.map(|_| sums(&output, channels));
-                if norm.is_none() {
-                    finish(None, &mut output);
-                }
-                (sums, Halves::new(&mut output))
-            },
-        )?;
-        let (sums, mut outputs): (Vec<_>, Vec<Halves>) = outputs.into_iter().unzip();
-        let adjustment = norm.map(|norm| {
-            let count = samples.samples * elements(node.output) / channels.max(1);
-            adjustment(norm, &sums.into_iter().flatten().collect::<Vec<_>>(), count)
-        });
-        if adjustment.is_some() {
-            outputs.par_iter_mut().for_each(|output| {
-                let mut values = Vec::with_capacity(output.len());
-                output.read(0..output.len(), &mut values);
-                finish(adjustment.as_ref(), &mut values);
-                *output = Halves::new(&mut values);
-            });
+        let norm = (node.op.linear()).and_then(|linear| linear.folded.as_ref());
+        let mut known = None;
+        match norm {
+            Some(norm) => tensors.run_then(
+                &bare,
+                |output| sums(output, channels),
+                |mut output| Halves::new(&mut output),
+                |sums| {
+                    let count = samples.samples * graph.tensors[node.output].elements();
+                    let adjustment = adjustment(norm, &sums, count / channels.max(1));
+                    known = Some(adjustment.clone());
+                    move |output: Halves| {
+                        let mut values = Vec::with_capacity(output.len());
+                        output.read(0..output.len(), &mut values);
+                        adjustment.apply(&mut values);
+                        activate(&mut values);
+                        Halves::new(&mut values)
+                    }
+                },
+            )?,
+            None => tensors.pass(&bare, move |mut output| {
+                activate(&mut output);
+                Halves::new(&mut output)
+            })?,
         }
-        found.push(adjustment);
-        let mut inputs = node.inputs.clone();
-        inputs.sort_unstable();
-        inputs.dedup();
-        for input in inputs {
-            readers[input] -= 1;
-            if readers[input] == 0 {
-                values[input] = Store::default();
-            }
-        }
-        values[node.output] = Store(outputs);
+        found.push(known);
+        tensors.finish(node);
     }
     Ok(found)
 }
@@ -457,6 +441,7 @@ fn moments(
     let elements = graph.tensors[node.output].elements();
     let channels = graph.tensors[node.output].channels();
     let positions = (elements / channels.max(1)).max(1) as f64;
+    let read = |tensor, samples| Ok(read(tensor, samples));
     let blocks = SingleNode::new(graph, &bare).run_blocks(samples, read, |output| {
         let samples = output.chunks_exact(elements.max(1));
         let sums = samples.map(|sample| {

@@ -39,7 +39,7 @@ pub struct Moments {
 
 impl Moments {
     /// Sums over no position.
-    fn none(k: usize) -> Moments {
+    pub(crate) fn none(k: usize) -> Moments {
         Moments {
             k,
             positions: 0,
@@ -71,12 +71,15 @@ const ELEMENTS: usize = 4 << 20;
 ///
 /// `inputs` gives the layer's input for some samples, sample after sample: as the quantized network makes it, and as the float network does; without
 /// the latter, the former stands for both.
-pub fn moments(
+///
+/// # Errors
+/// Those of `inputs`.
+pub fn moments<E: Send>(
     geometry: &Geometry,
     of: Range<usize>,
     samples: usize,
-    inputs: impl Fn(Range<usize>) -> (Vec<f32>, Option<Vec<f32>>) + Sync,
-) -> Vec<Moments> {
+    inputs: impl Fn(Range<usize>) -> Result<(Vec<f32>, Option<Vec<f32>>), E> + Sync,
+) -> Result<Vec<Moments>, E> {
     let positions = samples * geometry.positions();
     let k = of.len();
     let affordable = (BUDGET / (k * k * geometry.groups()).max(1)).max(LEAST * k);
@@ -97,17 +100,17 @@ pub fn moments(
     let found = if depthwise_whole {
         let sums = parts.into_par_iter().map(|samples| {
             let positions = chosen(&samples);
-            let (quantized, float) = inputs(samples);
+            let (quantized, float) = inputs(samples)?;
             let float = float.as_deref().unwrap_or(&quantized);
-            depthwise(geometry, &quantized, float, &positions)
+            Ok(depthwise(geometry, &quantized, float, &positions))
         });
-        channels(geometry, &sums.collect::<Vec<_>>())
+        channels(geometry, &sums.collect::<Result<Vec<_>, E>>()?)
     } else {
         let mut sums = vec![Moments::none(k); geometry.groups()];
         let mut float_given = false;
         for samples in parts {
             let positions = chosen(&samples);
-            let (quantized, float) = inputs(samples);
+            let (quantized, float) = inputs(samples)?;
             for (group, sums) in sums.iter_mut().enumerate() {
                 for block in positions.chunks(BLOCK) {
                     dense(
@@ -131,7 +134,7 @@ pub fn moments(
         }
         sums
     };
-    found.into_iter().map(|sums| divided(sums, count)).collect()
+    Ok(found.into_iter().map(|sums| divided(sums, count)).collect())
 }
 
 /// Samples in parts of about so many positions, and of no more elements than fit.
@@ -144,18 +147,25 @@ fn parts(geometry: &Geometry, samples: usize, positions: usize) -> Vec<Range<usi
         .collect()
 }
 
+/// Samples whose inputs are asked for together at least.
+const SAMPLES: usize = 8;
+
 /// Means over all positions of what a layer multiplies its weights with, `K` of each group.
-pub fn mean_inputs(
+///
+/// # Errors
+/// Those of `inputs`.
+pub fn mean_inputs<E: Send>(
     geometry: &Geometry,
     samples: usize,
-    inputs: impl Fn(Range<usize>) -> Vec<f32> + Sync,
-) -> Vec<Vec<f64>> {
+    inputs: impl Fn(Range<usize>) -> Result<Vec<f32>, E> + Sync,
+) -> Result<Vec<Vec<f64>>, E> {
     let (taps, channels) = (geometry.taps(), geometry.channels());
     let count = (samples * geometry.positions()).max(1) as f64;
-    let sums: Vec<Vec<f32>> = parts(geometry, samples, BLOCK)
+    let together = BLOCK.max(SAMPLES * geometry.positions());
+    let sums: Vec<Vec<Vec<f32>>> = parts(geometry, samples, together)
         .into_par_iter()
-        .flat_map_iter(|part| {
-            let values = inputs(part);
+        .map(|part| {
+            let values = inputs(part)?;
             let samples = values.chunks_exact(geometry.elements().max(1));
             // Of one sample: few enough to be summed in single precision.
             let sums = samples.map(|sample| {
@@ -170,11 +180,11 @@ pub fn mean_inputs(
                 }
                 sums
             });
-            sums.collect::<Vec<_>>()
+            Ok(sums.collect())
         })
-        .collect();
+        .collect::<Result<_, E>>()?;
     let mut means = vec![0.0_f64; taps * channels];
-    for sums in &sums {
+    for sums in sums.iter().flatten() {
         for (mean, sum) in means.iter_mut().zip(sums) {
             *mean += f64::from(*sum) / count;
         }
@@ -186,7 +196,7 @@ pub fn mean_inputs(
             .copied()
             .collect()
     };
-    (0..geometry.groups()).map(group).collect()
+    Ok((0..geometry.groups()).map(group).collect())
 }
 
 /// Adds what a block of positions gives to the sums of a group; without `float` only to those of the quantized inputs.

@@ -67,9 +67,10 @@ fn of_samples(geometry: &Geometry, quantized: &[f32], float: &[f32]) -> Vec<Mome
         |samples| {
             let of =
                 |values: &[f32]| values[samples.start * elements..samples.end * elements].to_vec();
-            (of(quantized), Some(of(float)))
+            Ok::<_, ()>((of(quantized), Some(of(float))))
         },
     )
+    .expect("no error")
 }
 
 #[test]
@@ -451,8 +452,9 @@ fn moments_of_some_products_are_a_part_of_all() {
         let found = moments(&geometry, of.clone(), 6, |samples| {
             let elements = geometry.elements();
             let values = inputs[samples.start * elements..samples.end * elements].to_vec();
-            (values, None)
-        });
+            Ok::<_, ()>((values, None))
+        })
+        .expect("no error");
         assert_eq!(found.len(), groups);
         for (found, all) in found.iter().zip(&all) {
             let expected = part(all, of.clone());
