@@ -218,7 +218,10 @@ impl Tally {
             say!("{}", ended.output.trim_end())?;
         }
         let end = self.count(ended);
-        say!("{end}, {:.0} s", ended.time.as_secs_f64())
+        let cpu = ended
+            .cpu_seconds
+            .map_or_else(String::new, |seconds| format!(", {seconds:.0} CPU s"));
+        say!("{end}, {:.0} s{cpu}", ended.time.as_secs_f64())
     }
 
     /// Counts what came of a program that the pool has run, and puts it into words.
@@ -613,6 +616,7 @@ mod tests {
             output: output.to_owned(),
             status: Ok(std::process::ExitStatus::from_raw(code << 8)),
             time: Duration::ZERO,
+            cpu_seconds: None,
         };
         let mut tally = Tally::default();
         let result = "\ntest result: FAILED. 3 passed; 1 failed; 0 ignored;\n";

@@ -12,6 +12,8 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 
+use crate::bench::usage::Usage;
+
 /// How often the running ones are looked at.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -60,6 +62,8 @@ pub(crate) struct Ended {
     pub status: Result<ExitStatus>,
     /// From start to end.
     pub time: Duration,
+    /// CPU seconds of it and of all that it waited for, where the system counts them.
+    pub cpu_seconds: Option<f64>,
 }
 
 /// A job under way; ended when dropped.
@@ -93,6 +97,7 @@ impl Running {
 
     /// Its end, if it has ended or run for `limit`.
     fn ended(&mut self, limit: Duration) -> Option<Ended> {
+        let before = Usage::of_children();
         let status = match self.child.try_wait() {
             Ok(Some(status)) => Ok(status),
             Ok(None) if self.start.elapsed() < limit => return None,
@@ -108,6 +113,10 @@ impl Running {
             output: String::from_utf8_lossy(&output).into_owned(),
             status,
             time: self.start.elapsed(),
+            // Those of one more child.
+            cpu_seconds: Usage::of_children()
+                .zip(before)
+                .map(|(after, before)| after.cpu_seconds - before.cpu_seconds),
         })
     }
 
@@ -151,6 +160,7 @@ pub(crate) fn run(
                     output: String::new(),
                     status: Err(error),
                     time: Duration::ZERO,
+                    cpu_seconds: None,
                 })?,
             }
         }
@@ -269,6 +279,27 @@ mod tests {
         for job in ended {
             assert!(job.status.expect("ended").success(), "{}", job.output);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn cpu_time_is_that_of_the_job() {
+        let spin = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+        let ended = all(
+            vec![shell("spins", 1, spin), shell("waits", 0, "sleep 0.1")],
+            2,
+            LIMIT,
+        );
+        let of = |name: &str| {
+            let job = ended.iter().find(|job| job.name == name).expect("ended");
+            job.cpu_seconds.expect("is counted")
+        };
+        assert!(
+            of("spins") > 2.0 * of("waits"),
+            "{} {}",
+            of("spins"),
+            of("waits")
+        );
     }
 
     #[test]
