@@ -167,13 +167,13 @@ const CHECKS: [Check; 19] = [
     },
     Check {
         name: "firmware of real boards",
-        seconds: 150,
+        seconds: 300,
         lock: Lock::Boards,
         run: real_boards,
     },
     Check {
         name: "clippy of boards",
-        seconds: 150,
+        seconds: 250,
         lock: Lock::Boards,
         run: clippy_of_boards,
     },
