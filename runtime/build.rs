@@ -6,7 +6,6 @@
 use std::env;
 
 fn main() {
-    println!("cargo::rerun-if-env-changed=FEWBIT_ISA");
     println!("cargo::rustc-check-cfg=cfg(fewbit_family, values(\"scalar\", \"dsp\", \"mve\"))");
     println!("cargo::rustc-check-cfg=cfg(fewbit_core, values(\"v6m\", \"v8m\"))");
     let target = env::var("TARGET").unwrap_or_default();
@@ -19,10 +18,12 @@ fn main() {
     }
     let has_dsp = target.starts_with("thumbv7em") || target.starts_with("thumbv8m.main");
     if !target.starts_with("thumb") && !target.starts_with("riscv32") {
-        // The desk, where all families are there.
+        // The desk, where all families are there, whatever the board that a build on the desk is for.
+        println!("cargo::rerun-if-changed=build.rs");
         println!("cargo::rustc-cfg=fewbit_family=\"scalar\"");
         return;
     }
+    println!("cargo::rerun-if-env-changed=FEWBIT_ISA");
     let family = match env::var("FEWBIT_ISA").as_deref() {
         Ok("scalar") => "scalar",
         Ok("dsp") if has_dsp => "dsp",

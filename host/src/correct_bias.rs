@@ -88,10 +88,10 @@ fn inside_share(window: &Window, axis: usize, tap: usize, size: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::executor::Executor;
-    use crate::graph::{Conv2d, Input, Linear};
+    use crate::graph::{Conv2d, Linear};
     use crate::quantize::{Encodings, simulation_graph};
     use crate::recipe::LayerOverride;
-    use crate::testing::Sequence;
+    use crate::testing::{Sequence, graph_of, push};
 
     /// A 3x3 convolution with padding on `[5, 4, channels]`.
     fn layer(channels: usize, groups: usize, stride: usize) -> Graph {
@@ -99,41 +99,19 @@ mod tests {
         window.pad_before = [1, 0];
         window.pad_after = [1, 2];
         window.stride = [stride; 2];
-        let mut graph = Graph {
-            name: "layer".to_owned(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
+        let conv = Conv2d {
+            linear: Linear {
+                weights: Sequence::new(1).values(8 * 9 * channels / groups, -1.0, 1.0),
+                bias: vec![0.25; 8],
+                out_channels: 8,
+                folded: None,
+            },
+            in_channels: channels,
+            groups,
+            window,
         };
-        let input = graph.add_tensor("input", vec![5, 4, channels]);
-        graph.inputs.push(Input {
-            tensor: input,
-            source_shape: vec![5, 4, channels],
-            source_axes: vec![0, 1, 2],
-        });
-        let mut node = Node {
-            name: "conv".to_owned(),
-            op: Op::Conv2d(Conv2d {
-                linear: Linear {
-                    weights: Sequence::new(1).values(8 * 9 * channels / groups, -1.0, 1.0),
-                    bias: vec![0.25; 8],
-                    out_channels: 8,
-                    folded: None,
-                },
-                in_channels: channels,
-                groups,
-                window,
-            }),
-            inputs: vec![input],
-            output: 0,
-            activation: None,
-        };
-        let shape = graph.output_shape(&node).expect("fits");
-        node.output = graph.add_tensor("output", shape);
-        graph.outputs.push(node.output);
-        graph.nodes.push(node);
+        let mut graph = graph_of(&[&[5, 4, channels]]);
+        push(&mut graph, Op::Conv2d(conv), &[0], &[]);
         graph
     }
 
@@ -180,7 +158,7 @@ mod tests {
             assert!(error(&weights) > 0.05, "rounding shifts nothing");
             let mut excepted = recipe.clone();
             excepted.overrides.push(LayerOverride {
-                layers: "conv".to_owned(),
+                layers: graph.nodes[0].name.clone(),
                 bias_correction: Some(false),
                 ..LayerOverride::default()
             });

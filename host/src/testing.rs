@@ -1,5 +1,7 @@
 //! Helpers of the unit tests.
 
+use crate::graph::{Graph, Input, Node, Op, TensorId};
+
 pub(crate) use crate::random::Sequence;
 
 /// Asserts that two slices differ by at most `tolerance` everywhere.
@@ -12,4 +14,45 @@ pub(crate) fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
             "element {index}: found {found}, expected {expected}"
         );
     }
+}
+
+/// A graph with inputs of these shapes, laid out alike in the model's file, and no nodes.
+pub(crate) fn graph_of(inputs: &[&[usize]]) -> Graph {
+    let mut graph = Graph {
+        name: "test".to_owned(),
+        tensors: Vec::new(),
+        nodes: Vec::new(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        output_layouts: Vec::new(),
+    };
+    for shape in inputs {
+        let name = graph.unique_tensor_name("input");
+        let tensor = graph.add_tensor(name, shape.to_vec());
+        graph.inputs.push(Input {
+            tensor,
+            source_shape: shape.to_vec(),
+            source_axes: (0..shape.len()).collect(),
+        });
+    }
+    graph
+}
+
+/// Appends a node, whose output becomes the graph's only one. That has the shape that the operator gives it, of a reshape or a
+/// constant `shape`.
+#[track_caller]
+pub(crate) fn push(graph: &mut Graph, op: Op, inputs: &[TensorId], shape: &[usize]) -> TensorId {
+    let name = graph.unique_tensor_name(op.kind());
+    let output = graph.add_tensor(name.clone(), shape.to_vec());
+    graph.nodes.push(Node {
+        name,
+        op,
+        inputs: inputs.to_vec(),
+        output,
+        activation: None,
+    });
+    let node = &graph.nodes[graph.nodes.len() - 1];
+    graph.tensors[output].shape = graph.output_shape(node).expect("fits");
+    graph.outputs = vec![output];
+    output
 }

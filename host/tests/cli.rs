@@ -6,30 +6,12 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-/// A folder of its own for each test, and the command run in it.
-struct Session(tempfile::TempDir);
+mod common;
+
+use common::Session;
 
 impl Session {
-    fn new() -> Self {
-        Session(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fewbit"));
-        command.args(args).current_dir(self.0.path());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("the command starts")
-    }
-
     #[track_caller]
     fn succeed(&self, args: &[&str]) -> String {
         let output = self.run(args);
@@ -41,36 +23,24 @@ impl Session {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Runs a command that has to fail with `code` and without a trace, and returns its message.
-    #[track_caller]
-    fn fail(&self, args: &[&str], code: i32) -> String {
-        let before = self.files();
-        let output = self.run(args);
-        let message = String::from_utf8(output.stderr).expect("text");
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
-        assert!(!message.contains("panicked"), "{message}");
-        assert_eq!(self.files(), before, "{args:?} left files behind");
-        message
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.0.path()).expect("a folder");
-        let mut files: Vec<_> = entries
-            .map(|entry| entry.expect("an entry").path())
-            .collect();
-        files.sort();
-        files
-    }
-
     fn json(&self, name: &str) -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(self.path(name)).expect("written")).expect("JSON")
     }
 }
 
 fn digits(name: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits");
-    folder.join(name).to_str().expect("text").to_owned()
+    common::digits(name).to_str().expect("text").to_owned()
 }
+
+/// How the digits network takes its inputs.
+const PREPARED: [&str; 6] = [
+    "--input-divisor",
+    "256",
+    "--input-mean",
+    "0.3",
+    "--input-std",
+    "0.35",
+];
 
 #[test]
 fn quantize_without_arguments_reports_and_is_reproducible() {
@@ -148,26 +118,12 @@ fn the_same_model_from_a_file_gives_the_same_numbers() {
         "built-in.json",
     ]);
     let (model, data) = (digits("digits.onnx"), digits("digits.npz"));
-    session.succeed(&[
-        "quantize",
-        &model,
-        "--calibration",
-        &format!("{data}:x_train,y_train[0:512]"),
-        "--eval",
-        &format!("{data}:x_test,y_test"),
-        "--input-divisor",
-        "256",
-        "--input-mean",
-        "0.3",
-        "--input-std",
-        "0.35",
-        "--input-range",
-        "0,256",
-        "--out",
-        "file.fewbit",
-        "--json",
-        "file.json",
-    ]);
+    let calibration = format!("{data}:x_train,y_train[0:512]");
+    let evaluation = format!("{data}:x_test,y_test");
+    let files = ["--calibration", &calibration, "--eval", &evaluation];
+    let rest = ["--input-range", "0,256", "--out", "file.fewbit"];
+    let quantize = ["quantize", &model, "--json", "file.json"];
+    session.succeed(&[&quantize[..], &files, &PREPARED, &rest].concat());
     let read = |name: &str| std::fs::read(session.path(name)).expect("written");
     assert_eq!(read("built-in.fewbit"), read("file.fewbit"));
     assert_eq!(
@@ -374,18 +330,10 @@ fn help_names_every_command_and_option() {
 fn a_model_is_quantized_without_samples() {
     let session = Session::new();
     let model = digits("digits.onnx");
-    let normalized = [
-        "--input-divisor",
-        "256",
-        "--input-mean",
-        "0.3",
-        "--input-std",
-        "0.35",
-    ];
     let run = |range: &[&str]| {
         let arguments = [
             &["quantize", &model, "--data-free", "--out", "free.fewbit"][..],
-            &normalized,
+            &PREPARED,
             range,
         ];
         session.run(&arguments.concat())
@@ -582,17 +530,9 @@ fn labels_that_do_not_suit_are_refused_and_doubtful_samples_named() {
         zeros.contains("all values") && zeros.contains("--input-mean"),
         "{zeros}"
     );
-    let prepared = [
-        "--input-divisor",
-        "256",
-        "--input-mean",
-        "0.3",
-        "--input-std",
-        "0.35",
-    ];
-    let one = told(&[&["--calibration", "d.npz:x[0:1]"], &prepared[..]].concat());
+    let one = told(&[&["--calibration", "d.npz:x[0:1]"], &PREPARED[..]].concat());
     assert_eq!(one, "[]");
-    let guessed = [&["--calibration", "d.npz:x,shifted[0:100]"], &prepared[..]].concat();
+    let guessed = [&["--calibration", "d.npz:x,shifted[0:100]"], &PREPARED[..]].concat();
     assert!(told(&guessed).contains("guessing"));
     session.succeed(&["quantize", "--json", "q.json"]);
     assert_eq!(session.json("q.json")["warnings"], serde_json::json!([]));

@@ -2,21 +2,21 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use ndarray::ArrayD;
 use ndarray_npy::{read_npy, write_npy};
 
-/// A folder with the digits network, its blob and some samples, and the command run in it.
-struct Session(tempfile::TempDir);
+mod common;
+
+use common::{Session, digits};
 
 impl Session {
-    fn new() -> Self {
-        let session = Session(tempfile::tempdir().expect("a folder"));
+    /// With the digits network and some samples.
+    fn with_digits() -> Self {
+        let session = Session::new();
         for name in ["digits.onnx", "digits.npz"] {
-            let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits");
-            fs::copy(models.join(name), session.path(name)).expect("copies");
+            fs::copy(digits(name), session.path(name)).expect("copies");
         }
         write_npy(
             session.path("x.npy"),
@@ -26,50 +26,21 @@ impl Session {
         session
     }
 
+    /// With the network's blob too.
     fn with_blob() -> Self {
-        let session = Session::new();
+        let session = Session::with_digits();
         let made = session.run(&["quantize", "--out", "digits.fewbit"]);
         assert!(made.status.success(), "{made:?}");
         session
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fewbit"));
-        command.args(args).current_dir(self.0.path());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("the command starts")
-    }
-
-    /// Names and contents of all files.
-    fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let entries = fs::read_dir(self.0.path()).expect("a folder");
-        let mut files: Vec<_> = entries
-            .map(|entry| entry.expect("an entry").path())
-            .map(|path| (path.clone(), fs::read(path).expect("reads")))
-            .collect();
-        files.sort();
-        files
-    }
-
     /// Runs a command that has to fail with code 1, naming `words`, and to leave all files as they are.
     #[track_caller]
     fn refuse(&self, args: &[&str], words: &[&str]) {
-        let before = self.files();
-        let output = self.run(args);
-        let message = String::from_utf8(output.stderr).expect("text");
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
-        assert!(!message.contains("panicked"), "{args:?}: {message}");
+        let message = self.fail(args, 1);
         for word in words {
             assert!(message.contains(word), "{args:?}: no {word} in: {message}");
         }
-        assert!(self.files() == before, "{args:?} changed files");
     }
 }
 

@@ -130,15 +130,21 @@ def with_batch(node, inputs):
     return inputs
 
 
-def constant_network(case, inputs, result):
-    """The model with all operands as constants, and its result added to zeros."""
+def importable(case):
+    """A copy of the case's model, in the newest opset that is imported where a newer one differs in types alone."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
+    opset = opset_of(model)
+    if opset > NEWEST and differ_in_types_alone(model.graph.node[0].op_type, opset):
+        model.opset_import[0].version = NEWEST
+    return model
+
+
+def constant_network(case, inputs, result):
+    """The model with all operands as constants, and its result added to zeros."""
+    model = importable(case)
     graph = model.graph
     node = graph.node[0]
-    opset = opset_of(model)
-    if opset > NEWEST and differ_in_types_alone(node.op_type, opset):
-        model.opset_import[0].version = NEWEST
     for value, array in zip(graph.input, inputs):
         graph.initializer.append(numpy_helper.from_array(array, value.name))
     x = np.zeros((1, *(result.shape or (1,))), np.float32)
@@ -153,13 +159,9 @@ def constant_network(case, inputs, result):
 
 def network(case, inputs):
     """The model with the first operand as input and the others as constants, and what the input gets."""
-    model = onnx.ModelProto()
-    model.CopyFrom(case.model)
+    model = importable(case)
     graph = model.graph
     node = graph.node[0]
-    opset = opset_of(model)
-    if opset > NEWEST and differ_in_types_alone(node.op_type, opset):
-        model.opset_import[0].version = NEWEST
     if node.op_type not in BATCHED:
         inputs = with_batch(node, inputs)
     names = [value.name for value in graph.input]

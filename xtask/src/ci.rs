@@ -1,13 +1,13 @@
 //! `cargo xtask test` and `cargo xtask ci`: everything a change must pass.
 //!
-//! A check that fails does not stop the others; what failed is said again at the end, and the last line is the sum of
-//! checks and tests. A new check is one entry in `CHECKS`.
+//! Checks and test programs run side by side. One that fails does not stop the others; what failed is said again at the end,
+//! and the last line is the sum of checks and tests. A new check is one entry in `CHECKS`.
 
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader},
-    path::PathBuf,
-    process::{Command, Stdio},
+    path::Path,
+    process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -16,14 +16,15 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     bench,
     board::{self, Board},
-    deny, device_dir, elf, firmware,
+    deny, elf, firmware,
     networks::{Net, Network},
-    process, processors, repository, sample, setup, tidy,
+    pool::{self, Ended, Job, Lock},
+    process, processors, repository, sample, setup, suites, tidy,
     toolchain::{DeviceToolchain, TARGET_32_BITS, TARGETS},
 };
 
-/// Time for one command of one check.
-const LIMIT: Duration = Duration::from_secs(1800);
+/// Time for one check, and for one test program.
+pub(crate) const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Turns on the suites that need an emulator, which plain `cargo test` leaves out.
 pub(crate) const DEVICE_SUITES: &str = "fewbit-tests/device";
@@ -39,99 +40,141 @@ pub struct TestArgs {
 /// Arguments of `cargo xtask ci`.
 #[derive(clap::Args, Debug)]
 pub struct CiArgs {
-    /// Do not run the tests: add the figures that the last `cargo xtask test` left.
-    #[arg(long)]
-    after_test: bool,
     /// Run the checks too that take many minutes.
     #[arg(long)]
     long: bool,
     /// Run only the checks with this in their name, long ones too.
     #[arg(long)]
     only: Option<String>,
+    /// Run the check of this name alone, and say nothing of its end: how the checks are run side by side.
+    #[arg(long, hide = true)]
+    one: Option<String>,
 }
 
 /// A check and its name.
 struct Check {
     name: &'static str,
+    /// CPU seconds, roughly; the longest start first.
+    seconds: u32,
+    /// What it builds.
+    lock: Lock,
     run: fn() -> Result<()>,
 }
 
-/// Every check but the tests, cheap ones first.
+/// Every check but the tests.
 const CHECKS: [Check; 19] = [
     Check {
         name: "fmt",
+        seconds: 2,
+        lock: Lock::None,
         run: || host(&["fmt", "--all", "--check"]),
     },
     Check {
         name: "fmt of boards",
+        seconds: 2,
+        lock: Lock::None,
         run: || in_boards(&["fmt", "--all", "--check"]),
     },
     Check {
         name: "tidy",
+        seconds: 2,
+        lock: Lock::None,
         run: tidy::check,
     },
     Check {
         name: "deny",
+        seconds: 2,
+        lock: Lock::None,
         run: deny::task,
     },
     Check {
         name: "clippy",
+        seconds: 60,
+        lock: Lock::Host,
         run: clippy,
     },
     Check {
         name: "docs",
+        seconds: 30,
+        lock: Lock::Host,
         run: docs,
     },
     Check {
         name: "tests without debug assertions",
+        seconds: 80,
+        lock: Lock::None,
         run: test_release,
     },
     Check {
         name: "tests of the runtime on 32 bits",
+        seconds: 150,
+        lock: Lock::None,
         run: test_32_bits,
     },
     Check {
         name: "same blob on every processor",
+        seconds: 100,
+        lock: Lock::Host,
         run: processors::x86,
     },
     Check {
         name: "short accuracy benchmark",
+        seconds: 90,
+        lock: Lock::None,
         run: bench::accuracy::short,
     },
     Check {
         name: "device benchmark against the baseline",
+        seconds: 10,
+        lock: Lock::Boards,
         run: bench::device::against_baseline,
     },
     Check {
         name: "runtime for thumbv6m",
+        seconds: 15,
+        lock: Lock::Boards,
         run: || runtime_for(TARGETS[0]),
     },
     Check {
         name: "runtime for thumbv7m",
+        seconds: 15,
+        lock: Lock::Boards,
         run: || runtime_for(TARGETS[1]),
     },
     Check {
         name: "runtime for thumbv7em",
+        seconds: 15,
+        lock: Lock::Boards,
         run: || runtime_for(TARGETS[2]),
     },
     Check {
         name: "runtime for thumbv8m.main",
+        seconds: 15,
+        lock: Lock::Boards,
         run: || runtime_for(TARGETS[3]),
     },
     Check {
         name: "runtime for riscv32imc",
+        seconds: 15,
+        lock: Lock::Boards,
         run: || runtime_for(TARGETS[4]),
     },
     Check {
         name: "no panic in the runtime's firmware",
+        seconds: 93,
+        lock: Lock::Boards,
         run: no_panic,
     },
     Check {
         name: "firmware of real boards",
+        seconds: 300,
+        lock: Lock::Boards,
         run: real_boards,
     },
     Check {
         name: "clippy of boards",
+        seconds: 250,
+        lock: Lock::Boards,
         run: clippy_of_boards,
     },
 ];
@@ -139,11 +182,16 @@ const CHECKS: [Check; 19] = [
 /// Checks that take many minutes, for `cargo xtask ci --long`.
 const LONG_CHECKS: [Check; 1] = [Check {
     name: "same blob on other architectures",
+    seconds: 900,
+    lock: Lock::Host,
     run: processors::others,
 }];
 
 /// The name by which `--only` takes the tests.
 const TESTS: &str = "tests";
+
+/// Cores beyond which nothing more is run side by side: programs use several cores themselves.
+const MOST_CORES: usize = 4;
 
 /// Figures of a run, which end up in its last line.
 #[derive(Default)]
@@ -154,29 +202,90 @@ struct Tally {
 }
 
 impl Tally {
-    /// Whether nothing ran yet.
-    fn is_empty(&self) -> bool {
-        self.passed + self.failed == 0
-    }
-
+    /// Runs a check here and now.
     fn check(&mut self, check: &Check) {
         let start = Instant::now();
         note!("== {}", check.name);
-        match (check.run)() {
+        let result = (check.run)().map_err(|error| format!("{error:#}"));
+        let end = self.count_check(check.name, result);
+        note!("{end}, {:.0} s", start.elapsed().as_secs_f64());
+    }
+
+    /// Says and counts what came of a program that the pool has run.
+    fn ended(&mut self, ended: &Ended) -> Result<()> {
+        say!("== {}", ended.name)?;
+        if !ended.output.trim().is_empty() {
+            say!("{}", ended.output.trim_end())?;
+        }
+        let end = self.count(ended);
+        let cpu = ended
+            .cpu_seconds
+            .map_or_else(String::new, |seconds| format!(", {seconds:.0} CPU s"));
+        say!("{end}, {:.0} s{cpu}", ended.time.as_secs_f64())
+    }
+
+    /// Counts what came of a program that the pool has run, and puts it into words.
+    fn count(&mut self, ended: &Ended) -> String {
+        let name = &ended.name;
+        if is_check(name) {
+            let result = match &ended.status {
+                Ok(status) if status.success() => Ok(()),
+                Ok(status) => Err(last_error(&ended.output).unwrap_or_else(|| status.to_string())),
+                Err(error) => Err(format!("{error:#}")),
+            };
+            return self.count_check(name, result);
+        }
+        let results = suites::results(&ended.output, &ended.status);
+        self.passed += results.passed;
+        self.failed += results.failed;
+        let failures = results.failures.iter();
+        self.failures
+            .extend(failures.map(|failure| format!("{name}: {failure}")));
+        format!(
+            "== {name}: {} passed, {} failed",
+            results.passed, results.failed
+        )
+    }
+
+    /// Counts what came of a check, and puts it into words.
+    fn count_check(&mut self, name: &str, result: Result<(), String>) -> String {
+        match result {
             Ok(()) => {
                 self.passed += 1;
-                note!(
-                    "== {}: passed, {:.0} s",
-                    check.name,
-                    start.elapsed().as_secs_f64()
-                );
+                format!("== {name}: passed")
             }
             Err(error) => {
                 self.failed += 1;
-                note!("== {}: failed: {error:#}", check.name);
-                self.failures.push(format!("{}: {error:#}", check.name));
+                self.failures.push(format!("{name}: {error}"));
+                format!("== {name}: failed: {error}")
             }
         }
+    }
+
+    /// Builds the tests, and returns what runs them; none if that fails.
+    fn tests(&mut self, host_only: bool) -> Vec<Job> {
+        let prepared = || {
+            if !host_only {
+                setup::ensure()?;
+                setup::ensure_emulators()?;
+            }
+            suites::build(host_only)
+        };
+        prepared().unwrap_or_else(|error| {
+            note!("== {TESTS}: failed: {error:#}");
+            self.failed += 1;
+            self.failures.push(format!("{TESTS}: {error:#}"));
+            Vec::new()
+        })
+    }
+
+    /// Runs the jobs side by side.
+    fn run(&mut self, jobs: Vec<Job>) -> Result<()> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        // One more, as emulators and builds wait for each other.
+        pool::run(jobs, cores.min(MOST_CORES) + 1, LIMIT, |ended| {
+            self.ended(&ended)
+        })
     }
 
     /// Says what failed and the sum, in this form and alone on the last line.
@@ -192,19 +301,28 @@ impl Tally {
     }
 }
 
+/// Whether a check has this name, and not a test program.
+fn is_check(name: &str) -> bool {
+    let mut checks = CHECKS.iter().chain(&LONG_CHECKS);
+    checks.any(|check| check.name == name)
+}
+
+/// What this program says last, on its own failure.
+fn last_error(output: &str) -> Option<String> {
+    let output = format!("\n{output}");
+    let (_, error) = output.rsplit_once("\nerror: ")?;
+    Some(error.trim_end().to_owned())
+}
+
 /// `cargo xtask test`: installs what is needed and runs all tests.
 ///
 /// # Errors
 ///
 /// If a test fails, or something is missing that cannot be installed.
 pub fn test_task(args: &TestArgs) -> Result<()> {
-    // Of an older run; must not be taken for this one's if this one ends early.
-    let _ = fs::remove_file(figures_file());
     let mut tally = Tally::default();
-    tests(&mut tally, args.host_only)?;
-    fs::create_dir_all(device_dir()).context("cannot create target/device")?;
-    fs::write(figures_file(), format!("{} {}", tally.passed, tally.failed))
-        .context("cannot keep the figures")?;
+    let jobs = tally.tests(args.host_only);
+    tally.run(jobs)?;
     tally.close()
 }
 
@@ -214,110 +332,54 @@ pub fn test_task(args: &TestArgs) -> Result<()> {
 ///
 /// If a check fails.
 pub fn task(args: &CiArgs) -> Result<()> {
+    let all = || CHECKS.iter().chain(&LONG_CHECKS);
+    if let Some(name) = &args.one {
+        let check = all().find(|check| check.name == name);
+        return (check.context("no check has this name")?.run)();
+    }
     let mut tally = Tally::default();
-    let chosen = |name: &str| {
-        args.only
-            .as_ref()
-            .is_none_or(|only| name.contains(only.as_str()))
-    };
-    let long: &[Check] = if args.long || args.only.is_some() {
-        &LONG_CHECKS
-    } else {
-        &[]
-    };
-    for check in CHECKS.iter().chain(long).filter(|check| chosen(check.name)) {
-        tally.check(check);
-    }
-    if let Some(only) = args
-        .only
-        .as_ref()
-        .filter(|_| tally.is_empty() && !chosen(TESTS))
-    {
-        let names: Vec<&str> = CHECKS.iter().chain(long).map(|check| check.name).collect();
-        bail!(
-            "no check has `{only}` in its name; there are {}, {TESTS}",
-            names.join(", ")
-        );
-    }
-    if args.after_test {
-        let text = fs::read_to_string(figures_file());
-        let text =
-            text.context("there are no figures of a test run; run `cargo xtask test` first")?;
-        let mut figures = text.split_whitespace().map(str::parse::<usize>);
-        let (Some(Ok(passed)), Some(Ok(failed))) = (figures.next(), figures.next()) else {
-            bail!("{} does not hold two figures", figures_file().display());
-        };
-        tally.passed += passed;
-        tally.failed += failed;
-        if failed != 0 {
-            tally.failures.push(format!(
-                "{failed} tests, see the output of `cargo xtask test`"
-            ));
+    if let Some(only) = &args.only {
+        let chosen = |name: &str| name.contains(only.as_str());
+        if !chosen(TESTS) && !all().any(|check| chosen(check.name)) {
+            let names: Vec<&str> = all().map(|check| check.name).collect();
+            bail!(
+                "no check has `{only}` in its name; there are {}, {TESTS}",
+                names.join(", ")
+            );
         }
-    } else if chosen(TESTS) {
-        tests(&mut tally, false)?;
+        for check in all().filter(|check| chosen(check.name)) {
+            tally.check(check);
+        }
+        if chosen(TESTS) {
+            let jobs = tally.tests(false);
+            tally.run(jobs)?;
+        }
+        return tally.close();
     }
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
+    let program = own_program(folder.path())?;
+    let mut jobs = tally.tests(false);
+    let long: &[Check] = if args.long { &LONG_CHECKS } else { &[] };
+    for check in CHECKS.iter().chain(long) {
+        let mut command = Command::new(&program);
+        command.args(["ci", "--one", check.name]);
+        jobs.push(Job {
+            name: check.name.to_owned(),
+            command,
+            seconds: check.seconds,
+            lock: check.lock,
+        });
+    }
+    tally.run(jobs)?;
     tally.close()
 }
 
-/// Where a test run leaves its figures for `cargo xtask ci --after-test`.
-fn figures_file() -> PathBuf {
-    device_dir().join("test-figures.txt")
-}
-
-/// Runs the tests of all crates and adds up what their harnesses report.
-fn tests(tally: &mut Tally, host_only: bool) -> Result<()> {
-    let mut cargo = cargo();
-    cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-    if !host_only {
-        setup::ensure()?;
-        setup::ensure_emulators()?;
-        cargo.args(["--features", DEVICE_SUITES]);
-    }
-    let shown = process::shown(&cargo);
-    note!("== tests: {shown}");
-    let mut child = cargo
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start `{shown}`"))?;
-    let failed_before = tally.failed;
-    let output = child
-        .stdout
-        .take()
-        .context("the output of cargo is not piped")?;
-    for line in BufReader::new(output).lines() {
-        let line = line.context("the output of the tests is not text")?;
-        say!("{line}")?;
-        if let Some((passed, failed)) = test_result(&line) {
-            tally.passed += passed;
-            tally.failed += failed;
-        } else if let Some(name) = line
-            .strip_prefix("test ")
-            .and_then(|line| line.strip_suffix(" ... FAILED"))
-        {
-            tally.failures.push(format!("test {name}"));
-        }
-    }
-    let status = process::wait(&mut child, LIMIT).context("the tests")?;
-    if !status.success() && tally.failed == failed_before {
-        // They did not compile, or a harness ended without a result.
-        tally.failed += 1;
-        tally.failures.push(format!("`{shown}` ({status})"));
-    }
-    Ok(())
-}
-
-/// Passed and failed of `test result: ok. 3 passed; 0 failed; ...`.
-fn test_result(line: &str) -> Option<(usize, usize)> {
-    let (_, figures) = line.strip_prefix("test result: ")?.split_once(". ")?;
-    let figure = |kind: &str| {
-        let part = figures
-            .split("; ")
-            .find_map(|part| part.strip_suffix(kind))?;
-        part.trim().parse().ok()
-    };
-    Some((figure("passed")?, figure("failed")?))
+/// A copy of this program, as cargo may write its file anew while the checks run.
+fn own_program(folder: &Path) -> Result<std::path::PathBuf> {
+    let own = env::current_exe().context("cannot find this program's file")?;
+    let copy = folder.join(format!("xtask{}", env::consts::EXE_SUFFIX));
+    fs::copy(&own, &copy).with_context(|| format!("cannot copy {}", own.display()))?;
+    Ok(copy)
 }
 
 /// The cargo that runs this task, in the root of the repository.
@@ -533,12 +595,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_of_a_harness_are_read() {
-        let line = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
-        assert_eq!(test_result(line), Some((12, 0)));
-        let line = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
-        assert_eq!(test_result(line), Some((3, 2)));
-        assert_eq!(test_result("test device::tests::a_job ... ok"), None);
+    fn the_last_error_of_a_check_is_its_reason() {
+        let output =
+            "error: could not compile `x`\n\nerror: `cargo clippy` failed\nwith a second line\n";
+        let reason = last_error(output);
+        assert_eq!(
+            reason.as_deref(),
+            Some("`cargo clippy` failed\nwith a second line")
+        );
+        assert_eq!(last_error("error: only").as_deref(), Some("only"));
+        assert_eq!(last_error("no word of an error: none"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn checks_and_tests_are_summed_and_failures_named() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let ended = |name: &str, code: i32, output: &str| Ended {
+            name: name.to_owned(),
+            output: output.to_owned(),
+            status: Ok(std::process::ExitStatus::from_raw(code << 8)),
+            time: Duration::ZERO,
+            cpu_seconds: None,
+        };
+        let mut tally = Tally::default();
+        let result = "\ntest result: FAILED. 3 passed; 1 failed; 0 ignored;\n";
+        let failed = format!("failures:\n    a::b\n{result}");
+        for ended in [
+            ended("fmt", 0, ""),
+            ended("clippy", 1, "error: it says why\n"),
+            ended("host/src/lib.rs", 101, &failed),
+            ended("host/tests/cli.rs", 101, "running 2 tests\n"),
+        ] {
+            tally.count(&ended);
+        }
+        assert_eq!((tally.passed, tally.failed), (4, 3));
+        assert_eq!(
+            tally.failures[..2],
+            ["clippy: it says why", "host/src/lib.rs: a::b"]
+        );
+        assert!(tally.failures[2].starts_with("host/tests/cli.rs: "));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    io::{Write as _, stderr},
     process::{Command, ExitCode},
 };
 
@@ -25,7 +26,7 @@ pub const MARK: &str = "--cfg=fewbit_cpu=\"";
 pub fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     let Some(rustc) = arguments.next() else {
-        note!("this program is for cargo's RUSTC_WRAPPER: its first argument is a compiler");
+        note("this program is for cargo's RUSTC_WRAPPER: its first argument is a compiler");
         return ExitCode::FAILURE;
     };
     let arguments: Vec<OsString> = arguments.collect();
@@ -37,10 +38,18 @@ pub fn main() -> ExitCode {
         // rustc ends with 1 or 101, and a signal has no code.
         Ok(status) => ExitCode::from(status.code().map_or(1, |code| code.clamp(1, 255) as u8)),
         Err(error) => {
-            note!("cannot start {}: {error}", rustc.to_string_lossy());
+            note(&format!(
+                "cannot start {}: {error}",
+                rustc.to_string_lossy()
+            ));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says something on standard error, if it can be written; nothing of the crate is at hand here.
+fn note(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
 }
 
 /// The flag for rustc called with `arguments`, if they carry the mark and compile one of `crates`.
@@ -65,6 +74,32 @@ mod tests {
     fn flag_of(arguments: &str) -> Option<String> {
         let arguments: Vec<OsString> = arguments.split(' ').map(OsString::from).collect();
         flag(&arguments, "fewbit_runtime mps3_an547")
+    }
+
+    #[test]
+    fn the_file_is_a_whole_program() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut rustc = Command::new(crate::toolchain::rustup_rustc());
+        rustc
+            .args([
+                "--edition",
+                "2024",
+                "--crate-name",
+                "wrapper",
+                "--emit",
+                "metadata",
+            ])
+            .arg("--out-dir")
+            .arg(folder.path())
+            .arg("-")
+            .stdin(std::process::Stdio::piped());
+        let mut child = rustc.spawn().expect("a compiler");
+        let mut source = child.stdin.take().expect("piped");
+        source
+            .write_all(include_bytes!("cpu_wrapper.rs"))
+            .expect("is read");
+        drop(source);
+        assert!(child.wait().expect("ends").success());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ndarray_npy::{NpzWriter, ReadNpyExt};
 use crate::graph::{Graph, OutputLayout};
 
 use super::*;
-use crate::graph::Input;
+use crate::testing::graph_of;
 
 /// A directory that goes away with the test.
 struct Directory(PathBuf);
@@ -41,20 +41,9 @@ impl Drop for Directory {
 /// A graph with an input of shape `own` that the model file lays out as `source`.
 fn graph(source: &[usize], axes: &[usize]) -> Graph {
     let own: Vec<_> = axes.iter().map(|&axis| source[axis]).collect();
-    let mut graph = Graph {
-        name: "net".to_owned(),
-        tensors: Vec::new(),
-        nodes: Vec::new(),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        output_layouts: Vec::new(),
-    };
-    let tensor = graph.add_tensor("input", own);
-    graph.inputs.push(Input {
-        tensor,
-        source_shape: source.to_vec(),
-        source_axes: axes.to_vec(),
-    });
+    let mut graph = graph_of(&[&own]);
+    graph.inputs[0].source_shape = source.to_vec();
+    graph.inputs[0].source_axes = axes.to_vec();
     graph
 }
 

@@ -2,8 +2,8 @@
 
 use super::{Sensitivity, Tape, Visitor};
 use crate::executor::Executor;
-use crate::graph::{Activation, Conv2d, Graph, Input, Linear, Node, NodeId, Op, TensorId, Window};
-use crate::testing::Sequence;
+use crate::graph::{Activation, Conv2d, Graph, Linear, NodeId, Op, TensorId, Window};
+use crate::testing::{Sequence, graph_of, push};
 
 /// Keeps all gradients.
 #[derive(Default)]
@@ -21,35 +21,11 @@ struct Builder(Graph, Sequence);
 
 impl Builder {
     fn new(shape: &[usize]) -> Builder {
-        let mut graph = Graph {
-            name: "test".to_owned(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
-        };
-        let tensor = graph.add_tensor("x", shape.to_vec());
-        graph.inputs.push(Input {
-            tensor,
-            source_axes: (0..shape.len()).collect(),
-            source_shape: shape.to_vec(),
-        });
-        Builder(graph, Sequence::new(9))
+        Builder(graph_of(&[shape]), Sequence::new(9))
     }
 
     fn node(&mut self, op: Op, inputs: &[TensorId], shape: &[usize]) -> TensorId {
-        let name = format!("t{}", self.0.tensors.len());
-        let output = self.0.add_tensor(name.clone(), shape.to_vec());
-        self.0.nodes.push(Node {
-            name,
-            op,
-            inputs: inputs.to_vec(),
-            output,
-            activation: None,
-        });
-        self.0.outputs = vec![output];
-        output
+        push(&mut self.0, op, inputs, shape)
     }
 
     fn linear(&mut self, weights: usize, out_channels: usize) -> Linear {

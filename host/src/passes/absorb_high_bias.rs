@@ -139,30 +139,12 @@ fn absorb(graph: &mut Graph, producer: NodeId, consumer: NodeId, amounts: &[f32]
 mod tests {
     use super::*;
     use crate::executor::Executor;
-    use crate::graph::{Conv2d, Input, Linear, Node, Window};
-    use crate::testing::{Sequence, assert_close};
+    use crate::graph::{Conv2d, Linear, Window};
+    use crate::testing::{Sequence, assert_close, graph_of, push};
 
     /// conv 1x1 2->2, activation, conv `kernel` 2->1 with `padding`; means 10 and 0, deviations 1.
     fn chain(activation: Activation, padding: usize, beta: [f32; 2]) -> Graph {
-        let mut graph = Graph {
-            name: "chain".to_owned(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
-        };
-        let (x, y, z) = (
-            graph.add_tensor("x", vec![4, 4, 2]),
-            graph.add_tensor("y", vec![4, 4, 2]),
-            graph.add_tensor("z", vec![2 + 2 * padding, 2 + 2 * padding, 1]),
-        );
-        graph.inputs.push(Input {
-            tensor: x,
-            source_shape: vec![4, 4, 2],
-            source_axes: vec![0, 1, 2],
-        });
-        graph.outputs.push(z);
+        let mut graph = graph_of(&[&[4, 4, 2]]);
         let mut window = Window::new([3, 3]);
         window.pad_before = [padding; 2];
         window.pad_after = [padding; 2];
@@ -192,18 +174,9 @@ mod tests {
             out_channels: 1,
             folded: None,
         };
-        let node = |name: &str, op, input, output, activation| Node {
-            name: name.to_owned(),
-            op,
-            inputs: vec![input],
-            output,
-            activation,
-        };
-        let pointwise = conv(first, Window::new([1, 1]));
-        graph.nodes = vec![
-            node("first", pointwise, x, y, Some(activation)),
-            node("second", conv(second, window), y, z, None),
-        ];
+        let between = push(&mut graph, conv(first, Window::new([1, 1])), &[0], &[]);
+        graph.nodes[0].activation = Some(activation);
+        push(&mut graph, conv(second, window), &[between], &[]);
         graph.validate().expect("sound");
         graph
     }
@@ -213,7 +186,7 @@ mod tests {
         let input = Sequence::new(2).values(64, -2.9, 2.9);
         let mut largest = 0.0_f32;
         let mut hook = |tensor: usize, values: &mut [f32]| {
-            if graph.tensors[tensor].name == "y" {
+            if tensor == graph.nodes[0].output {
                 largest = values
                     .iter()
                     .fold(largest, |largest, &value| largest.max(value));

@@ -216,8 +216,7 @@ fn replace_by_depthwise(graph: &mut Graph, id: NodeId) -> bool {
 mod tests {
     use super::*;
     use crate::executor::Executor;
-    use crate::graph::Input;
-    use crate::testing::{Sequence, assert_close};
+    use crate::testing::{Sequence, assert_close, graph_of, push};
 
     fn random_norm(random: &mut Sequence, channels: usize) -> Op {
         Op::BatchNorm(BatchNorm {
@@ -254,34 +253,11 @@ mod tests {
 
     /// A chain of operators on a [6, 5, channels] input.
     fn chain(channels: usize, ops: Vec<Op>) -> Graph {
-        let mut graph = Graph {
-            name: "chain".to_owned(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
-        };
-        let mut tensor = graph.add_tensor("x", vec![6, 5, channels]);
-        graph.inputs.push(Input {
-            tensor,
-            source_shape: vec![6, 5, channels],
-            source_axes: vec![0, 1, 2],
-        });
-        for (index, op) in ops.into_iter().enumerate() {
-            let output = graph.add_tensor(format!("t{index}"), Vec::new());
-            let node = Node {
-                name: format!("n{index}"),
-                op,
-                inputs: vec![tensor],
-                output,
-                activation: None,
-            };
-            graph.tensors[output].shape = graph.output_shape(&node).expect("fits");
-            graph.nodes.push(node);
-            tensor = output;
+        let mut graph = graph_of(&[&[6, 5, channels]]);
+        let mut tensor = 0;
+        for op in ops {
+            tensor = push(&mut graph, op, &[tensor], &[]);
         }
-        graph.outputs.push(tensor);
         graph
     }
 

@@ -71,47 +71,24 @@ fn fuse(graph: &mut Graph, id: NodeId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Activation, Input, Node};
+    use crate::graph::Activation;
+    use crate::testing::{graph_of, push};
 
     /// x + x, then relu, then sigmoid; `shared` lets the output read the sum as well.
     fn graph(shared: bool) -> Graph {
-        let mut graph = Graph {
-            name: "test".to_owned(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
-        };
-        let [x, sum, relu, sigmoid] =
-            ["x", "sum", "relu", "sigmoid"].map(|name| graph.add_tensor(name, vec![2]));
-        let node = |name: &str, op, inputs, output| Node {
-            name: name.to_owned(),
-            op,
-            inputs,
-            output,
-            activation: None,
-        };
-        graph.inputs.push(Input {
-            tensor: x,
-            source_shape: vec![2],
-            source_axes: vec![0],
-        });
-        graph.nodes = vec![
-            node("sum", Op::Add, vec![x, x], sum),
-            node("relu", Op::Activation(Activation::Relu), vec![sum], relu),
-            node(
-                "sigmoid",
-                Op::Activation(Activation::Sigmoid),
-                vec![relu],
-                sigmoid,
-            ),
-        ];
-        graph.outputs = if shared {
-            vec![sigmoid, sum]
-        } else {
-            vec![sigmoid]
-        };
+        let mut graph = graph_of(&[&[2]]);
+        let sum = push(&mut graph, Op::Add, &[0, 0], &[]);
+        let relu = Op::Activation(Activation::Relu);
+        let relu = push(&mut graph, relu, &[sum], &[]);
+        push(
+            &mut graph,
+            Op::Activation(Activation::Sigmoid),
+            &[relu],
+            &[],
+        );
+        if shared {
+            graph.outputs.push(sum);
+        }
         graph
     }
 

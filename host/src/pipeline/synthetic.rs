@@ -515,10 +515,11 @@ mod tests {
     use super::*;
     use crate::default_model;
     use crate::executor::Executor;
-    use crate::graph::{Conv2d, Input, Linear, Op, Window};
+    use crate::graph::{Conv2d, Linear, Op, Window};
     use crate::import::ImportOptions;
     use crate::passes;
     use crate::recipe::Recipe;
+    use crate::testing::{graph_of, push};
 
     /// A network of one convolution without padding, from an image to an image.
     fn one_convolution(
@@ -528,39 +529,20 @@ mod tests {
         weights: Vec<f32>,
         folded: Option<BatchNorm>,
     ) -> Graph {
-        let mut graph = Graph {
-            name: "image".to_owned(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
+        let mut graph = graph_of(&[&from]);
+        let conv = Conv2d {
+            linear: Linear {
+                weights,
+                bias: vec![0.0; to[2]],
+                out_channels: to[2],
+                folded,
+            },
+            in_channels: from[2],
+            groups: 1,
+            window: Window::new(kernel),
         };
-        let input = graph.add_tensor("x".to_owned(), from.to_vec());
-        let output = graph.add_tensor("y".to_owned(), to.to_vec());
-        graph.inputs.push(Input {
-            tensor: input,
-            source_shape: from.to_vec(),
-            source_axes: vec![0, 1, 2],
-        });
-        graph.outputs.push(output);
-        graph.nodes.push(Node {
-            name: "conv".to_owned(),
-            op: Op::Conv2d(Conv2d {
-                linear: Linear {
-                    weights,
-                    bias: vec![0.0; to[2]],
-                    out_channels: to[2],
-                    folded,
-                },
-                in_channels: from[2],
-                groups: 1,
-                window: Window::new(kernel),
-            }),
-            inputs: vec![input],
-            output,
-            activation: None,
-        });
+        let output = push(&mut graph, Op::Conv2d(conv), &[0], &[]);
+        assert_eq!(graph.tensors[output].shape, to);
         graph
     }
 

@@ -1,8 +1,8 @@
 //! Tests of rounding: moments by hand, optima by brute force, and never worse than nearest.
 
 use super::*;
-use crate::graph::{Conv2d, Graph, Input, Linear, Node, Op, Window};
-use crate::testing::Sequence;
+use crate::graph::{Conv2d, Graph, Linear, Op, Window};
+use crate::testing::{Sequence, graph_of, push};
 
 /// A convolution on `[h, w, c]`, alone in a graph.
 fn layer(
@@ -29,31 +29,8 @@ fn layer(
         groups,
         window,
     };
-    let mut graph = Graph {
-        name: "layer".to_owned(),
-        tensors: Vec::new(),
-        nodes: Vec::new(),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        output_layouts: Vec::new(),
-    };
-    let input = graph.add_tensor("input", shape.to_vec());
-    graph.inputs.push(Input {
-        tensor: input,
-        source_shape: shape.to_vec(),
-        source_axes: vec![0, 1, 2],
-    });
-    let mut node = Node {
-        name: "layer".to_owned(),
-        op: Op::Conv2d(conv),
-        inputs: vec![input],
-        output: 0,
-        activation: None,
-    };
-    let shape = graph.output_shape(&node).expect("a shape");
-    node.output = graph.add_tensor("output", shape);
-    graph.outputs.push(node.output);
-    graph.nodes.push(node);
+    let mut graph = graph_of(&[&shape]);
+    push(&mut graph, Op::Conv2d(conv), &[0], &[]);
     graph
 }
 

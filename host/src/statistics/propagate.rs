@@ -152,25 +152,12 @@ mod tests {
     use super::*;
     use crate::calibrate::ranges_from_statistics;
     use crate::executor::Executor;
-    use crate::graph::{Activation, BatchNorm, Conv2d, Input, Linear, Window};
-    use crate::testing::Sequence;
+    use crate::graph::{Activation, BatchNorm, Conv2d, Linear, Window};
+    use crate::testing::{self, Sequence, graph_of};
 
     fn graph(shape: Vec<usize>) -> Graph {
-        let mut graph = Graph {
-            name: "test".to_owned(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
-        };
-        let tensor = graph.add_tensor("x", shape.clone());
-        graph.inputs.push(Input {
-            tensor,
-            source_axes: (0..shape.len()).collect(),
-            source_shape: shape,
-        });
-        graph.outputs.push(tensor);
+        let mut graph = graph_of(&[&shape]);
+        graph.outputs.push(0);
         graph
     }
 
@@ -182,16 +169,8 @@ mod tests {
         shape: &[usize],
         activation: Option<Activation>,
     ) -> usize {
-        let name = format!("t{}", graph.tensors.len());
-        let output = graph.add_tensor(name.clone(), shape.to_vec());
-        graph.nodes.push(Node {
-            name,
-            op,
-            inputs,
-            output,
-            activation,
-        });
-        graph.outputs = vec![output];
+        let output = testing::push(graph, op, &inputs, shape);
+        graph.nodes.last_mut().expect("just made").activation = activation;
         output
     }
 

@@ -8,7 +8,7 @@ pub mod device;
 pub mod draws;
 pub mod host;
 pub mod steps;
-mod usage;
+pub(crate) mod usage;
 
 /// What is measured.
 #[derive(clap::Subcommand, Clone, Debug)]

@@ -1,21 +1,31 @@
-//! What this process has used up so far.
+//! What this process and those that it started have used up so far.
 
 /// CPU time and memory of this process.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// CPU time of all threads.
-    pub(super) cpu_seconds: f64,
+    pub(crate) cpu_seconds: f64,
     /// Largest resident set so far, in MB of 10^6 bytes.
-    pub(super) peak_rss_mb: f64,
+    pub(crate) peak_rss_mb: f64,
 }
 
 impl Usage {
     /// As the system counts it; `None` where it does not.
     #[cfg(target_os = "linux")]
-    pub(super) fn now() -> Option<Usage> {
-        use nix::sys::resource::{UsageWho, getrusage};
+    pub(crate) fn now() -> Option<Usage> {
+        Self::of(nix::sys::resource::UsageWho::RUSAGE_SELF)
+    }
+
+    /// That of all processes that this one has started and waited for; `None` where the system does not count it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of_children() -> Option<Usage> {
+        Self::of(nix::sys::resource::UsageWho::RUSAGE_CHILDREN)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn of(who: nix::sys::resource::UsageWho) -> Option<Usage> {
         use nix::sys::time::TimeValLike;
-        let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+        let usage = nix::sys::resource::getrusage(who).ok()?;
         let microseconds =
             usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
         Some(Usage {
@@ -27,7 +37,12 @@ impl Usage {
 
     /// As the system counts it; `None` where it does not.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn now() -> Option<Usage> {
+    pub(crate) fn now() -> Option<Usage> {
+        None
+    }
+    /// That of all processes that this one has started and waited for; `None` where the system does not count it.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn of_children() -> Option<Usage> {
         None
     }
 }

@@ -100,6 +100,13 @@ const fn op(
 /// Any number of operands.
 const MANY: usize = usize::MAX;
 
+/// Attributes of reductions whose axes became an operand with opset 18.
+const REDUCTION: &[Attribute] = &[
+    honoured("axes", INTS).until(17),
+    honoured("keepdims", INT),
+    honoured("noop_with_empty_axes", INT).since(18),
+];
+
 /// Every operator that is imported or folded, in alphabetical order.
 #[rustfmt::skip]
 pub(super) const OPERATORS: &[Operator] = &[
@@ -221,46 +228,18 @@ pub(super) const OPERATORS: &[Operator] = &[
     op("Pow", &[(7, 2, 2), (12, 2, 2), (13, 2, 2), (15, 2, 2)], &[]),
     op("Range", &[(11, 3, 3)], &[]),
     op("Reciprocal", &[(6, 1, 1), (13, 1, 1)], &[]),
-    op("ReduceL1", &[(1, 1, 1), (11, 1, 1), (13, 1, 1), (18, 1, 2)], &[
-        honoured("axes", INTS).until(17),
-        honoured("keepdims", INT),
-        honoured("noop_with_empty_axes", INT).since(18),
-    ]),
-    op("ReduceL2", &[(1, 1, 1), (11, 1, 1), (13, 1, 1), (18, 1, 2)], &[
-        honoured("axes", INTS).until(17),
-        honoured("keepdims", INT),
-        honoured("noop_with_empty_axes", INT).since(18),
-    ]),
-    op("ReduceMax", &[(1, 1, 1), (11, 1, 1), (12, 1, 1), (13, 1, 1), (18, 1, 2), (20, 1, 2)], &[
-        honoured("axes", INTS).until(17),
-        honoured("keepdims", INT),
-        honoured("noop_with_empty_axes", INT).since(18),
-    ]),
-    op("ReduceMean", &[(1, 1, 1), (11, 1, 1), (13, 1, 1), (18, 1, 2)], &[
-        honoured("axes", INTS).until(17),
-        honoured("keepdims", INT),
-        honoured("noop_with_empty_axes", INT).since(18),
-    ]),
-    op("ReduceMin", &[(1, 1, 1), (11, 1, 1), (12, 1, 1), (13, 1, 1), (18, 1, 2), (20, 1, 2)], &[
-        honoured("axes", INTS).until(17),
-        honoured("keepdims", INT),
-        honoured("noop_with_empty_axes", INT).since(18),
-    ]),
-    op("ReduceProd", &[(1, 1, 1), (11, 1, 1), (13, 1, 1), (18, 1, 2)], &[
-        honoured("axes", INTS).until(17),
-        honoured("keepdims", INT),
-        honoured("noop_with_empty_axes", INT).since(18),
-    ]),
+    op("ReduceL1", &[(1, 1, 1), (11, 1, 1), (13, 1, 1), (18, 1, 2)], REDUCTION),
+    op("ReduceL2", &[(1, 1, 1), (11, 1, 1), (13, 1, 1), (18, 1, 2)], REDUCTION),
+    op("ReduceMax", &[(1, 1, 1), (11, 1, 1), (12, 1, 1), (13, 1, 1), (18, 1, 2), (20, 1, 2)], REDUCTION),
+    op("ReduceMean", &[(1, 1, 1), (11, 1, 1), (13, 1, 1), (18, 1, 2)], REDUCTION),
+    op("ReduceMin", &[(1, 1, 1), (11, 1, 1), (12, 1, 1), (13, 1, 1), (18, 1, 2), (20, 1, 2)], REDUCTION),
+    op("ReduceProd", &[(1, 1, 1), (11, 1, 1), (13, 1, 1), (18, 1, 2)], REDUCTION),
     op("ReduceSum", &[(1, 1, 1), (11, 1, 1), (13, 1, 2)], &[
         honoured("axes", INTS).until(12),
         honoured("keepdims", INT),
         honoured("noop_with_empty_axes", INT).since(13),
     ]),
-    op("ReduceSumSquare", &[(1, 1, 1), (11, 1, 1), (13, 1, 1), (18, 1, 2)], &[
-        honoured("axes", INTS).until(17),
-        honoured("keepdims", INT),
-        honoured("noop_with_empty_axes", INT).since(18),
-    ]),
+    op("ReduceSumSquare", &[(1, 1, 1), (11, 1, 1), (13, 1, 1), (18, 1, 2)], REDUCTION),
     op("Relu", &[(6, 1, 1), (13, 1, 1), (14, 1, 1)], &[]),
     op("Reshape", &[(5, 2, 2), (13, 2, 2), (14, 2, 2), (19, 2, 2), (21, 2, 2), (23, 2, 2), (24, 2, 2)], &[
         honoured("allowzero", INT).since(14),

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::executor::Executor;
-use crate::graph::{Activation, Conv2d, Input, Linear, Node, Op, Window};
-use crate::testing::Sequence;
+use crate::graph::{Activation, Conv2d, Linear, Op, Window};
+use crate::testing::{Sequence, graph_of, push};
 
 /// Builds graphs node by node.
 struct Builder {
@@ -13,22 +13,9 @@ struct Builder {
 
 impl Builder {
     fn new(seed: u64, shape: &[usize]) -> (Self, usize) {
-        let mut graph = Graph {
-            name: "random".to_owned(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
-        };
-        let tensor = graph.add_tensor("input", shape.to_vec());
-        graph.inputs.push(Input {
-            tensor,
-            source_shape: shape.to_vec(),
-            source_axes: (0..shape.len()).collect(),
-        });
+        let graph = graph_of(&[shape]);
         let random = Sequence::new(seed);
-        (Builder { graph, random }, tensor)
+        (Builder { graph, random }, 0)
     }
 
     fn node(
@@ -38,17 +25,9 @@ impl Builder {
         activation: Option<Activation>,
         shape: Option<Vec<usize>>,
     ) -> usize {
-        let mut node = Node {
-            name: format!("node_{}", self.graph.nodes.len()),
-            op,
-            inputs: inputs.to_vec(),
-            output: 0,
-            activation,
-        };
-        let shape = shape.unwrap_or_else(|| self.graph.output_shape(&node).expect("a shape"));
-        node.output = self.graph.add_tensor(node.name.clone(), shape);
-        self.graph.nodes.push(node);
-        self.graph.tensors.len() - 1
+        let output = push(&mut self.graph, op, inputs, &shape.unwrap_or_default());
+        self.graph.nodes.last_mut().expect("just made").activation = activation;
+        output
     }
 
     /// Rows and columns of very different size.
@@ -94,7 +73,7 @@ impl Builder {
     }
 
     fn finish(mut self, output: usize) -> Graph {
-        self.graph.outputs.push(output);
+        self.graph.outputs = vec![output];
         self.graph.validate().expect("sound");
         self.graph
     }

@@ -2,27 +2,13 @@
 
 use super::*;
 use crate::executor::Executor;
-use crate::graph::{Activation, BatchNorm, Conv2d, Input, Linear, Node, Op, TensorId, Window};
-use crate::testing::{Sequence, assert_close};
+use crate::graph::{Activation, BatchNorm, Conv2d, Linear, Op, TensorId, Window};
+use crate::testing::{self, Sequence, assert_close, graph_of};
 
 const RELU6: Activation = Activation::Clip { min: 0.0, max: 6.0 };
 
 fn graph(shape: [usize; 3]) -> Graph {
-    let mut graph = Graph {
-        name: "test".to_owned(),
-        tensors: Vec::new(),
-        nodes: Vec::new(),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        output_layouts: Vec::new(),
-    };
-    let tensor = graph.add_tensor("x", shape.to_vec());
-    graph.inputs.push(Input {
-        tensor,
-        source_shape: shape.to_vec(),
-        source_axes: vec![0, 1, 2],
-    });
-    graph
+    graph_of(&[&shape])
 }
 
 /// Adds a node, whose output becomes the network's only one.
@@ -32,22 +18,11 @@ fn push(
     inputs: &[TensorId],
     activation: Option<Activation>,
 ) -> TensorId {
-    let name = format!("node{}", graph.nodes.len());
-    let mut node = Node {
-        name: name.clone(),
-        op,
-        inputs: inputs.to_vec(),
-        output: 0,
-        activation,
-    };
-    let shape = match node.op {
-        Op::Reshape => vec![graph.tensors[inputs[0]].elements()],
-        _ => graph.output_shape(&node).expect("fits"),
-    };
-    node.output = graph.add_tensor(name, shape);
-    graph.outputs = vec![node.output];
-    graph.nodes.push(node);
-    graph.outputs[0]
+    // Reshapes flatten.
+    let elements = graph.tensors[inputs[0]].elements();
+    let output = testing::push(graph, op, inputs, &[elements]);
+    graph.nodes.last_mut().expect("just made").activation = activation;
+    output
 }
 
 fn linear(weights: Vec<f32>, bias: &[f32]) -> Linear {
@@ -146,7 +121,7 @@ fn what_relu6_never_lets_through_is_zero_for_its_readers() {
             assert_eq!(report.changed, 2);
             assert_eq!(
                 report.notes,
-                ["`node0`: 1 of 3 channels are constant; they set no range any more"]
+                ["`conv_2d`: 1 of 3 channels are constant; they set no range any more"]
             );
         }
     }
@@ -460,7 +435,7 @@ fn many_layers_share_a_sentence() {
     assert_eq!(
         report.notes,
         [
-            "5 of 10 channels of 5 layers are constant, 1 of 2 in `node4`; they set no range any more"
+            "5 of 10 channels of 5 layers are constant, 1 of 2 in `conv_2d_4`; they set no range any more"
         ]
     );
 }
