@@ -33,8 +33,11 @@ pub(crate) const DEVICE_SUITES: &str = "fewbit-tests/device";
 #[derive(clap::Args, Debug)]
 pub struct TestArgs {
     /// Leave out the suites on emulated boards; nothing is installed then.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "checks")]
     host_only: bool,
+    /// Run every other check too, side by side with the tests: all that a change must pass.
+    #[arg(long)]
+    checks: bool,
 }
 
 /// Arguments of `cargo xtask ci`.
@@ -320,6 +323,9 @@ fn last_error(output: &str) -> Option<String> {
 ///
 /// If a test fails, or something is missing that cannot be installed.
 pub fn test_task(args: &TestArgs) -> Result<()> {
+    if args.checks {
+        return everything(&CHECKS);
+    }
     let mut tally = Tally::default();
     let jobs = tally.tests(args.host_only);
     tally.run(jobs)?;
@@ -337,8 +343,8 @@ pub fn task(args: &CiArgs) -> Result<()> {
         let check = all().find(|check| check.name == name);
         return (check.context("no check has this name")?.run)();
     }
-    let mut tally = Tally::default();
     if let Some(only) = &args.only {
+        let mut tally = Tally::default();
         let chosen = |name: &str| name.contains(only.as_str());
         if !chosen(TESTS) && !all().any(|check| chosen(check.name)) {
             let names: Vec<&str> = all().map(|check| check.name).collect();
@@ -356,11 +362,20 @@ pub fn task(args: &CiArgs) -> Result<()> {
         }
         return tally.close();
     }
+    if args.long {
+        everything(all())
+    } else {
+        everything(&CHECKS)
+    }
+}
+
+/// Runs all tests and these checks side by side.
+fn everything<'c>(checks: impl IntoIterator<Item = &'c Check>) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let program = own_program(folder.path())?;
+    let mut tally = Tally::default();
     let mut jobs = tally.tests(false);
-    let long: &[Check] = if args.long { &LONG_CHECKS } else { &[] };
-    for check in CHECKS.iter().chain(long) {
+    for check in checks {
         let mut command = Command::new(&program);
         command.args(["ci", "--one", check.name]);
         jobs.push(Job {

@@ -16,10 +16,14 @@ use crate::report::LayerReport;
 use crate::simulate::Simulator;
 use crate::{Error, Stage};
 
-/// Samples that are compared.
-const SAMPLES: usize = 8;
+/// Samples that are compared, of a large and of a small network.
+const LEAST_SAMPLES: usize = 8;
+const MOST_SAMPLES: usize = 64;
 
-/// Compares float, simulation and engine operator by operator on a few samples.
+/// Multiply-accumulates that they may take.
+const MACS: u64 = 1_000_000_000;
+
+/// Compares float, simulation and engine operator by operator on some samples.
 pub(super) fn layer_reports(
     quantized: &Quantized,
     simulated: &Graph,
@@ -33,13 +37,11 @@ pub(super) fn layer_reports(
     let ops = &quantized.lowered.ops;
     let mut comparisons = vec![LayerComparison::default(); ops.len()];
     let mut arena = vec![0_i8; simulator.model().arena_bytes()];
-    // What the engine computed, all samples of a tensor one after the other.
-    let mut computed = vec![Vec::new(); graph.tensors.len()];
-    let mut samples = 0;
+    let affordable = usize::try_from(MACS / graph.macs().max(1)).unwrap_or(MOST_SAMPLES);
     for input in evaluation
         .inputs
         .chunks(evaluation.elements())
-        .take(SAMPLES)
+        .take(affordable.clamp(LEAST_SAMPLES, MOST_SAMPLES))
     {
         let mut reference = vec![Vec::new(); graph.tensors.len()];
         float
@@ -54,14 +56,15 @@ pub(super) fn layer_reports(
         };
         fake.run(input, 1, &mut hook).map_err(failed)?;
         let inputs = simulator.quantize_inputs(input);
-        samples += 1;
-        computed[graph.inputs[0].tensor].extend(dequantized(&inputs, simulator.input_encoding()));
+        // What the engine computed.
+        let mut computed = vec![Vec::new(); graph.tensors.len()];
+        computed[graph.inputs[0].tensor] = dequantized(&inputs, simulator.input_encoding());
         let observe = |op: usize, bytes: &[i8]| {
             let tensor = &quantized.lowered.tensors[usize::from(ops[op].op.output())];
             let encoding = quantized.encodings.of(tensor.source);
             // A part of a long concat has no counterpart in the float graph.
             if reference[tensor.source].len() == bytes.len() {
-                computed[tensor.source].extend(dequantized(bytes, encoding));
+                computed[tensor.source] = dequantized(bytes, encoding);
                 comparisons[op].add(
                     &reference[tensor.source],
                     &rounded[tensor.source],
@@ -73,24 +76,24 @@ pub(super) fn layer_reports(
         simulator
             .run_observed(&inputs, &mut arena, observe)
             .map_err(|e| Error::new(Stage::Evaluate, e))?;
-    }
-    for node in &graph.nodes {
-        // The device has no operator for it: the same bytes under another shape.
-        if matches!(node.op, Op::Reshape) && computed[node.output].is_empty() {
-            computed[node.output] = computed[node.inputs[0]].clone();
+        for node in &graph.nodes {
+            // The device has no operator for it: the same bytes under another shape.
+            if matches!(node.op, Op::Reshape) && computed[node.output].is_empty() {
+                computed[node.output] = computed[node.inputs[0]].clone();
+            }
         }
-    }
-    for (op, comparison) in ops.iter().zip(&mut comparisons) {
-        let source = quantized.lowered.tensors[usize::from(op.op.output())].source;
-        let Some(node) = graph.producer(source).map(|id| &simulated.nodes[id]) else {
-            continue;
-        };
-        let known = node.inputs.iter().all(|&input| !computed[input].is_empty());
-        if known && !computed[source].is_empty() {
-            let found = SingleNode::new(simulated, node)
-                .run(samples, |tensor| &computed[tensor])
-                .map_err(|e| Error::new(Stage::Evaluate, e))?;
-            comparison.alone(&found, &computed[source], quantized.encodings.of(source));
+        for (op, comparison) in ops.iter().zip(&mut comparisons) {
+            let source = quantized.lowered.tensors[usize::from(op.op.output())].source;
+            let Some(node) = graph.producer(source).map(|id| &simulated.nodes[id]) else {
+                continue;
+            };
+            let known = node.inputs.iter().all(|&input| !computed[input].is_empty());
+            if known && !computed[source].is_empty() {
+                let found = SingleNode::new(simulated, node)
+                    .run(1, |tensor| &computed[tensor])
+                    .map_err(|e| Error::new(Stage::Evaluate, e))?;
+                comparison.alone(&found, &computed[source], quantized.encodings.of(source));
+            }
         }
     }
     let report = |(op, comparison): (&lower::LoweredOp, &LayerComparison)| {
@@ -106,7 +109,8 @@ pub(super) fn layer_reports(
             integer_sqnr_db: comparison.integer.db(),
             differing: comparison.differing as f64 / comparison.values.max(1) as f64,
             largest_step: comparison.largest_step,
-            differing_alone: comparison.differing_alone,
+            differing_alone: comparison.differing_alone as f64
+                / comparison.values_alone.max(1) as f64,
             largest_step_alone: comparison.largest_step_alone,
         }
     };
@@ -121,7 +125,8 @@ struct LayerComparison {
     values: usize,
     differing: usize,
     largest_step: u32,
-    differing_alone: f64,
+    values_alone: usize,
+    differing_alone: usize,
     largest_step_alone: u32,
 }
 
@@ -138,14 +143,13 @@ impl LayerComparison {
     }
     /// Compares what the simulated operator makes of the engine's integers with what the engine made of them.
     fn alone(&mut self, found: &[f32], computed: &[f32], encoding: Encoding) {
-        let mut differing = 0;
         for (&found, &computed) in found.iter().zip(computed) {
             let step = encoding
                 .quantize(found)
                 .abs_diff(encoding.quantize(computed));
-            differing += usize::from(step != 0);
+            self.differing_alone += usize::from(step != 0);
             self.largest_step_alone = self.largest_step_alone.max(u32::from(step));
         }
-        self.differing_alone = differing as f64 / computed.len().max(1) as f64;
+        self.values_alone += computed.len();
     }
 }
