@@ -306,6 +306,19 @@ fn bad_input_is_an_error_that_names_the_file_and_leaves_nothing() {
 }
 
 #[test]
+fn memory_is_estimated_before_it_is_taken() {
+    let session = Session::new();
+    let message = session.fail(&["quantize", "--memory", "1", "--out", "a.fewbit"], 1);
+    let (_, advice) = message.split_once("--memory ").expect("says how much");
+    let enough = advice.split_whitespace().next().expect("a number");
+    session.succeed(&["quantize", "--memory", enough, "--out", "a.fewbit"]);
+    session.succeed(&["quantize", "--out", "b.fewbit"]);
+    let blob = |name: &str| std::fs::read(session.path(name)).expect("written");
+    assert!(blob("a.fewbit") == blob("b.fewbit"));
+    session.fail(&["quantize", "--memory", "2GB"], 2);
+}
+
+#[test]
 fn help_names_every_command_and_option() {
     let session = Session::new();
     let help = session.succeed(&["--help"]);

@@ -14,7 +14,7 @@ pub use eval::{EvalArgs, eval};
 pub use inspect::{InspectArgs, inspect};
 pub use quantize::{Outcome, QuantizeArgs, quantize};
 pub use run::{RunArgs, run};
-pub use show::{note, show, show_error, show_usage};
+pub use show::{error_text, note, show, show_error, show_usage};
 pub use source::{AnyModel, ModelSource};
 
 use crate::output::Outputs;

@@ -82,6 +82,9 @@ pub struct QuantizeArgs {
     /// Take this tensor of the model as its output, and drop what comes after it
     #[arg(long, value_name = "TENSOR")]
     pub output_tensor: Option<String>,
+    /// Megabytes of memory that quantization may take, by an estimate made before it begins [default: 2000]
+    #[arg(long, value_name = "MB")]
+    pub memory: Option<usize>,
     /// Where the blob goes; the recipe used is written beside it [default: the model's name with .fewbit]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -196,6 +199,9 @@ impl QuantizeArgs {
         }
         if let Some(correction) = self.bias_correction {
             recipe.passes.bias_correction = correction;
+        }
+        if let Some(memory) = self.memory {
+            recipe.memory = memory;
         }
         if let Some(target) = &self.target {
             recipe.target = target.parse().context("--target")?;

@@ -22,7 +22,19 @@ fn print(out: &mut dyn Write, text: &str) -> std::io::Result<()> {
 
 /// Says on standard error what went wrong.
 pub fn show_error(error: &anyhow::Error) {
-    note(&format!("error: {error:#}"));
+    note(&format!("error: {}", error_text(error)));
+}
+
+/// An error with its causes. Many errors hold the text of their cause; it is not said again.
+pub fn error_text(error: &anyhow::Error) -> String {
+    let mut text = error.to_string().trim_end().to_owned();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(cause.trim_end()) {
+            text = format!("{text}: {}", cause.trim_end());
+        }
+    }
+    text
 }
 
 /// Prints help, or what is wrong with the command line, and returns the exit code.
@@ -67,5 +79,13 @@ mod tests {
         let mut out = Vec::new();
         print(&mut out, "text").expect("prints");
         assert_eq!(out, b"text\n");
+    }
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = anyhow::anyhow!("no such file\n");
+        let error = cause.context("cannot read a: no such file").context("b");
+        assert_eq!(error_text(&error), "b: cannot read a: no such file");
+        let error = anyhow::anyhow!("no such file").context("cannot read a");
+        assert_eq!(error_text(&error), "cannot read a: no such file");
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use adjustment::{Adjustment, Adjustments};
 pub use node::{SingleNode, SingleNodeError};
 pub(crate) use store::{Block, Halves, block_samples, blocks};
 pub(crate) use streams::Origin;
-pub(crate) use tensors::Tensors;
+pub(crate) use tensors::{Tensors, kept_elements};
 
 use crate::dataset::Dataset;
 use crate::graph::{Graph, Node};

@@ -28,34 +28,121 @@ struct Made<'a, B> {
     keep: Box<dyn Fn(Vec<f32>) -> B + Send + Sync + 'a>,
 }
 
+/// Which tensors have values on a walk, and which of these are made anew.
+struct Lifetimes<'a> {
+    graph: &'a Graph,
+    samples: usize,
+    /// Elements of a tensor for all samples from which it may be made anew.
+    large: usize,
+    /// Nodes that have yet to read each tensor, and tensors that are made from it.
+    readers: Vec<usize>,
+    is_made: Vec<bool>,
+    /// What each tensor that is made anew is made from.
+    sources: Vec<Vec<TensorId>>,
+}
+
+impl<'a> Lifetimes<'a> {
+    fn new(graph: &'a Graph, samples: usize, large: usize) -> Self {
+        let tensors = 0..graph.tensors.len();
+        let readers = |tensor| graph.consumers(tensor).len();
+        Lifetimes {
+            graph,
+            samples,
+            large,
+            readers: tensors.clone().map(readers).collect(),
+            is_made: vec![false; tensors.len()],
+            sources: vec![Vec::new(); tensors.len()],
+        }
+    }
+
+    /// Of all samples.
+    fn elements(&self, tensor: TensorId) -> usize {
+        self.samples * self.graph.tensors[tensor].elements()
+    }
+
+    /// Whether the output of `node`, which comes next, is made anew whenever it is read.
+    fn begin(&mut self, node: &Node) -> bool {
+        let inputs = node.inputs.iter().map(|&input| self.elements(input));
+        let output = self.elements(node.output);
+        let widens = output >= WIDENING * inputs.sum::<usize>().max(1);
+        let from_kept = node.inputs.iter().all(|&input| !self.is_made[input]);
+        self.is_made[node.output] = widens && from_kept && output > self.large;
+        self.is_made[node.output]
+    }
+
+    /// The tensors that nobody will read any more, now that `node` has run.
+    fn end(&mut self, node: &Node) -> Vec<TensorId> {
+        let mut inputs = node.inputs.clone();
+        inputs.sort_unstable();
+        inputs.dedup();
+        let mut over = Vec::new();
+        if self.is_made[node.output] {
+            self.sources[node.output] = inputs;
+        } else {
+            (inputs.into_iter()).for_each(|input| self.release(input, &mut over));
+        }
+        if self.readers[node.output] == 0 {
+            self.drop(node.output, &mut over);
+        }
+        over
+    }
+
+    fn release(&mut self, tensor: TensorId, over: &mut Vec<TensorId>) {
+        self.readers[tensor] -= 1;
+        if self.readers[tensor] == 0 {
+            self.drop(tensor, over);
+        }
+    }
+
+    fn drop(&mut self, tensor: TensorId, over: &mut Vec<TensorId>) {
+        over.push(tensor);
+        for source in std::mem::take(&mut self.sources[tensor]) {
+            self.release(source, over);
+        }
+    }
+}
+
+/// Most elements that a walk over the nodes of `graph` keeps at a time.
+pub(crate) fn kept_elements(graph: &Graph, samples: usize) -> usize {
+    let mut lifetimes = Lifetimes::new(graph, samples, LARGE);
+    let inputs = graph
+        .inputs
+        .iter()
+        .map(|input| lifetimes.elements(input.tensor));
+    let mut live: usize = inputs.sum();
+    let mut most = live;
+    for node in &graph.nodes {
+        if !lifetimes.begin(node) {
+            live += lifetimes.elements(node.output);
+        }
+        most = most.max(live);
+        for tensor in lifetimes.end(node) {
+            if !lifetimes.is_made[tensor] {
+                live = live.saturating_sub(lifetimes.elements(tensor));
+            }
+        }
+    }
+    most
+}
+
 /// The tensors of one network on a walk over its nodes. Values go when their last reader has run.
 pub(crate) struct Tensors<'a, B> {
     graph: &'a Graph,
     samples: usize,
-    /// [`LARGE`] but in tests.
-    large: usize,
     values: Vec<Values<'a, B>>,
-    /// Nodes that have yet to read each tensor, and tensors that are made from it.
-    readers: Vec<usize>,
-    /// What each tensor that is made anew is made from.
-    sources: Vec<Vec<TensorId>>,
+    lifetimes: Lifetimes<'a>,
 }
 
 impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
     /// No values yet.
     pub(crate) fn new(graph: &'a Graph, samples: usize) -> Self {
-        let tensors = 0..graph.tensors.len();
         Tensors {
             graph,
             samples,
-            large: LARGE,
-            values: (tensors.clone())
+            values: (0..graph.tensors.len())
                 .map(|_| Values::Kept(Store::default()))
                 .collect(),
-            readers: (tensors.clone())
-                .map(|tensor| graph.consumers(tensor).len())
-                .collect(),
-            sources: tensors.map(|_| Vec::new()).collect(),
+            lifetimes: Lifetimes::new(graph, samples, LARGE),
         }
     }
 
@@ -106,7 +193,7 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
         take: impl Fn(&[f32]) -> T + Sync,
         keep: impl Fn(Vec<f32>) -> B + Send + Sync + 'a,
     ) -> Result<Vec<T>, SingleNodeError> {
-        let kept = !self.is_made(node);
+        let kept = !self.lifetimes.begin(node);
         let single = SingleNode::new(self.graph, node);
         let done = self.outputs(&single, |output| {
             (take(&output), kept.then(|| keep(output)))
@@ -126,7 +213,7 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
         keep: impl Fn(Vec<f32>) -> B + Send + Sync + 'a,
     ) -> Result<(), SingleNodeError> {
         let single = SingleNode::new(self.graph, node);
-        let values = if self.is_made(node) {
+        let values = if self.lifetimes.begin(node) {
             Vec::new()
         } else {
             self.outputs(&single, |output| Some(keep(output)))?
@@ -146,7 +233,7 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
         bare: impl Fn(Vec<f32>) -> B + Send + Sync + 'a,
         then: impl FnOnce(Vec<T>) -> C,
     ) -> Result<(), SingleNodeError> {
-        let kept = !self.is_made(node);
+        let kept = !self.lifetimes.begin(node);
         let single = SingleNode::new(self.graph, node);
         let done = self.outputs(&single, |output| {
             (take(&output), kept.then(|| bare(output)))
@@ -162,27 +249,9 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
 
     /// Drops what nobody will read any more, now that `node` has run.
     pub(crate) fn finish(&mut self, node: &Node) {
-        let mut inputs = node.inputs.clone();
-        inputs.sort_unstable();
-        inputs.dedup();
-        if matches!(self.values[node.output], Values::Made(_)) {
-            self.sources[node.output] = inputs;
-        } else {
-            inputs.into_iter().for_each(|input| self.release(input));
+        for tensor in self.lifetimes.end(node) {
+            self.values[tensor] = Values::Kept(Store::default());
         }
-        if self.readers[node.output] == 0 {
-            self.drop_values(node.output);
-        }
-    }
-
-    /// Whether the output of `node` is made anew whenever it is read.
-    fn is_made(&self, node: &Node) -> bool {
-        let elements = |tensor: TensorId| self.graph.tensors[tensor].elements();
-        let inputs: usize = node.inputs.iter().map(|&input| elements(input)).sum();
-        let from_kept =
-            (node.inputs.iter()).all(|&input| matches!(self.values[input], Values::Kept(_)));
-        let output = elements(node.output);
-        from_kept && output >= WIDENING * inputs.max(1) && self.samples * output > self.large
     }
 
     fn outputs<T: Send>(
@@ -204,7 +273,7 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
         values: Vec<Option<B>>,
         keep: impl Fn(Vec<f32>) -> B + Send + Sync + 'a,
     ) {
-        self.values[node.output] = if self.is_made(node) {
+        self.values[node.output] = if self.lifetimes.is_made[node.output] {
             Values::Made(Made {
                 node: single,
                 keep: Box::new(keep),
@@ -212,20 +281,6 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
         } else {
             Values::Kept(Store(values.into_iter().flatten().collect()))
         };
-    }
-
-    fn release(&mut self, tensor: TensorId) {
-        self.readers[tensor] -= 1;
-        if self.readers[tensor] == 0 {
-            self.drop_values(tensor);
-        }
-    }
-
-    fn drop_values(&mut self, tensor: TensorId) {
-        self.values[tensor] = Values::Kept(Store::default());
-        for source in std::mem::take(&mut self.sources[tensor]) {
-            self.release(source);
-        }
     }
 }
 
@@ -242,7 +297,7 @@ mod tests {
     /// Walks over `graph` and returns everything that is read on the way, the tensors that were made anew, and those with values at the end.
     fn walk(graph: &Graph, samples: usize, large: usize) -> (Vec<Vec<f32>>, usize, usize) {
         let mut tensors: Tensors<'_, Halves> = Tensors::new(graph, samples);
-        tensors.large = large;
+        tensors.lifetimes.large = large;
         let input = graph.inputs[0].tensor;
         let elements = graph.tensors[input].elements();
         let values = Sequence::new(5).values(samples * elements, -1.0, 1.0);

@@ -86,6 +86,8 @@ pub fn evaluate(
     let [float_accuracy, simulated_accuracy, integer_accuracy] =
         measured.map(|measured| measured.accuracy(evaluation, &form, classifies));
     let chance = doubts::of_accuracy(float_accuracy.top1, evaluation.samples, form.elements());
+    // Prepared weights are as large as the network.
+    drop((float_executor, simulated_executor));
     let layers = layer_reports(quantized, &simulated, &simulator, evaluation)?;
     Ok(QuantizeReport {
         model: float.name.clone(),

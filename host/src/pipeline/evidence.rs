@@ -19,6 +19,11 @@ fn affordable(graph: &Graph) -> usize {
     (SYNTHETIC_ELEMENTS / largest.unwrap_or(1).max(1)).max(LEAST_SYNTHETIC)
 }
 
+/// Synthetic samples that are made where there are no others.
+pub(super) fn synthetic_samples(graph: &Graph, recipe: &Recipe) -> usize {
+    recipe.data_free.samples.min(affordable(graph))
+}
+
 /// What is known of the network's activations: samples, and without data what has to be done to them.
 pub(super) struct Evidence<'a> {
     pub(super) samples: Cow<'a, Dataset>,
@@ -41,7 +46,7 @@ impl<'a> Evidence<'a> {
                 // Refuses ranges that make no sense.
                 statistics::propagate(graph, ranges)
                     .map_err(|e| Error::new(Stage::Calibrate, e))?;
-                let count = recipe.data_free.samples.min(affordable(graph));
+                let count = synthetic_samples(graph, recipe);
                 let noise = synthetic::noise(graph, ranges, count, recipe.seed)
                     .map_err(|e| Error::new(Stage::Calibrate, e))?;
                 let mut evidence = Evidence {

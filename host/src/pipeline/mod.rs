@@ -10,6 +10,7 @@ mod equalization;
 mod evaluate;
 mod evidence;
 mod layers;
+mod memory;
 mod softmax;
 mod synthetic;
 
@@ -98,6 +99,11 @@ pub fn quantize(
         .flat_map(|report| report.notes)
         .collect();
     let recipe = &*recipe.with_ends_of(&graph);
+    let samples = match calibration {
+        Calibration::Samples(samples) => samples.samples,
+        Calibration::Statistics(_) => evidence::synthetic_samples(&graph, recipe),
+    };
+    memory::check(&graph, samples, recipe).map_err(|e| Error::new(Stage::Calibrate, e))?;
     let mut evidence = Evidence::new(&graph, calibration, recipe)?;
     let recipe = &*evidence.decided(recipe, &mut notes);
     let mut sensitivity = equalization::sensitivity(&graph, &evidence, recipe)?;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// All choices of a run; every field has a default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Recipe {
     /// How stored samples become the network's inputs.
@@ -39,9 +39,28 @@ pub struct Recipe {
     pub target: Target,
     /// Seed of what is random: samples made up without data, batches of AdaRound.
     pub seed: u64,
+    /// Megabytes (10^6 bytes) of memory that quantization may take, by an estimate made before it begins; does not change what comes out.
+    pub memory: usize,
     /// Other choices for some layers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<LayerOverride>,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Recipe {
+            input: InputTransform::default(),
+            weights: WeightOptions::default(),
+            activations: ActivationOptions::default(),
+            data_free: DataFreeOptions::default(),
+            passes: PassOptions::default(),
+            rounding: AdaRoundOptions::default(),
+            target: Target::default(),
+            seed: 0,
+            memory: 2000,
+            overrides: Vec::new(),
+        }
+    }
 }
 
 /// How weights are quantized.

@@ -17,6 +17,7 @@ mod wide;
 pub use gram::{Moments, mean_inputs, moments};
 pub use options::{AdaRoundOptions, RoundingMethod};
 pub use patches::Geometry;
+pub(crate) use wide::widest;
 
 use crate::graph::Activation;
 use crate::random::Sequence;

@@ -16,7 +16,7 @@ const WIDEST: usize = 2048;
 const NARROWEST: usize = 512;
 
 /// Products of an output that are looked at together, of `k`, with so many positions.
-pub(super) fn widest(k: usize, positions: usize) -> usize {
+pub(crate) fn widest(k: usize, positions: usize) -> usize {
     if k <= WIDEST {
         return k.max(1);
     }

@@ -35,6 +35,11 @@ impl Session {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
         assert!(!message.contains("panicked"), "{args:?}: {message}");
         assert!(self.files() == before, "{args:?} changed files");
+        let cause = message.trim_end().rsplit(": ").next().unwrap_or_default();
+        assert!(
+            cause.len() < 12 || message.matches(cause).count() == 1,
+            "{args:?} repeats its cause: {message}"
+        );
         message
     }
 
