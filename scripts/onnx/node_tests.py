@@ -5,6 +5,7 @@ the others become constants, as a network has them. Operators that treat all axe
 one sample; for the others the first axis is the batch. Operators that are folded are tested on constants too, of any type, where the result is finite: their result is added to an input of zeros. Tests of a later opset run in the newest one that is read, where only element types differ between them. A result that differs is wrong; a refusal has to be one of REFUSED, each of which `docs/onnx-node-tests.md` explains.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -208,7 +209,9 @@ def run(fewbit, folder, case, inputs, expected, are_constants):
 
 
 def main():
-    fewbit = sys.argv[1] if len(sys.argv) > 1 else None
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("fewbit", nargs="?", help="the command to test; without one, it is built")
+    fewbit = parser.parse_args().fewbit
     if fewbit is None:
         subprocess.run(["cargo", "build", "--release", "--locked", "-p", "fewbit"], cwd=ROOT, check=True)
         fewbit = ROOT / "target/release/fewbit"
