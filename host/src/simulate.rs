@@ -41,12 +41,18 @@ impl<'a> Simulator<'a> {
         let metadata = Metadata::from_bytes(blob)?.ok_or(SimulateError::Metadata)?;
         let ports = (model.input_count(), model.output_count());
         match (model.input(0), model.output(0)) {
-            (Some(input), Some(output)) if ports == (1, 1) => Ok(Simulator {
-                model,
-                metadata,
-                input,
-                output,
-            }),
+            (Some(input), Some(output)) if ports == (1, 1) => {
+                let simulator = Simulator {
+                    model,
+                    metadata,
+                    input,
+                    output,
+                };
+                match simulator.source_problem() {
+                    Some(problem) => Err(SimulateError::Source { problem }),
+                    None => Ok(simulator),
+                }
+            }
             _ => Err(SimulateError::Ports {
                 inputs: ports.0,
                 outputs: ports.1,
@@ -147,6 +153,33 @@ impl<'a> Simulator<'a> {
                 InputTransform::default(),
             ),
         }
+    }
+
+    /// What is wrong with how the metadata says that stored data becomes the input.
+    fn source_problem(&self) -> Option<String> {
+        let (layout, transform) = self.input_source();
+        let elements = |shape: &[usize]| {
+            let sizes = shape.iter().copied();
+            sizes.fold(Some(1_usize), |all, size| all?.checked_mul(size))
+        };
+        let expected = Some(self.input_elements());
+        for shape in [&layout.shape, &layout.source_shape] {
+            if elements(shape) != expected {
+                return Some(format!(
+                    "the input has the shape {shape:?}, and the program wants {} elements",
+                    self.input_elements()
+                ));
+            }
+        }
+        let mut axes = layout.source_axes.clone();
+        axes.sort_unstable();
+        if !axes.into_iter().eq(0..layout.source_shape.len()) {
+            return Some(format!(
+                "{:?} is no order of the axes of {:?}",
+                layout.source_axes, layout.source_shape
+            ));
+        }
+        transform.problem(layout.channels())
     }
 
     /// Name of the output in the source model.
@@ -255,6 +288,12 @@ pub enum SimulateError {
     /// The runtime refuses it.
     #[error("{0}; the blob is damaged or was made by another version: quantize the model again")]
     Load(#[from] LoadError),
+    /// The metadata says impossible things of the input.
+    #[error("the blob's metadata does not suit its program: {problem}; quantize the model again")]
+    Source {
+        /// What.
+        problem: String,
+    },
     /// There is no metadata.
     #[error("the blob has no readable metadata; quantize the model again")]
     Metadata,

@@ -213,3 +213,43 @@ fn a_full_disk_is_an_error() {
     let outputs: ArrayD<f32> = read_npy(session.path("y.npy")).expect("reads");
     assert_eq!(outputs.shape(), [3, 10]);
 }
+
+/// What a blob says of its input decides how data files are read; with the checksum made right, nothing there may be believed.
+#[test]
+fn damaged_metadata_is_an_error_or_does_no_harm() {
+    let session = Session::with_blob();
+    let blob = fs::read(session.path("digits.fewbit")).expect("written");
+    let word = |place: usize| {
+        let bytes = blob[place..place + 4].try_into().expect("four bytes");
+        u32::from_le_bytes(bytes) as usize
+    };
+    let (start, length) = (word(44), word(48));
+    let run = [
+        "run",
+        "damaged.fewbit",
+        "--input",
+        "x.npy",
+        "--output",
+        "z.npy",
+    ];
+    let mut refused = 0;
+    // The name comes first, then the shape of the input, its axes and its transform.
+    for place in start..start + length.min(48) {
+        for value in [0, 1, 2, 127, 140, 255] {
+            let mut damaged = blob.clone();
+            damaged[place] = value;
+            let crc = fewbit_runtime::format::header::checksum(&damaged);
+            damaged[16..20].copy_from_slice(&crc.to_le_bytes());
+            fs::write(session.path("damaged.fewbit"), damaged).expect("written");
+            let output = session.run(&run);
+            let message = String::from_utf8_lossy(&output.stderr).into_owned();
+            let code = output.status.code();
+            assert!(
+                matches!(code, Some(0 | 1)) && !message.contains("panicked"),
+                "byte {place} = {value}: {code:?} {message}"
+            );
+            refused += usize::from(code == Some(1));
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}

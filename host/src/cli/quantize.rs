@@ -82,7 +82,7 @@ pub struct QuantizeArgs {
     /// Take this tensor of the model as its output, and drop what comes after it
     #[arg(long, value_name = "TENSOR")]
     pub output_tensor: Option<String>,
-    /// Megabytes of memory that quantization may take, by an estimate made before it begins [default: 2000]
+    /// Megabytes of memory that quantization may take besides samples to evaluate on, by an estimate made before it begins [default: 2000]
     #[arg(long, value_name = "MB")]
     pub memory: Option<usize>,
     /// Where the blob goes; the recipe used is written beside it [default: the model's name with .fewbit]

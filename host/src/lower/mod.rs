@@ -294,7 +294,10 @@ fn fit<T: TryFrom<usize>>(node: &Node, value: usize, what: &str) -> Result<T, Qu
     T::try_from(value).map_err(|_| {
         error(
             node,
-            format!("{what} is {value}, too large for the device's operator"),
+            format!(
+                "{what} is {value}; the device's operator takes up to {}",
+                (1_u64 << (8 * size_of::<T>()).min(63)) - 1
+            ),
         )
     })
 }

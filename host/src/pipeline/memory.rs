@@ -1,6 +1,6 @@
 //! What quantization takes in memory, estimated before it begins.
 //!
-//! The estimate is meant to lie above what a run takes; `docs/guide/quantization.md` has both, measured.
+//! Samples to evaluate on are not in it. It is meant to lie above what a run takes; `docs/guide/quantization.md` has both, measured.
 
 use crate::graph::{Graph, Node};
 use crate::layerwise::kept_elements;
@@ -89,16 +89,22 @@ pub(super) fn check(graph: &Graph, samples: usize, recipe: &Recipe) -> Result<()
     if estimate.bytes() <= allowed {
         return Ok(());
     }
-    // What samples take grows with their number, the blocks of wide layers do so too: halved until it fits.
-    let halves = std::iter::successors(Some(samples / 2), |samples| Some(samples / 2));
-    let fits = halves
-        .take_while(|&samples| samples > 0)
-        .find(|&samples| Estimate::of(graph, samples, recipe).bytes() <= allowed);
+    let fits = |samples: usize| Estimate::of(graph, samples, recipe).bytes() <= allowed;
+    // The most that fit are between those that do and those that do not.
+    let (mut few, mut many) = (0, samples);
+    while few + 1 < many {
+        let middle = few.midpoint(many);
+        if fits(middle) {
+            few = middle;
+        } else {
+            many = middle;
+        }
+    }
     Err(TooLarge {
         samples,
         needed: estimate.bytes().div_ceil(MEGABYTE),
         allowed: recipe.memory,
-        fits,
+        fits: (few > 0).then_some(few),
     })
 }
 
@@ -141,6 +147,7 @@ mod tests {
         assert_eq!((refused.samples, refused.allowed), (samples, recipe.memory));
         let fewer = refused.fits.expect("some fit");
         assert!(fewer < samples && check(&graph, fewer, &recipe).is_ok());
+        assert!(check(&graph, fewer + 1, &recipe).is_err());
         assert!(
             refused
                 .to_string()

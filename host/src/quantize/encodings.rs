@@ -22,10 +22,19 @@ impl Encodings {
     /// A softmax whose output would have to share the encoding of something with another range.
     pub fn choose(graph: &Graph, ranges: &Ranges) -> Result<Encodings, QuantizeError> {
         let groups = Groups::of(graph);
+        let softmaxes: Vec<TensorId> = (graph.nodes.iter())
+            .filter(|node| matches!(node.op, Op::Softmax))
+            .map(|node| groups.root(node.output))
+            .collect();
+        // Holds nothing but values of a softmax, whatever room its own range leaves at either end.
+        let is_moved = |tensor: TensorId| {
+            let moved = graph.producer(tensor).map(|node| &graph.nodes[node]);
+            moved.is_some_and(moves_bytes) && softmaxes.contains(&groups.root(tensor))
+        };
         let mut covered = (0..graph.tensors.len())
             .map(|tensor| ranges.of(tensor))
             .collect::<Vec<_>>();
-        for tensor in 0..covered.len() {
+        for tensor in (0..covered.len()).filter(|&tensor| !is_moved(tensor)) {
             let root = groups.root(tensor);
             covered[root] = covered[root].union(covered[tensor]);
         }

@@ -152,6 +152,22 @@ fn decode(tensor: &TensorProto, raw: &[u8], elements: usize) -> OpResult<Data> {
     use data_type::*;
     let in_ints = || tensor.int32_data.iter();
     let typed = raw.is_empty();
+    let values = match tensor.data_type {
+        INT8 => -128..=127,
+        INT16 => -32_768..=32_767,
+        BOOL => 0..=1,
+        UINT8 | INT4 | UINT4 => 0..=255,
+        UINT16 | FLOAT16 | BFLOAT16 => 0..=65_535,
+        _ => i32::MIN..=i32::MAX,
+    };
+    if let Some(value) = in_ints().find(|value| typed && !values.contains(value)) {
+        return Err(invalid(format!(
+            "tensor `{}` holds {value}; its element type has {} to {}",
+            tensor.name,
+            values.start(),
+            values.end()
+        )));
+    }
     Ok(match tensor.data_type {
         FLOAT if typed => Data::Float(tensor.float_data.clone()),
         FLOAT => Data::Float(words(raw, f32::from_le_bytes)?),

@@ -39,7 +39,11 @@ pub(super) fn read_window(
         {
             return Err(unsupported(
                 format!("attribute `{name}` is {values:?}"),
-                "supported are values from 1 (pads: 0) to 1048576; crop with another operator outside the network",
+                if least == 0 {
+                    "supported are values from 0 to 1048576; crop outside the network"
+                } else {
+                    "supported are values from 1 to 1048576"
+                },
             ));
         }
         Ok(values.iter().map(|&value| value as usize).collect())
@@ -54,6 +58,12 @@ pub(super) fn read_window(
         .any(|&size| size == 0 || size > MAX_SIZE as usize)
     {
         return Err(invalid(format!("the kernel is {kernel:?}")));
+    }
+    // A single tap has no neighbour to be apart from.
+    for (dilation, &size) in dilation.iter_mut().zip(&kernel) {
+        if size == 1 {
+            *dilation = 1;
+        }
     }
     let mut before = pads[..axes].to_vec();
     let mut after = pads[axes..].to_vec();

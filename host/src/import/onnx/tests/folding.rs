@@ -255,6 +255,35 @@ fn tensors_of_every_type_are_read() {
 }
 
 #[test]
+fn values_that_their_type_does_not_have_are_refused() {
+    for (data_type, value) in [
+        (data_type::INT8, 300),
+        (data_type::INT8, -129),
+        (data_type::UINT8, -1),
+        (data_type::INT4, 256),
+        (data_type::BOOL, 2),
+        (data_type::INT16, 1 << 15),
+        (data_type::FLOAT16, 1 << 16),
+    ] {
+        let mut model = Model::new(&[2])
+            .node("Cast", &["k"], "f", vec![int("to", 1)])
+            .node("Mul", &["x", "f"], "y", vec![]);
+        model.graph().initializer.push(TensorProto {
+            name: "k".to_owned(),
+            dims: vec![2],
+            data_type,
+            int32_data: vec![1, value],
+            ..TensorProto::default()
+        });
+        let message = model.refusal();
+        assert!(
+            message.contains("`k`") && message.contains(&format!("holds {value}")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn initializers_may_be_listed_as_inputs_and_dead_nodes_are_dropped() {
     let mut model = Model::new(&[2])
         .weights("w", &[2, 3])

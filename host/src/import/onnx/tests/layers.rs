@@ -133,6 +133,15 @@ fn pools_take_their_attributes() {
     let graph = pool("MaxPool", vec![ints("dilations", &[1, 2])]).import();
     assert_eq!(output_shape(&graph), [2, 2, 2]);
     assert_eq!(window(&graph).dilation, [1, 2]);
+    // A single row has none to be apart from.
+    let mut single = pool("MaxPool", vec![ints("dilations", &[999, 2])]);
+    single.graph().node[0]
+        .attribute
+        .retain(|a| a.name != "kernel_shape");
+    single.graph().node[0]
+        .attribute
+        .push(ints("kernel_shape", &[1, 2]));
+    assert_eq!(window(&single.import()).dilation, [1, 2]);
     // Taps in columns -2, 6 and 14 of 7; then in -1, 7 and 15, on either side of it.
     let dilated = |pads| {
         pool(
