@@ -159,8 +159,8 @@ impl<'a> Simulator<'a> {
     fn source_problem(&self) -> Option<String> {
         let (layout, transform) = self.input_source();
         let elements = |shape: &[usize]| {
-            let sizes = shape.iter().copied();
-            sizes.fold(Some(1_usize), |all, size| all?.checked_mul(size))
+            let mut sizes = shape.iter().copied();
+            sizes.try_fold(1_usize, |all, size| all.checked_mul(size))
         };
         let expected = Some(self.input_elements());
         for shape in [&layout.shape, &layout.source_shape] {

@@ -218,7 +218,7 @@ impl Default for DataFreeOptions {
     fn default() -> Self {
         DataFreeOptions {
             method: DataFreeMethod::default(),
-            samples: 96,
+            samples: 192,
         }
     }
 }
@@ -373,7 +373,7 @@ pub enum RecipeError {
     },
     /// No synthetic sample is to be made.
     #[error(
-        "{path}, section [data-free]: samples is 0; give at least 1, such as 96",
+        "{path}, section [data-free]: samples is 0; give at least 1, such as 192",
         path = path.display()
     )]
     NoSyntheticSamples {
