@@ -104,7 +104,11 @@ impl<'a> Lifetimes<'a> {
 
 /// Most elements that a walk over the nodes of `graph` keeps at a time.
 pub(crate) fn kept_elements(graph: &Graph, samples: usize) -> usize {
-    let mut lifetimes = Lifetimes::new(graph, samples, LARGE);
+    most_kept(Lifetimes::new(graph, samples, LARGE))
+}
+
+fn most_kept(mut lifetimes: Lifetimes<'_>) -> usize {
+    let graph = lifetimes.graph;
     let inputs = graph
         .inputs
         .iter()
@@ -294,8 +298,14 @@ mod tests {
     use crate::recipe::Recipe;
     use crate::testing::Sequence;
 
-    /// Walks over `graph` and returns everything that is read on the way, the tensors that were made anew, and those with values at the end.
+    /// Walks over `graph` and returns everything that is read on the way, the tensors that were made anew, and those with values at the end. No more is
+    /// kept at a time than was said before.
     fn walk(graph: &Graph, samples: usize, large: usize) -> (Vec<Vec<f32>>, usize, usize) {
+        let elements_kept = |values: &Values<'_, Halves>| match values {
+            Values::Kept(store) => store.0.iter().map(Block::len).sum(),
+            Values::Made(_) => 0,
+        };
+        let mut most = 0;
         let mut tensors: Tensors<'_, Halves> = Tensors::new(graph, samples);
         tensors.lifetimes.large = large;
         let input = graph.inputs[0].tensor;
@@ -334,11 +344,13 @@ mod tests {
                 }
             }
             made += usize::from(matches!(tensors.values[node.output], Values::Made(_)));
+            most = most.max(tensors.values.iter().map(elements_kept).sum());
             for range in [0..samples, 1..2, 7..samples - 1, 3..3] {
                 read.push(tensors.read(node.output, range).expect("runs"));
             }
             tensors.finish(node);
         }
+        assert_eq!(most, most_kept(Lifetimes::new(graph, samples, large)));
         let is_left = |values: &&Values<'_, Halves>| match values {
             Values::Kept(store) => !store.0.is_empty(),
             Values::Made(_) => true,

@@ -120,10 +120,9 @@ pub(super) fn notes(graph: &Graph, observed: &Ranges, encodings: &Encodings) -> 
         let steps = encoding.softmax_steps();
         if encoding != Encoding::SOFTMAX {
             return Some(format!(
-                "softmax `{}` has {steps} steps from 0 to 1, as no output of the calibration samples needs more than {:.4}: what is above {:.4} saturates",
+                "softmax `{}` has {steps} steps from 0 to 1, as outputs of the calibration samples stay below half of {largest:.4}: what is above that saturates",
                 node.name,
-                max,
-                255.0 * encoding.scale
+                largest = 255.0 * encoding.scale
             ));
         }
         (max < COARSE * encoding.scale).then(|| {
