@@ -192,13 +192,15 @@ impl Dataset {
 
     fn chosen(&self, places: impl Iterator<Item = usize> + Clone) -> Dataset {
         let elements = self.elements();
+        let samples = places.clone().count();
+        // No more room than they need: they live as long as a run.
+        let mut inputs = Vec::with_capacity(samples * elements);
+        for place in places.clone() {
+            inputs.extend_from_slice(&self.inputs[place * elements..][..elements]);
+        }
         Dataset {
-            inputs: places
-                .clone()
-                .flat_map(|place| &self.inputs[place * elements..][..elements])
-                .copied()
-                .collect(),
-            samples: places.clone().count(),
+            inputs,
+            samples,
             labels: (self.labels.as_ref())
                 .map(|labels| places.clone().map(|place| labels[place]).collect()),
             targets: self.targets.as_ref().map(|targets| {

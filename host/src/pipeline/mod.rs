@@ -119,12 +119,13 @@ pub fn quantize(
         return Err(Error::new(Stage::Passes, NoSuchLayer(idle.layers.clone())));
     }
 
+    let elements = sensitivity.into_elements();
     evidence.adjust_to(&graph)?;
     let encodings = choose_encodings(
         &graph,
         calibration,
         &evidence,
-        &sensitivity,
+        &elements,
         recipe,
         &mut notes,
         progress,
