@@ -262,7 +262,14 @@ impl QuantizeArgs {
         let built_in = matches!(source, ModelSource::BuiltIn);
         let samples = match &self.calibration {
             _ if self.data_free => None,
-            Some(spec) => Some(load_calibration(spec)?),
+            Some(spec) => {
+                // Whatever else is wrong with the file is said when it is read.
+                if let Some(samples) = Dataset::count(spec, &layout) {
+                    pipeline::check_memory(float, samples, recipe)
+                        .with_context(|| format!("cannot quantize {}", source.stem()))?;
+                }
+                Some(load_calibration(spec)?)
+            }
             None if built_in => Some(default_model::calibration(&layout, &recipe.input)?),
             None => bail!(
                 "{} needs samples to find its activation ranges on; give some hundred with --calibration DATA.npz, \
