@@ -318,6 +318,48 @@ fn memory_is_estimated_before_it_is_taken() {
     session.fail(&["quantize", "--memory", "2GB"], 2);
 }
 
+/// The file's header says how many samples there are; what they hold is not looked at.
+#[test]
+fn too_many_samples_are_refused_before_they_are_read() {
+    let session = Session::new();
+    let file = std::fs::File::open(digits("digits.npz")).expect("built in");
+    let mut npz = ndarray_npy::NpzReader::new(file).expect("built in");
+    let x: ndarray::ArrayD<u16> = npz.by_name("x_test").expect("built in");
+    let unreadable = x.mapv(|_| f32::NAN);
+    let file = std::fs::File::create(session.path("d.npz")).expect("a file");
+    let mut npz = ndarray_npy::NpzWriter::new_compressed(file);
+    npz.add_array("x", &unreadable).expect("written");
+    npz.add_array("flat", &ndarray::ArrayD::<u8>::zeros(&[1000][..]))
+        .expect("written");
+    npz.finish().expect("written");
+    let model = digits("digits.onnx");
+    let fail = |data: &str, memory: &str| {
+        let args = ["quantize", &model, "--calibration", data];
+        session.fail(&[&args[..], &["--memory", memory]].concat(), 1)
+    };
+    for (data, samples) in [("d.npz", x.shape()[0]), ("d.npz:x[:7]", 7)] {
+        let message = fail(data, "1");
+        let said = format!("with {samples} samples this takes about");
+        assert!(message.contains(&said), "{message}");
+        assert!(!message.contains("failed"), "{message}");
+        let message = fail(data, "2000");
+        assert!(message.contains("sample 0"), "{message}");
+    }
+    // What is wrong with a file is said first.
+    let message = fail("d.npz:flat", "1");
+    assert!(message.contains("1000"), "{message}");
+    assert!(!message.contains("--memory"), "{message}");
+}
+
+#[test]
+fn synthetic_samples_are_not_taken_for_given_ones() {
+    let session = Session::new();
+    let data_free = ["quantize", "--data-free", "--memory", "1"];
+    let message = session.fail(&data_free, 1);
+    assert!(message.contains("192 synthetic samples"), "{message}");
+    assert!(!message.contains("failed"), "{message}");
+}
+
 #[test]
 fn help_names_every_command_and_option() {
     let session = Session::new();

@@ -17,6 +17,7 @@ use crate::rounding::RoundingMethod;
 use anyhow::{Context, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
 /// Arguments of `quantize`.
@@ -111,14 +112,14 @@ const NOISE_SAMPLES: usize = 100;
 struct Data {
     calibration: Source,
     /// The calibration samples where no others are given.
-    evaluation: Dataset,
+    evaluation: Rc<Dataset>,
     /// What the evaluation samples are, in words.
     measured_on: &'static str,
 }
 
 /// Where ranges come from.
 enum Source {
-    Samples(Dataset),
+    Samples(Rc<Dataset>),
     Range([Range; 1]),
 }
 
@@ -261,7 +262,14 @@ impl QuantizeArgs {
         let built_in = matches!(source, ModelSource::BuiltIn);
         let samples = match &self.calibration {
             _ if self.data_free => None,
-            Some(spec) => Some(load_calibration(spec)?),
+            Some(spec) => {
+                // Whatever else is wrong with the file is said when it is read.
+                if let Some(samples) = Dataset::count(spec, &layout) {
+                    pipeline::check_memory(float, samples, recipe)
+                        .with_context(|| format!("cannot quantize {}", source.stem()))?;
+                }
+                Some(load_calibration(spec)?)
+            }
             None if built_in => Some(default_model::calibration(&layout, &recipe.input)?),
             None => bail!(
                 "{} needs samples to find its activation ranges on; give some hundred with --calibration DATA.npz, \
@@ -270,7 +278,7 @@ impl QuantizeArgs {
             ),
         };
         let calibration = match (samples, recipe.input.real_range()) {
-            (Some(samples), _) => Source::Samples(samples),
+            (Some(samples), _) => Source::Samples(Rc::new(samples)),
             (None, Some(range)) => Source::Range([range]),
             (None, None) => bail!(
                 "without samples, {} needs the range of its input; give the smallest and the largest stored number with --input-range MIN,MAX",
@@ -278,17 +286,22 @@ impl QuantizeArgs {
             ),
         };
         let (evaluation, measured_on) = match (&self.eval, &calibration) {
-            (Some(spec), _) => (load(spec)?, "evaluation samples"),
+            (Some(spec), _) => (Rc::new(load(spec)?), "evaluation samples"),
             (None, _) if built_in && self.calibration.is_none() => (
-                default_model::evaluation(&layout, &recipe.input)?,
+                Rc::new(default_model::evaluation(&layout, &recipe.input)?),
                 "evaluation samples",
             ),
             (None, Source::Samples(samples)) => (
-                samples.clone(),
+                Rc::clone(samples),
                 "calibration samples (give others with --eval)",
             ),
             (None, Source::Range([range])) => (
-                Dataset::uniform(&layout, *range, NOISE_SAMPLES, recipe.seed),
+                Rc::new(Dataset::uniform(
+                    &layout,
+                    *range,
+                    NOISE_SAMPLES,
+                    recipe.seed,
+                )),
                 "samples of uniform noise (give real ones with --eval)",
             ),
         };
