@@ -178,9 +178,7 @@ impl<'a> Simulator<'a> {
                 layout.source_axes, layout.source_shape
             ));
         }
-        transform
-            .problem(layout.channels())
-            .or_else(|| self.output_problem())
+        transform.problem(&layout).or_else(|| self.output_problem())
     }
 
     /// What is wrong with how the metadata says that the source model has the output.

@@ -68,7 +68,7 @@ pub struct QuantizeArgs {
     /// Stored samples are divided by this first
     #[arg(long, value_name = "NUMBER")]
     pub input_divisor: Option<f32>,
-    /// Then this is subtracted: one number, or one for each channel
+    /// Then this is subtracted: one number, one for each channel, or one for each element in the order of the model's own input
     #[arg(
         long,
         value_name = "NUMBERS",
@@ -76,7 +76,7 @@ pub struct QuantizeArgs {
         allow_hyphen_values = true
     )]
     pub input_mean: Option<Vec<f32>>,
-    /// Then they are divided by this: one number, or one for each channel
+    /// Then they are divided by this: one number, one for each channel, or one for each element in the order of the model's own input
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     pub input_std: Option<Vec<f32>>,
     /// Take this tensor of the model as its output, and drop what comes after it

@@ -27,7 +27,7 @@ pub struct Metadata {
 
 /// How stored data becomes a model input: `real = (stored / divisor - mean) / std`, then the axes are put in order.
 ///
-/// Mean and standard deviation have one entry, or one a channel; numbers are the bits of IEEE 754 singles.
+/// Mean and standard deviation have one entry, one for each channel, or one for each element of `source_shape`; numbers are the bits of IEEE 754 singles.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputMetadata {
     /// Shape of the input as the host's graph has it, channels last; `[h, w, c]` of the tensor up to leading ones.
