@@ -343,11 +343,26 @@ fn encoding(port: PortInfo) -> Encoding {
     }
 }
 
+/// What to do about a blob that does not load, where the error does not say so itself.
+fn way_out(error: &LoadError) -> &'static str {
+    match error {
+        LoadError::Packing { .. }
+        | LoadError::OtherFamily { .. }
+        | LoadError::Kernel { .. }
+        | LoadError::Misaligned { .. } => "",
+        LoadError::Checksum { .. } | LoadError::TooShort { .. } => {
+            "; copy it again, or quantize the model again"
+        }
+        LoadError::Version { .. } | LoadError::Arithmetic { .. } => "; quantize the model again",
+        _ => "; the blob is damaged or was made by another version: quantize the model again",
+    }
+}
+
 /// Why a blob cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
     /// The runtime refuses it.
-    #[error("{0}; the blob is damaged or was made by another version: quantize the model again")]
+    #[error("{}{}", .0, way_out(.0))]
     Load(#[from] LoadError),
     /// The metadata says impossible things of the input or the output.
     #[error("the blob's metadata does not suit its program: {problem}; quantize the model again")]

@@ -154,7 +154,7 @@ mod one_or_many {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "expected a number, or a list of numbers")]
     enum OneOrMany {
         One(f32),
         Many(Vec<f32>),
