@@ -403,9 +403,7 @@ fn in_plain_words(message: &str) -> String {
         (&["a string"], "text in quotes"),
     ];
     let lines = message.lines().map(|line| {
-        let name = line
-            .rsplit_once("expected ")
-            .map(|(before, name)| (before, name));
+        let name = line.rsplit_once("expected ");
         let found = name.and_then(|(before, name)| {
             let (_, words) = types.iter().find(|(names, _)| names.contains(&name))?;
             Some(format!("{before}expected {words}"))
