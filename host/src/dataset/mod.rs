@@ -88,6 +88,20 @@ impl InputLayout {
 }
 
 impl InputLayout {
+    /// Pixels of `channels` channels, each as a sample of its own.
+    pub fn pixels(channels: usize) -> Self {
+        InputLayout {
+            shape: vec![channels],
+            source_shape: vec![channels],
+            source_axes: vec![0],
+        }
+    }
+
+    /// Elements of one sample.
+    pub(crate) fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
     /// Size of the last axis, along which transforms differ.
     pub(crate) fn channels(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
@@ -267,7 +281,6 @@ impl Dataset {
         wanted: Wanted<'_>,
     ) -> Result<Self, DatasetError> {
         let elements: usize = layout.shape.iter().product();
-        let channels = layout.channels();
         transform.check(layout)?;
         let names = file.names();
         let exists = |name: &str| names.iter().any(|existing| existing == name);
@@ -328,7 +341,7 @@ impl Dataset {
             Transpose::new(&layout.source_shape, &layout.source_axes).run(&inputs, &mut permuted);
             inputs = permuted;
         }
-        transform.apply(&mut inputs, channels);
+        transform.apply(&mut inputs, layout);
         finite(&inputs, " (channels last) after the input transform")?;
         let mut data = Dataset {
             inputs,
