@@ -218,24 +218,28 @@ const CONTRASTS: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 /// Share of what was found that is taken. Where it is too much, few images of great contrast decide, and most networks lose more than too little costs them.
 const TAKEN: f32 = 0.5;
 
-/// Samples on which they are compared.
-const CONTRAST_SAMPLES: usize = 48;
+/// Samples on which they are compared at least and at most, and multiply-accumulates that one comparison may take.
+const CONTRAST_SAMPLES: [usize; 2] = [16, 48];
+const CONTRAST_MACS: u64 = 8_000_000_000;
 
 /// Finds how much images differ in contrast: as much as makes the recorded distributions of all layers likeliest.
 ///
 /// Variances of the first layer are the same for few images of much contrast and for many of middling one. Behind an activation they are not: what it cuts off depends on
 /// how an output is distributed, and with it the means and variances that the next layers recorded. Of these, the least divergence decides, as in
-/// Cai et al. (2020), equation 3, with normal distributions compared instead of moments.
+/// Cai et al. (2020), section 3.1, with normal distributions compared instead of moments.
 pub(super) fn contrast(
     graph: &Graph,
     spreads: &mut [Spread],
     samples: usize,
     seed: u64,
 ) -> Result<(), SingleNodeError> {
+    let [few, many] = CONTRAST_SAMPLES;
+    let affordable = usize::try_from(CONTRAST_MACS / graph.macs().max(1)).unwrap_or(many);
+    let samples = samples.min(affordable.clamp(few, many));
     let mut best = (f64::INFINITY, 0.0);
     for contrast in CONTRASTS {
         set_contrast(spreads, contrast);
-        let noise = drawn(graph, spreads, samples.min(CONTRAST_SAMPLES), seed);
+        let noise = drawn(graph, spreads, samples, seed);
         let (_, divergence) = matched(graph, &noise)?;
         if divergence < best.0 {
             best = (divergence, contrast);

@@ -176,20 +176,38 @@ pub(crate) fn adjusted(graph: &Graph, adjustments: &Adjustments) -> Graph {
 
 /// Noise in the ranges of the network's inputs. That of images is smooth: power falls with the square of the frequency, as in photographs, and
 /// most of it is common to all channels; its means and the power of each octave are those that give the layers that read it the moments their BatchNorms recorded,
-/// as far as they can. How much contrast differs from image to image is what the whole network's BatchNorms make likeliest. Vectors are uniform.
+/// as far as they can. Vectors are uniform.
 pub(crate) fn noise(
     graph: &Graph,
     ranges: &[Range],
     samples: usize,
     seed: u64,
 ) -> Result<Dataset, SingleNodeError> {
+    let spreads = spreads(graph, ranges, seed)?;
+    Ok(drawn(graph, &spreads, samples, seed))
+}
+
+/// [`noise`] whose images differ in contrast, as much as the whole network's BatchNorms make likeliest.
+pub(crate) fn varied_noise(
+    graph: &Graph,
+    ranges: &[Range],
+    samples: usize,
+    seed: u64,
+) -> Result<Dataset, SingleNodeError> {
+    let mut spreads = spreads(graph, ranges, seed)?;
+    if spreads.iter().any(Spread::is_image) {
+        fit::contrast(graph, &mut spreads, samples, seed)?;
+    }
+    Ok(drawn(graph, &spreads, samples, seed))
+}
+
+/// How the noise of each input is distributed, at one contrast.
+fn spreads(graph: &Graph, ranges: &[Range], seed: u64) -> Result<Vec<Spread>, SingleNodeError> {
     let mut spreads = Vec::new();
-    let mut images = false;
     for (input, &range) in graph.inputs.iter().zip(ranges) {
         let shape = &graph.tensors[input.tensor].shape;
         let mut spread = Spread::of(range, shape);
         if spread.is_image() && spread.mean.len() <= fit::MOST_CHANNELS {
-            images = true;
             let first: Vec<_> = (graph.nodes.iter())
                 .filter(|node| node.inputs[..] == [input.tensor])
                 .filter_map(|node| Some((node, node.op.linear()?.folded.as_ref()?)))
@@ -199,10 +217,7 @@ pub(crate) fn noise(
         }
         spreads.push(spread);
     }
-    if images {
-        fit::contrast(graph, &mut spreads, samples, seed)?;
-    }
-    Ok(drawn(graph, &spreads, samples, seed))
+    Ok(spreads)
 }
 
 /// Samples of inputs that are distributed so.
