@@ -1,6 +1,7 @@
 //! What is known of activations: samples, or what takes their place.
 
 use super::{Calibration, synthetic};
+use crate::calibrate::Range;
 use crate::dataset::Dataset;
 use crate::graph::Graph;
 use crate::layerwise::{Adjustments, Origin};
@@ -29,6 +30,8 @@ pub(super) struct Evidence<'a> {
     pub(super) samples: Cow<'a, Dataset>,
     /// Of synthetic samples only.
     pub(super) adjustments: Option<Adjustments>,
+    /// Of the inputs that synthetic samples stand for.
+    ranges: &'a [Range],
 }
 
 impl<'a> Evidence<'a> {
@@ -41,6 +44,7 @@ impl<'a> Evidence<'a> {
             Calibration::Samples(samples) => Ok(Evidence {
                 samples: Cow::Borrowed(samples),
                 adjustments: None,
+                ranges: &[],
             }),
             Calibration::Statistics(ranges) => {
                 // Refuses ranges that make no sense.
@@ -49,21 +53,27 @@ impl<'a> Evidence<'a> {
                 let count = synthetic_samples(graph, recipe);
                 let noise = synthetic::noise(graph, ranges, count, recipe.seed)
                     .map_err(|e| Error::new(Stage::Calibrate, e))?;
-                let mut evidence = Evidence {
+                let adjustments = synthetic::adjustments(graph, &noise)
+                    .map_err(|e| Error::new(Stage::Calibrate, e))?;
+                Ok(Evidence {
                     samples: Cow::Owned(noise),
-                    adjustments: Some(Vec::new()),
-                };
-                evidence.adjust_to(graph)?;
-                Ok(evidence)
+                    adjustments: Some(adjustments),
+                    ranges,
+                })
             }
         }
     }
 
-    /// Finds the adjustments of synthetic samples anew, after the graph has changed.
-    pub(super) fn adjust_to(&mut self, graph: &Graph) -> Result<(), Error> {
+    /// Makes synthetic samples anew, after the graph has been equalized, and lets their contrast differ. Equalization looks at the extremes of every channel, and
+    /// goes without: a few images of much contrast would decide it.
+    pub(super) fn renew(&mut self, graph: &Graph, recipe: &Recipe) -> Result<(), Error> {
         if let Some(adjustments) = &mut self.adjustments {
-            *adjustments = synthetic::adjustments(graph, &self.samples)
+            let count = self.samples.samples;
+            let noise = synthetic::varied_noise(graph, self.ranges, count, recipe.seed)
                 .map_err(|e| Error::new(Stage::Calibrate, e))?;
+            *adjustments = synthetic::adjustments(graph, &noise)
+                .map_err(|e| Error::new(Stage::Calibrate, e))?;
+            self.samples = Cow::Owned(noise);
         }
         Ok(())
     }

@@ -121,7 +121,7 @@ pub fn quantize(
     }
 
     let elements = sensitivity.into_elements();
-    evidence.adjust_to(&graph)?;
+    evidence.renew(&graph, recipe)?;
     let encodings = choose_encodings(
         &graph,
         calibration,
