@@ -95,9 +95,8 @@ fn fill<const TENSORS: usize, const OPS: usize>(
         }
     }
     for port in &program.outputs {
-        read(lives, port.tensor, u32::MAX).ok_or(LoadError::NeverWritten {
-            tensor: port.tensor,
-        })?;
+        // One that nothing writes is found with all others.
+        read(lives, port.tensor, u32::MAX);
     }
     Ok(())
 }
@@ -138,15 +137,12 @@ impl Plan<'_> {
         for (old, old_tensor, old_written, old_last) in self.roots() {
             for (new, new_tensor, new_written, _) in self.roots() {
                 // Of two inputs, both written at time 0, the pair is looked at once.
-                let later = new_written > old_written || (new_written == old_written && new > old);
+                let later = (new_written, new) > (old_written, old);
                 let needed = later && new_written <= old_last;
                 if !needed || !overlap(span(old_tensor), span(new_tensor)) {
                     continue;
                 }
-                if new_written == old_last
-                    && new_written > 0
-                    && self.in_place(new_written, old, new_tensor)
-                {
+                if new_written == old_last && self.in_place(new_written, old, new_tensor) {
                     continue;
                 }
                 return Err(LoadError::Overlap {
@@ -158,7 +154,8 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Whether the operator at time `now` may write `output` over the bytes of `root`, which it reads for the last time.
+    /// Whether the operator at time `now` may write `output` over the bytes of `root`, which it reads for the last time; not at time 0, when model
+    /// inputs are written.
     #[inline(never)]
     fn in_place(&self, now: u32, root: TensorIndex, output: &Tensor) -> bool {
         let Some(op) = (now as usize)
@@ -197,19 +194,18 @@ impl Plan<'_> {
                         !same_bytes(input) || stays
                     })
             }
+            // Of one input, which is what the operator reads for the last time.
             _ => op.inputs().all(|input| {
-                !same_bytes(input)
-                    || self.tensors.get(usize::from(input)).is_some_and(|input| {
-                        let apart = input.offset.checked_sub(output.offset);
-                        let far = distance(op, self.packing, input, output)
-                            .zip(apart)
-                            .is_some_and(|(least, apart)| u64::from(apart) >= least);
-                        // Depthwise kernels take some channels of all rows first: they may only meet their own.
-                        let depthwise = matches!(op, Op::DepthwiseConv2d(_));
-                        let own =
-                            apart.and_then(|apart| apart.checked_rem(output.c.into())) == Some(0);
-                        far && (own || !depthwise)
-                    })
+                self.tensors.get(usize::from(input)).is_some_and(|input| {
+                    let apart = input.offset.checked_sub(output.offset);
+                    let far = distance(op, self.packing, input, output)
+                        .zip(apart)
+                        .is_some_and(|(least, apart)| u64::from(apart) >= least);
+                    // Depthwise kernels take some channels of all rows first: they may only meet their own.
+                    let depthwise = matches!(op, Op::DepthwiseConv2d(_));
+                    let own = apart.and_then(|apart| apart.checked_rem(output.c.into())) == Some(0);
+                    far && (own || !depthwise)
+                })
             }),
         }
     }

@@ -19,10 +19,12 @@ use crate::error::LoadError;
 
 mod extremes;
 mod header;
+mod in_place;
 mod lifetimes;
 mod pools;
 mod reads;
 mod refusals;
+mod small;
 
 /// Everything that goes into a blob.
 #[derive(Clone)]

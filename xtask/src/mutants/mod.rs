@@ -1,0 +1,154 @@
+//! `cargo xtask mutants`: whether a test dies of every change of the loader.
+//!
+//! A mutant is the loader or the arithmetic with one small change: a check left out, another comparison, a number that is one off. It is caught
+//! if a unit test of the runtime fails with it. All mutants are built at once, each behind a switch that the environment turns, and
+//! each meets only those tests that come to its place: minutes where a build for each would take a day.
+//!
+//! A mutant that no test can tell from the original stands in `runtime/mutants.toml` with the proof. The command fails when another one
+//! is alive, and when an entry of that list names a mutant that is caught or is not there any more.
+
+mod build;
+mod points;
+mod trial;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use crate::repository;
+use points::Mutant;
+use trial::{Fate, Suite};
+
+/// The list of mutants that change nothing.
+const LIST: &str = "runtime/mutants.toml";
+
+/// Arguments of `cargo xtask mutants`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Only mutants of files with this in their name, as `lifetimes`.
+    #[arg(long)]
+    file: Option<String>,
+    /// Only mutants with this in their description.
+    #[arg(long)]
+    only: Option<String>,
+    /// Programs that run side by side.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// Say of each mutant what came of it.
+    #[arg(long)]
+    all: bool,
+}
+
+/// `runtime/mutants.toml`.
+#[derive(Deserialize, Default)]
+struct List {
+    #[serde(default)]
+    equivalent: Vec<Equivalent>,
+}
+
+/// A mutant that changes nothing that a test could see.
+#[derive(Deserialize)]
+struct Equivalent {
+    mutants: Vec<String>,
+    proof: String,
+}
+
+/// Runs all mutants and says the score.
+///
+/// # Errors
+///
+/// If a mutant is alive that is not proven equivalent, or the list of those is stale.
+pub fn task(args: &Args) -> Result<()> {
+    let start = Instant::now();
+    let score = run(args)?;
+    score.say(args, start.elapsed())
+}
+
+/// What came of all mutants.
+struct Score {
+    fates: Vec<(Mutant, Fate)>,
+    unviable: usize,
+    proofs: BTreeMap<String, String>,
+}
+
+fn run(args: &Args) -> Result<Score> {
+    let path = repository().join(LIST);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {LIST}"))?;
+    let list: List = toml::from_str(&text).with_context(|| format!("cannot parse {LIST}"))?;
+    let mut proofs = BTreeMap::new();
+    for entry in list.equivalent {
+        for mutant in entry.mutants {
+            if proofs.insert(mutant.clone(), entry.proof.clone()).is_some() {
+                bail!("{LIST} has two entries for {mutant}");
+            }
+        }
+    }
+    let chosen = |name: &str| args.file.as_ref().is_none_or(|part| name.contains(part));
+    let built = build::build(chosen)?;
+    let mutants: Vec<Mutant> = built
+        .mutants
+        .into_iter()
+        .filter(|mutant| {
+            let only = args.only.as_ref();
+            only.is_none_or(|part| mutant.name.contains(part))
+        })
+        .collect();
+    let suite = Suite::record(&built.program)?;
+    let fates = suite.try_all(mutants, args.jobs)?;
+    Ok(Score {
+        fates,
+        unviable: built.unviable,
+        proofs,
+    })
+}
+
+impl Score {
+    fn say(&self, args: &Args, time: Duration) -> Result<()> {
+        let (mut caught, mut by_time, mut equivalent) = (0, 0, 0);
+        let mut alive = Vec::new();
+        let mut stale = Vec::new();
+        for (mutant, fate) in &self.fates {
+            let proof = self.proofs.get(&mutant.name);
+            match fate {
+                Fate::Caught { .. } => caught += 1,
+                Fate::Timeout { .. } => by_time += 1,
+                Fate::Alive { .. } if proof.is_some() => equivalent += 1,
+                Fate::Alive { .. } => alive.push(mutant),
+            }
+            if proof.is_some() && !matches!(fate, Fate::Alive { .. }) {
+                stale.push(format!("{} is caught: {fate}", mutant.name));
+            }
+            if args.all || (matches!(fate, Fate::Alive { .. }) && proof.is_none()) {
+                say!("{fate}: {} ({})", mutant.name, mutant.place)?;
+            }
+        }
+        if args.file.is_none() && args.only.is_none() {
+            let there = |name: &String| self.fates.iter().any(|(mutant, _)| mutant.name == *name);
+            let gone = self.proofs.keys().filter(|name| !there(name));
+            stale.extend(gone.map(|name| format!("{name} is no mutant")));
+        }
+        for entry in &stale {
+            say!("stale entry of {LIST}: {entry}")?;
+        }
+        say!(
+            "{} mutants in {:.0} s: {caught} caught, {by_time} by time, {equivalent} equivalent, {} alive; {} points without, as they do not compile",
+            self.fates.len(),
+            time.as_secs_f64(),
+            alive.len(),
+            self.unviable
+        )?;
+        if !alive.is_empty() || !stale.is_empty() {
+            bail!(
+                "{} mutants are alive, {} entries are stale",
+                alive.len(),
+                stale.len()
+            );
+        }
+        Ok(())
+    }
+}
