@@ -41,6 +41,10 @@ fn slow(first: u32, count: u32) -> u32 {
     if ON.load(Ordering::Relaxed) == UNKNOWN {
         let number = std::env::var("MUTANT").ok();
         let number = number.and_then(|number| number.parse().ok());
+        if number.is_some() {
+            // The first test that fails says all.
+            std::panic::set_hook(std::boxed::Box::new(|_| std::process::exit(101)));
+        }
         ON.store(number.unwrap_or(RECORDING), Ordering::Relaxed);
         return choose(first, count);
     }
