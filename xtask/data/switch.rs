@@ -23,7 +23,10 @@ static REACHED: [AtomicBool; 1 << 16] = [const { AtomicBool::new(false) }; 1 << 
 pub fn choose(first: u32, count: u32) -> u32 {
     let on = ON.load(Ordering::Relaxed);
     if on >= RECORDING {
-        return slow(first, count);
+        return match REACHED.get(first as usize) {
+            Some(reached) if on == RECORDING && reached.load(Ordering::Relaxed) => 0,
+            _ => slow(first, count),
+        };
     }
     let at = on.wrapping_sub(first);
     if at < count { at + 1 } else { 0 }

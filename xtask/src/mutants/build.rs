@@ -165,7 +165,7 @@ fn copy() -> Result<()> {
     // Loops that take long have no mutants; what has some is compiled fastest like this.
     manifest.remove("profile");
     let mut text = toml::to_string(&manifest)?;
-    text.push_str("\n[profile.dev]\nopt-level = 1\ndebug = false\n");
+    text.push_str("\n[profile.dev]\nopt-level = 2\ndebug = false\n");
     fs::write(folder.join("Cargo.toml"), text).context("cannot write the copy's Cargo.toml")?;
     fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))
         .context("cannot copy Cargo.lock")?;

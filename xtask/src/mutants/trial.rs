@@ -130,29 +130,53 @@ impl Suite {
     }
 
     fn try_one(&self, mutant: &Mutant) -> Result<Fate> {
-        let coming = |test: &&Test| test.reached.contains(&mutant.point);
-        let tests: Vec<&Test> = self.tests.iter().filter(coming).collect();
+        let tests: Vec<&Test> = self.coming(mutant).collect();
         let short = tests.partition_point(|test| test.time < SHORT);
         let (together, alone) = tests.split_at(short);
         let groups = (!together.is_empty()).then_some(together);
         for group in groups.into_iter().chain(alone.chunks(1)) {
-            let names: Vec<&str> = group.iter().map(|test| test.name.as_str()).collect();
-            let by = match names.as_slice() {
-                [name] => (*name).to_owned(),
-                [name, ..] => format!("{name} or {} others", names.len() - 1),
-                [] => continue,
-            };
-            let time: Duration = group.iter().map(|test| test.time).sum();
-            let mut command = command(&self.program, &names);
-            command.env("MUTANT", mutant.number.to_string());
-            let mut child = command.spawn().context("cannot start a test")?;
-            match process::wait(&mut child, 10 * time + Duration::from_secs(5)) {
-                Ok(status) if status.success() => {}
-                Ok(_) => return Ok(Fate::Caught { by }),
-                Err(_) => return Ok(Fate::Timeout { by }),
+            if let Some(fate) = self.meet(mutant, group)? {
+                return Ok(fate);
             }
         }
         Ok(Fate::Alive { tests: tests.len() })
+    }
+
+    /// Whether one of these tests fails with a mutant.
+    pub(super) fn notices(&self, mutant: &Mutant, names: &[String]) -> Result<bool> {
+        let tests: Vec<&Test> = self
+            .coming(mutant)
+            .filter(|test| names.contains(&test.name))
+            .collect();
+        Ok(!tests.is_empty() && self.meet(mutant, &tests)?.is_some())
+    }
+
+    /// The tests that come to a mutant's place, the shortest first.
+    fn coming(&self, mutant: &Mutant) -> impl Iterator<Item = &Test> {
+        let point = mutant.point;
+        let tests = self.tests.iter();
+        tests.filter(move |test| test.reached.contains(&point))
+    }
+
+    /// Runs tests with a mutant; `None` if none fails.
+    fn meet(&self, mutant: &Mutant, tests: &[&Test]) -> Result<Option<Fate>> {
+        let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
+        let by = match names.as_slice() {
+            [name] => (*name).to_owned(),
+            [name, ..] => format!("{name} or {} others", names.len() - 1),
+            [] => return Ok(None),
+        };
+        let time: Duration = tests.iter().map(|test| test.time).sum();
+        let mut command = command(&self.program, &names);
+        command.env("MUTANT", mutant.number.to_string());
+        let mut child = command.spawn().context("cannot start a test")?;
+        Ok(
+            match process::wait(&mut child, 10 * time + Duration::from_secs(5)) {
+                Ok(status) if status.success() => None,
+                Ok(_) => Some(Fate::Caught { by }),
+                Err(_) => Some(Fate::Timeout { by }),
+            },
+        )
     }
 }
 

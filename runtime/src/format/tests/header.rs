@@ -235,3 +235,33 @@ fn a_damaged_header_is_refused() {
         Misaligned { found: 1 }
     );
 }
+
+#[test]
+fn a_build_takes_blobs_of_its_own_family_and_of_the_scalar_one() {
+    use super::super::packing::Packing;
+    for packing in Packing::ALL {
+        let mut parts = zoo();
+        parts.program.packing = packing;
+        let blob = parts.blob();
+        let check = |build| Header::check_for(build, &blob).map(|_| ());
+        assert_eq!(Header::check(&blob).map(|_| ()), Ok(()));
+        assert_eq!(check(None), Ok(()));
+        for build in Packing::ALL {
+            let expected = if packing == Packing::Scalar || packing == build {
+                Ok(())
+            } else {
+                Err(LoadError::OtherFamily {
+                    packing: packing.name(),
+                })
+            };
+            assert_eq!(check(Some(build)), expected, "{packing:?} for {build:?}");
+        }
+        assert_eq!(Summary::from_bytes(&blob).unwrap().packing, packing);
+        assert_eq!(Packing::from_code(packing as u8), Some(packing));
+        assert!(packing.is_available(), "this build has all");
+        assert_eq!(Packing::of_build(packing), packing);
+    }
+    assert_eq!(Packing::from_code(3), None);
+    let names = Packing::ALL.map(Packing::name);
+    assert_eq!(names, ["scalar", "dsp", "mve"]);
+}

@@ -228,8 +228,6 @@ fn operators_name_tensors_that_are_there_and_written() {
             found,
         })
     };
-    let mut grouped = conv(0, 1, POINT);
-    grouped.groups = 4;
     type Make = fn(u16, u16) -> Op;
     let makes: [Make; 7] = [
         lut,
