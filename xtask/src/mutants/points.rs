@@ -946,3 +946,121 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names of a source's mutants, without the file.
+    fn names(source: &str) -> Vec<String> {
+        let constants = constants(source).expect("a source");
+        let mutated = mutate("f", source, 1, &constants, &Left::default()).expect("a source");
+        // What comes out is a source again.
+        syn::parse_file(&mutated.text).expect("mutants are Rust");
+        let mutants = mutated.mutants.iter();
+        mutants
+            .map(|mutant| mutant.name.trim_start_matches("f ").to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_check_is_left_out_and_its_limit_moved() {
+        let source = "const MOST: u32 = 7;\nfn check(a: u32) -> Result<(), E> { if a > MOST { return Err(LoadError::Most); } Ok(()) }";
+        assert_eq!(
+            names(source),
+            [
+                "check: `body` -> `Ok(())`",
+                "check: `a > MOST` -> `false`",
+                "check: `a > MOST` -> `true`",
+                "check: `a > MOST` -> `>=`",
+                "check: `a > MOST` -> `!=`",
+                "check: `MOST` -> `MOST.wrapping_add(1)`",
+                "check: `MOST` -> `MOST.wrapping_sub(1)`",
+            ]
+        );
+        let constants = ["MOST".to_owned()];
+        let mutated = mutate("f", source, 1, &constants, &Left::default()).expect("a source");
+        let errors = mutated.mutants.iter().map(|mutant| mutant.error.as_deref());
+        let errors: Vec<_> = errors.flatten().collect();
+        assert_eq!(errors, ["Most"]);
+        assert_eq!(mutated.mutants[1].place, "f:2");
+    }
+
+    #[test]
+    fn calls_whose_error_is_passed_on_are_left_out() {
+        let source = "impl A { fn check(&self) -> Result<(), E> { self.one()?; match self.x { X::A => self.two(), _ => Ok(()) } } }";
+        assert_eq!(
+            names(source),
+            [
+                "A::check: `body` -> `Ok(())`",
+                "A::check: `self.one()` -> `no check`",
+                "A::check: `X::A` -> `the arm of all others`",
+                "A::check: `self.two()` -> `no check`",
+            ]
+        );
+    }
+
+    #[test]
+    fn operands_have_no_say_and_patterns_are_left_out() {
+        let source = "fn f(x: X) -> bool { match x { X::A | X::B => a && !b || c, _ => y } }";
+        assert_eq!(
+            names(source),
+            [
+                "f: `body` -> `false`",
+                "f: `body` -> `true`",
+                "f: `X::A` -> `the arm of all others`",
+                "f: `X::B` -> `the arm of all others`",
+                "f: `a && !b` -> `false`",
+                "f: `a` -> `true`",
+                "f: `!b` -> `true`",
+                "f: `!b` -> `no !`",
+                "f: `c` -> `false`",
+            ]
+        );
+    }
+
+    #[test]
+    fn tests_messages_and_what_the_build_decides_have_none() {
+        let none = [
+            "const X: u32 = 1 + 2;",
+            "const fn f() -> u32 { 1 + 2 }",
+            "#[cfg(test)]\nmod tests { fn f() -> bool { true } }",
+            "#[test]\nfn f() { g(1); }",
+            "impl fmt::Display for X { fn fmt(&self) -> fmt::Result { f.write_str(1) } }",
+            "fn f() -> X { if cfg!(x) { a } else { b } }",
+            "fn f() -> X { matches!(a, 1) }",
+        ];
+        for source in none {
+            assert_eq!(names(source), Vec::<String>::new(), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_point_that_does_not_compile_is_left_out_in_two_steps() {
+        let source = "fn f() -> X { a == b }";
+        let count = |left: &Left| {
+            let mutated = mutate("f", source, 1, &[], left).expect("a source");
+            mutated.mutants.len()
+        };
+        assert_eq!(count(&Left::default()), 3);
+        let point = mutate("f", source, 1, &[], &Left::default()).expect("a source");
+        let point = point.places[0].1;
+        assert_eq!(count(&Left::from([(point, 1)])), 1);
+        assert_eq!(count(&Left::from([(point, 2)])), 0);
+    }
+
+    #[test]
+    fn the_same_change_twice_in_a_function_has_two_names() {
+        let source = "fn f() -> X { g(1); g(1) }";
+        assert_eq!(
+            names(source),
+            [
+                "f: `g(1);` -> `nothing`",
+                "f: `1` -> `1 + 1`",
+                "f: `1` -> `1 - 1`",
+                "f: `1` -> `1 + 1` #2",
+                "f: `1` -> `1 - 1` #2",
+            ]
+        );
+    }
+}

@@ -108,7 +108,11 @@ impl Suite {
                 if at.is_multiple_of(200) {
                     note!("mutants: {at} of {}", mutants.len());
                 }
-                fates.push((at, self.try_one(mutant)?));
+                let fate = self.try_one(mutant)?;
+                if matches!(fate, Fate::Alive { .. }) {
+                    note!("mutants: {fate}: {}", mutant.name);
+                }
+                fates.push((at, fate));
             }
         };
         let fates = thread::scope(|scope| {

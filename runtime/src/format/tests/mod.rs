@@ -24,11 +24,13 @@ mod layers;
 mod lifetimes;
 mod linked;
 mod operators;
+mod packed;
 mod pools;
 mod program;
 mod reads;
 mod refusals;
 mod small;
+mod written;
 
 /// Everything that goes into a blob.
 #[derive(Clone)]
