@@ -11,11 +11,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::points::{self, Left, Mutant, Mutated};
+use super::points::{self, Constants, Left, Mutant, Mutated};
 use crate::{ci, repository};
 
 /// The switch that the mutants ask.
 const SWITCH: &str = include_str!("../../data/switch.rs");
+
+/// The file whose constants are bits.
+const BITS: &str = "format/kernels.rs";
 
 /// How often the build is tried, each time without what did not compile.
 const ATTEMPTS: usize = 12;
@@ -129,9 +132,14 @@ fn write(names: &[String], left: &HashMap<String, Left>) -> Result<Vec<(String, 
             Ok((name, text))
         })
         .collect::<Result<Vec<_>>>()?;
-    let mut constants = Vec::new();
+    let mut constants = Constants::default();
     for name in sources()? {
-        constants.extend(points::constants(&fs::read_to_string(from.join(name))?)?);
+        let found = points::constants(&fs::read_to_string(from.join(&name))?)?;
+        if name == BITS {
+            constants.bits.extend(found);
+        } else {
+            constants.numbers.extend(found);
+        }
     }
     let (none, mut first) = (Left::default(), 1);
     let mut all = Vec::new();

@@ -63,7 +63,7 @@ pub(crate) fn mutate(
     file: &str,
     source: &str,
     first: u32,
-    constants: &[String],
+    constants: &Constants,
     left: &Left,
 ) -> Result<Mutated> {
     let tree = syn::parse_file(source).with_context(|| format!("cannot parse {file}"))?;
@@ -82,6 +82,15 @@ pub(crate) fn mutate(
     };
     visitor.visit_file(&tree);
     Ok(visitor.finish())
+}
+
+/// Names of integer constants.
+#[derive(Default)]
+pub(crate) struct Constants {
+    /// Those that are counted with.
+    pub numbers: Vec<String>,
+    /// Bits of a set.
+    pub bits: Vec<String>,
 }
 
 /// Names of integer constants in a source.
@@ -181,6 +190,18 @@ fn has_let(expr: &Expr) -> bool {
     }
 }
 
+/// Whether nothing is below or above this, or it says nothing: `Some(0)`, `[1, 1]`, `-8`, `i8::MIN`.
+fn is_unordered(expr: &Expr) -> bool {
+    match expr {
+        Expr::Call(_) | Expr::Array(_) | Expr::Unary(_) => true,
+        Expr::Path(path) => {
+            let last = path.path.segments.last();
+            last.is_some_and(|last| last.ident == "MIN" || last.ident == "MAX")
+        }
+        _ => false,
+    }
+}
+
 fn is_zero(expr: &Expr) -> bool {
     matches!(expr, Expr::Lit(literal) if matches!(&literal.lit, Lit::Int(number) if number.base10_digits() == "0"))
 }
@@ -199,7 +220,7 @@ fn is_return(expr: &Expr) -> bool {
 struct Visitor<'s> {
     file: &'s str,
     source: &'s str,
-    constants: &'s [String],
+    constants: &'s Constants,
     left: &'s Left,
     next: u32,
     scope: Vec<String>,
@@ -217,21 +238,21 @@ impl Visitor<'_> {
         self.edits
             .sort_by_key(|edit| (edit.range.start, edit.order));
         let mut text = String::with_capacity(2 * self.source.len());
-        let mut places: Vec<Range<usize>> = vec![usize::MAX..0; self.points.len()];
+        let mut places: Vec<Option<Range<usize>>> = vec![None; self.points.len()];
         let mut at = 0;
         for edit in &self.edits {
             text.push_str(self.source.get(at..edit.range.start).unwrap_or_default());
-            let place = &mut places[edit.point];
-            place.start = place.start.min(text.len());
+            let start = text.len();
             text.push_str(&edit.text);
-            place.end = place.end.max(text.len());
+            let place = places[edit.point].get_or_insert(start..start);
+            place.end = text.len();
             at = edit.range.end.max(at);
         }
         text.push_str(self.source.get(at..).unwrap_or_default());
         Mutated {
             text,
             mutants: self.mutants,
-            places: places.into_iter().zip(self.points).collect(),
+            places: places.into_iter().flatten().zip(self.points).collect(),
         }
     }
 
@@ -437,8 +458,8 @@ impl Visitor<'_> {
             // Most numbers here have no sign: what is one with another operator is left out.
             BinOp::Eq(_) if is_zero(&binary.right) => (&["!=", ">="], true, 1),
             BinOp::Ne(_) if is_zero(&binary.right) => (&["==", "<"], true, 1),
-            BinOp::Eq(_) if matches!(*binary.right, Expr::Call(_)) => (&["!="], true, 0),
-            BinOp::Ne(_) if matches!(*binary.right, Expr::Call(_)) => (&["=="], true, 0),
+            BinOp::Eq(_) if is_unordered(&binary.right) => (&["!="], true, 0),
+            BinOp::Ne(_) if is_unordered(&binary.right) => (&["=="], true, 0),
             BinOp::Eq(_) => (&["!=", "<=", ">="], true, 2),
             BinOp::Ne(_) => (&["==", "<", ">"], true, 2),
             BinOp::Add(_) => (&["-"], false, 0),
@@ -840,10 +861,10 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
 
     fn visit_stmt(&mut self, statement: &'ast Stmt) {
         let Stmt::Expr(expr, end) = statement else {
-            return match statement {
-                Stmt::Local(local) => self.visit_local(local),
-                _ => {}
-            };
+            if let Stmt::Local(local) = statement {
+                self.visit_local(local);
+            }
+            return;
         };
         if let Expr::Match(all) = expr {
             self.unit_matches.push(all.span().byte_range().start);
@@ -930,7 +951,10 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
                     [ty, limit] if integer(ty) && limit == "MAX" => {
                         self.number(range, &[format!("{text} - 1")]);
                     }
-                    [.., last] if self.constants.contains(last) => {
+                    [.., last] if self.constants.bits.contains(last) => {
+                        self.number(range, &["0".to_owned()]);
+                    }
+                    [.., last] if self.constants.numbers.contains(last) => {
                         self.number(
                             range,
                             &[
@@ -953,7 +977,11 @@ mod tests {
 
     /// Names of a source's mutants, without the file.
     fn names(source: &str) -> Vec<String> {
-        let constants = constants(source).expect("a source");
+        let numbers = constants(source).expect("a source");
+        let constants = Constants {
+            numbers,
+            bits: Vec::new(),
+        };
         let mutated = mutate("f", source, 1, &constants, &Left::default()).expect("a source");
         // What comes out is a source again.
         syn::parse_file(&mutated.text).expect("mutants are Rust");
@@ -978,7 +1006,10 @@ mod tests {
                 "check: `MOST` -> `MOST.wrapping_sub(1)`",
             ]
         );
-        let constants = ["MOST".to_owned()];
+        let constants = Constants {
+            numbers: vec!["MOST".to_owned()],
+            bits: Vec::new(),
+        };
         let mutated = mutate("f", source, 1, &constants, &Left::default()).expect("a source");
         let errors = mutated.mutants.iter().map(|mutant| mutant.error.as_deref());
         let errors: Vec<_> = errors.flatten().collect();
@@ -1039,11 +1070,12 @@ mod tests {
     fn a_point_that_does_not_compile_is_left_out_in_two_steps() {
         let source = "fn f() -> X { a == b }";
         let count = |left: &Left| {
-            let mutated = mutate("f", source, 1, &[], left).expect("a source");
+            let mutated = mutate("f", source, 1, &Constants::default(), left).expect("a source");
             mutated.mutants.len()
         };
         assert_eq!(count(&Left::default()), 3);
-        let point = mutate("f", source, 1, &[], &Left::default()).expect("a source");
+        let point =
+            mutate("f", source, 1, &Constants::default(), &Left::default()).expect("a source");
         let point = point.places[0].1;
         assert_eq!(count(&Left::from([(point, 1)])), 1);
         assert_eq!(count(&Left::from([(point, 2)])), 0);

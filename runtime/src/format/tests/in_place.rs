@@ -1,6 +1,6 @@
 //! Outputs over inputs: where each operator may write, to the byte.
 
-use super::super::lifetimes::distance;
+use super::super::overlap::distance;
 use super::super::packing::{Packing, depthwise_scratch_bytes};
 use super::super::program::{Conv2d, Op, Scratch, Tensor, Window};
 use super::small::{
@@ -361,4 +361,13 @@ fn a_depthwise_convolution_is_whole_pixels_before_its_input() {
     assert_eq!(place(8), Ok(()));
     assert_eq!(place(7), overlap(1, 0));
     assert_eq!(place(4), overlap(1, 0));
+}
+
+#[test]
+fn a_single_channel_is_a_pixel_too() {
+    let layer = |bytes| Op::Conv2d(with_scratch(conv(0, 1, POINT), bytes));
+    let line = tensor(0, [4, 4, 1]);
+    let found = |bytes| distance(&layer(bytes), Packing::Scalar, &line, &line);
+    assert_eq!(found(1), Some(0));
+    assert_eq!(found(0), Some(4));
 }

@@ -324,6 +324,17 @@ fn pairs_of_8_bits_hold_two_weights_that_both_have_a_negative() {
     // 65536 halfwords, of which 255 * 255 are good.
     assert_eq!(bad, 2 * (65536 - 255 * 255));
     assert!(good > 1000, "{good}");
+    // A first weight after a halfword that is negative, and a second weight beside a first one of 0.
+    for (byte, expected) in [(-128, weight_value(8, -128)), (127, Ok(()))] {
+        let mut parts = parts.clone();
+        parts.weights[6..9].copy_from_slice(&[0, -5, byte]);
+        assert_eq!(parts.load(), expected);
+    }
+    for high in [127, -127] {
+        let mut parts = parts.clone();
+        parts.weights[..2].copy_from_slice(&[0, high]);
+        assert_eq!(parts.load(), Ok(()));
+    }
     // The sign of the first weight belongs to its own halfword, not to the one before.
     let mut parts = parts;
     parts.weights[..8].copy_from_slice(&[-1, 5, 1, 127, -1, -128, 0, 0]);
@@ -416,7 +427,7 @@ fn op_scratch(parts: &mut Parts) -> &mut super::super::program::Scratch {
 
 #[test]
 fn weights_in_rows_do_without_scratch_or_with_any() {
-    for op in [convolution(3, 1), depthwise(3, 4)] {
+    for op in [convolution(3, 1), depthwise(3, 4), dense()] {
         for packing in Packing::ALL {
             for (bytes, offset) in [(0, 0), (1, 101), (35, 103), (1000, 102)] {
                 let mut parts = layer(&op, Int8, [3, 3, 4], [1, 1, 4]);

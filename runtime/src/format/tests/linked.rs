@@ -160,6 +160,40 @@ fn layers_need_their_kernels_and_the_parts_of_these() {
     needs!(vectors, OTHER_SHAPE; DEPTHWISE_VECTORS, INT8_WEIGHTS);
 }
 
+#[test]
+fn what_a_build_has_no_kernel_for_is_not_looked_at() {
+    let refused = Err(LoadError::Kernel { op: 0 });
+    // A pad that is too large for a dilated pool.
+    let window = Window {
+        dilation_w: 2,
+        pad_left: 1,
+        ..POINT
+    };
+    for op in [
+        max_pool(0, 1, window),
+        Op::AveragePool(average_pool(0, 1, window)),
+    ] {
+        let parts = single(&op, [1, 2, 4], [1, 3, 4], Packing::Scalar);
+        assert_eq!(loads::<{ ALL_KERNELS & !DILATED_POOLS }>(&parts), refused);
+        let found = LoadError::PoolPad {
+            op: 0,
+            extent: 1,
+            found: 1,
+        };
+        assert_eq!(loads::<ALL_KERNELS>(&parts), Err(found));
+    }
+    // Weights in pairs without their scratch.
+    let mut layer = fully_connected(0, 1);
+    layer.weight_type = WeightType::PairedInt8;
+    let op = Op::FullyConnected(layer);
+    let mut parts = single(&op, [1, 1, 4], [1, 1, 4], Packing::Dsp);
+    parts.program.ops[0].scratch_mut().unwrap().offset += 1;
+    parts.program.arena_bytes += 1;
+    assert_eq!(loads::<NONE>(&parts), refused);
+    let found = loads::<ALL_KERNELS>(&parts);
+    assert!(matches!(found, Err(LoadError::ScratchSize { .. })));
+}
+
 /// Bits of a depthwise convolution over 8 rows and columns.
 fn depthwise(
     channels: [u16; 2],
@@ -215,6 +249,11 @@ fn depthwise_convolutions_need_the_kernel_that_will_run_them() {
         op.requant.pre_shift = 1;
     };
     assert_eq!(scalar(&other), DEPTHWISE_ANY);
+    // Nor have layers with more output than input channels.
+    for channels in [[4, 8], [8, 4]] {
+        let bits = depthwise(channels, Packing::Scalar, 0, |_| {});
+        assert_eq!(bits, DEPTHWISE_ANY);
+    }
     let scratch = |change| depthwise([8, 8], Packing::Dsp, change, |_| {});
     assert_eq!(scratch(0), DEPTHWISE_3X3_STRIDE_1);
     assert_eq!(scratch(-1), DEPTHWISE_LARGE);
@@ -299,6 +338,30 @@ fn kernels_of_an_unknown_tensor_are_some() {
     };
     assert_eq!(bits(0, 1), DEPTHWISE_ANY | INT8_WEIGHTS);
     assert_eq!(bits(1, 0), DEPTHWISE_ANY | INT8_WEIGHTS);
+    // Of an output or a window of nothing.
+    for (output, kernel_h, kernel_w) in [([0, 8, 8], 3, 3), ([8, 8, 8], 0, 3), ([8, 8, 8], 3, 0)] {
+        let window = Window {
+            kernel_h,
+            kernel_w,
+            ..POINT
+        };
+        let tensors = [tensor(0, [8, 8, 8]), tensor(0, output)];
+        let op = Op::DepthwiseConv2d(conv(0, 1, window));
+        let bits = kernels_of_op(&op, &tensors, Packing::Scalar);
+        assert_eq!(bits, DEPTHWISE_ANY | INT8_WEIGHTS);
+    }
+    for dilation in [0, 2] {
+        let window = Window {
+            dilation_h: dilation,
+            ..POINT
+        };
+        assert!(is_dilated(&window));
+        let window = Window {
+            dilation_w: dilation,
+            ..POINT
+        };
+        assert!(is_dilated(&window) && !is_dilated(&POINT));
+    }
     let mut layer = conv(1, 1, POINT);
     layer.weight_type = WeightType::PairedInt8;
     let bits = kernels_of_op(&Op::Conv2d(layer), &tensors, Packing::Dsp);

@@ -637,3 +637,77 @@ fn a_constant_has_a_byte_for_each_element() {
         Err(LoadError::WeightsAlignment { op: 0, found: 8 })
     );
 }
+
+#[test]
+fn a_product_has_one_multiplier() {
+    let product = |at: u32, multiplier| {
+        let op = Op::Mul(Mul {
+            requant: Requant {
+                multipliers: at,
+                ..mul(0, 0, 1).requant
+            },
+            ..mul(0, 0, 1)
+        });
+        let mut parts = single(&op, [1, 1, 9], [1, 1, 9], Packing::Scalar);
+        parts.params = vec![i32::MIN, multiplier];
+        parts.load()
+    };
+    assert_eq!(product(1, 0), Ok(()));
+    let refused = LoadError::Multiplier {
+        op: 0,
+        at: 0,
+        found: -1,
+    };
+    assert_eq!(product(1, -1), Err(refused));
+    let refused = LoadError::ParametersRange {
+        op: 0,
+        section: 2,
+        found: 3,
+    };
+    assert_eq!(product(2, 0), Err(refused));
+}
+
+#[test]
+fn a_reshape_stays_where_it_is() {
+    let place = |x, y| {
+        let tensors = [tensor(x, [1, 2, 3]), tensor(y, [3, 1, 2])];
+        load(&tensors, &[0], &[1], &[super::small::reshape(0, 1)])
+    };
+    assert_eq!(place(4, 4), Ok(()));
+    for (expected, found) in [(4, 3), (4, 5), (0, 6), (6, 0)] {
+        let refused = LoadError::ReshapePlace {
+            op: 0,
+            expected,
+            found,
+        };
+        assert_eq!(place(expected, found), Err(refused));
+    }
+}
+
+#[test]
+fn what_moves_elements_keeps_their_zero_point() {
+    let transpose = Op::Transpose(Transpose {
+        input: 0,
+        output: 1,
+        dims: [1, 1, 2, 3],
+        perm: [0, 1, 2, 3],
+    });
+    let pad = Op::Pad(Pad {
+        input: 0,
+        output: 1,
+        before: [0; 3],
+        after: [0; 3],
+        value: 0,
+    });
+    for op in [transpose, pad, concat(&[0], 1, 0), max_pool(0, 1, POINT)] {
+        let mut parts = single(&op, [1, 2, 3], [1, 2, 3], Packing::Scalar);
+        assert_eq!(parts.load(), Ok(()), "{}", op.kind());
+        parts.program.tensors[1].zero_point = 7;
+        let refused = LoadError::ZeroPoint {
+            op: 0,
+            expected: ZERO,
+            found: 7,
+        };
+        assert_eq!(parts.load(), Err(refused), "{}", op.kind());
+    }
+}

@@ -351,7 +351,13 @@ fn a_run_has_a_largest_number_of_operations() {
         load(&tensors(last), &[0], &[2], &ops)
     };
     let found = (1 << 36) + 1;
-    assert_eq!(result(1), Err(LoadError::Work { limit, found }));
+    let refused = LoadError::Work { limit, found };
+    assert_eq!(result(1), Err(refused));
+    // No caller's limit is higher.
+    let ops = [max_pool(0, 1, pool), super::small::concat(&[1], 2, 0)];
+    let blob = AlignedBlob::new(&parts(&tensors(1), &[0], &[2], &ops).blob());
+    let found = Model::<3, 2>::with_work_limit(&blob, u64::MAX);
+    assert_eq!(found.err(), Some(refused));
 }
 
 #[test]
@@ -381,6 +387,22 @@ fn ports_of_a_model_are_told() {
     engine.run();
     assert_eq!(engine.op_output(0), [0; 8]);
     assert_eq!(engine.tensor(0), [9; 8]);
+}
+
+#[test]
+fn a_model_may_have_up_to_four_ports_on_each_side() {
+    let tensors: Vec<_> = (0..4).map(|at| tensor(24 * at, [2, 3, 4])).collect();
+    for (inputs, outputs) in [(4, 4), (4, 3), (4, 2), (4, 0)] {
+        let numbers: Vec<u16> = (0..4).collect();
+        let blob = parts(&tensors, &numbers[..inputs], &numbers[..outputs], &[]).blob();
+        let blob = AlignedBlob::new(&blob);
+        let model = Model::<4, 0>::from_bytes(&blob).unwrap();
+        assert_eq!(
+            (model.input_count(), model.output_count()),
+            (inputs, outputs)
+        );
+        assert_eq!(model.input(3).unwrap().len(), 24);
+    }
 }
 
 #[test]
