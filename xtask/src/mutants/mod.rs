@@ -178,7 +178,7 @@ impl Score {
             say!("stale entry of {LIST}: {entry}")?;
         }
         say!(
-            "{} mutants in {:.0} s: {caught} caught, {by_time} by time, {equivalent} equivalent, {} alive; {} points without, as they do not compile",
+            "{} mutants in {:.0} s: {caught} caught, {by_time} by time, {equivalent} equivalent, {} alive; {} points have fewer, as those do not compile",
             self.fates.len(),
             time.as_secs_f64(),
             alive.len(),

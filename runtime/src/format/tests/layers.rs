@@ -62,7 +62,9 @@ fn op(parts: &mut Parts) -> &mut Op {
 
 #[test]
 fn weights_are_as_many_bytes_as_their_type_takes() {
-    let cases: [(Op, [u16; 3], [u16; 3], &[(WeightType, usize)]); 8] = [
+    // An operator, its input and output, and bytes by type.
+    type Case<'c> = (Op, [u16; 3], [u16; 3], &'c [(WeightType, usize)]);
+    let cases: [Case<'_>; 8] = [
         // Three rows of 45, in pairs 48 weights for the third alone as well.
         (
             convolution(3, 1),

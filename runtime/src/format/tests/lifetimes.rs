@@ -2,7 +2,7 @@
 
 use super::super::program::{Concat, Constant, Lut, Op, Scratch, Tensor};
 use super::super::write::arena_bytes;
-use super::small::{POINT, add, conv, load, lut, reshape, tensor};
+use super::small::{POINT, add, conv, load, lut, max_pool, reshape, tensor};
 use super::{op, zoo};
 use crate::error::LoadError;
 
@@ -122,6 +122,12 @@ fn inputs_are_all_there_before_the_first_operator() {
     let unread = |y| load(&[line(0), line(16), line(y)], &[0, 1], &[2], &[lut(1, 2)]);
     assert_eq!(unread(0), Ok(()));
     assert_eq!(unread(3), Ok(()));
+    let pool = |y| {
+        let tensors = [line(0), line(16), line(y)];
+        load(&tensors, &[0, 1], &[2], &[max_pool(1, 2, POINT)])
+    };
+    assert_eq!(pool(0), Ok(()));
+    assert_eq!(pool(3), Ok(()));
     // An input is written before the first operator's output, whatever its number.
     let backwards = load(&[line(3), line(0)], &[1], &[0], &[lut(1, 0)]);
     assert_eq!(

@@ -203,6 +203,8 @@ fn pairs_of_4_bits_are_for_sums_below_their_limit() {
             (1 - limit, true),
             (limit, false),
             (-limit, false),
+            (i32::MAX, false),
+            (i32::MIN, false),
         ] {
             let rows = pack_int4_rows(&weights(3, 5, 7), 5);
             let (mut sections, at) = section(&rows);
@@ -236,8 +238,8 @@ fn tables_constants_and_clamps_move_with_their_operators() {
         clamp: Clamp::PerChannel { offset },
         ..REQUANT
     };
-    let tensors: [Tensor; 2] = [tensor(0, [2, 3, 4]), tensor(0, [2, 3, 4])];
-    let clamps = [1, 2, 3, 4, 5, 6, 7, 8];
+    let tensors: [Tensor; 2] = [tensor(0, [1, 1, 24]), tensor(0, [1, 1, 24])];
+    let clamps: [i8; 48] = core::array::from_fn(|at| at as i8 - 20);
     let table: [i8; 256] = core::array::from_fn(|at| at as i8);
     let constant: [i8; 24] = core::array::from_fn(|at| at as i8 + 50);
     let mut sections = BlobWriter::new();
@@ -246,7 +248,7 @@ fn tables_constants_and_clamps_move_with_their_operators() {
         sections.append_weights(&clamps),
         sections.append_weights(&table),
         sections.append_weights(&constant),
-        sections.append_weights(&[9; 16]),
+        sections.append_weights(&[9; 24 * 24]),
     ];
     let [clamp, table_at, constant_at, rows] = places;
     let mut ops = vec![
@@ -274,9 +276,14 @@ fn tables_constants_and_clamps_move_with_their_operators() {
         }),
         Op::DepthwiseConv2d(Conv2d {
             weights: rows,
-            groups: 4,
+            groups: 24,
             requant: each(clamp),
             ..conv(0, 1, POINT)
+        }),
+        Op::FullyConnected(FullyConnected {
+            weights: rows,
+            requant: each(clamp),
+            ..fully_connected(0, 1)
         }),
     ];
     let packed = pack(Packing::Scalar, &mut ops, &tensors, &sections);
@@ -293,11 +300,15 @@ fn tables_constants_and_clamps_move_with_their_operators() {
             Op::Lut(op) => found.push((op.table, table.to_vec())),
             Op::Constant(op) => found.push((op.data, constant.to_vec())),
             Op::Conv2d(op) => {
-                found.push((op.weights, vec![9; 16]));
+                found.push((op.weights, vec![9; 24 * 24]));
+                found.push((clamp_of(&op.requant), clamps.to_vec()));
+            }
+            Op::FullyConnected(op) => {
+                found.push((op.weights, vec![9; 24 * 24]));
                 found.push((clamp_of(&op.requant), clamps.to_vec()));
             }
             Op::DepthwiseConv2d(op) => {
-                found.push((op.weights, vec![9; 4]));
+                found.push((op.weights, vec![9; 24]));
                 found.push((clamp_of(&op.requant), clamps.to_vec()));
             }
             other => panic!("{other:?}"),
@@ -354,6 +365,23 @@ fn what_lies_outside_its_section_is_written_as_nothing() {
     let mut ops = [lut(0, 1)];
     let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
     assert_eq!(packed.weights(), [7; 20]);
+    // A second row that is not there any more.
+    let mut ops = [Op::Conv2d(Conv2d {
+        weights: 16,
+        ..conv(0, 1, POINT)
+    })];
+    let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+    assert_eq!(packed.weights(), [7, 0, 7, 0, 7, 0, 7, 0]);
+    // No groups, and no input, have no weights.
+    for (input, groups, expected) in [(0, 0, Int8), (2, 1, PairedInt8)] {
+        let mut ops = [Op::Conv2d(Conv2d {
+            groups,
+            ..conv(input, 1, POINT)
+        })];
+        let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+        assert_eq!(layer_of(&ops[0]), (expected, 0));
+        assert!(packed.weights().is_empty());
+    }
 }
 
 #[test]
@@ -398,7 +426,21 @@ fn scratch_of_layers_in_rows_is_a_window() {
         };
         assert_eq!(bytes(&depthwise, packing), expected);
     }
+    let none = Op::Conv2d(Conv2d {
+        groups: 0,
+        ..layer.clone()
+    });
+    assert_eq!(bytes(&none, Packing::Scalar), 0);
     // Tensors that are not there.
+    let paired = Op::Conv2d(Conv2d {
+        input: 2,
+        weight_type: WeightType::PairedInt8,
+        ..layer.clone()
+    });
+    let mut dense = fully_connected(2, 1);
+    dense.weight_type = WeightType::PairedInt4;
+    assert_eq!(bytes(&paired, Packing::Dsp), 0);
+    assert_eq!(bytes(&Op::FullyConnected(dense), Packing::Dsp), 0);
     for (input, output) in [(2, 1), (0, 2)] {
         for packing in Packing::ALL {
             let layer = conv(input, output, window);
