@@ -65,7 +65,7 @@ struct Check {
 }
 
 /// Every check but the tests.
-const CHECKS: [Check; 19] = [
+const CHECKS: [Check; 20] = [
     Check {
         name: "fmt",
         seconds: 2,
@@ -113,6 +113,12 @@ const CHECKS: [Check; 19] = [
         seconds: 150,
         lock: Lock::None,
         run: test_32_bits,
+    },
+    Check {
+        name: "mutants of lifetimes",
+        seconds: 40,
+        lock: Lock::None,
+        run: || mutants::check(Some("lifetimes")),
     },
     Check {
         name: "same blob on every processor",
@@ -194,7 +200,7 @@ const LONG_CHECKS: [Check; 2] = [
         name: "mutants of the loader",
         seconds: 600,
         lock: Lock::None,
-        run: mutants::check,
+        run: || mutants::check(None),
     },
 ];
 

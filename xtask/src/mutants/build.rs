@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -34,6 +34,17 @@ pub(super) struct Build {
 /// Where the copy is.
 pub(super) fn folder() -> PathBuf {
     repository().join("target").join("mutants")
+}
+
+/// Lets one process at a time have the copy.
+pub(super) fn lock() -> Result<File> {
+    let path = folder().join("lock");
+    fs::create_dir_all(folder())
+        .with_context(|| format!("cannot create {}", folder().display()))?;
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    file.lock()
+        .with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
 }
 
 /// Sources under `runtime/src` that get mutants, by their names there.

@@ -72,14 +72,14 @@ pub fn task(args: &Args) -> Result<()> {
     score.say(args, start.elapsed())
 }
 
-/// `cargo xtask ci --long`: all of them.
+/// What `cargo xtask ci` runs: those of one file, or all.
 ///
 /// # Errors
 ///
 /// As [`task`].
-pub(crate) fn check() -> Result<()> {
+pub(crate) fn check(file: Option<&str>) -> Result<()> {
     task(&Args {
-        file: None,
+        file: file.map(str::to_owned),
         only: None,
         jobs: 2,
         all: false,
@@ -108,6 +108,7 @@ fn run(args: &Args) -> Result<Score> {
         }
     }
     let chosen = |name: &str| args.file.as_ref().is_none_or(|part| name.contains(part));
+    let _lock = build::lock()?;
     let built = build::build(chosen)?;
     let mutants: Vec<Mutant> = built
         .mutants
