@@ -6,6 +6,8 @@ use std::fmt;
 /// A step of the way from a model file to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// The estimate of what a run takes, before it begins.
+    Memory,
     /// Float passes.
     Passes,
     /// Calibration and the choice of encodings.
@@ -23,6 +25,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Stage::Memory => "estimating memory",
             Stage::Passes => "rewriting the float network",
             Stage::Calibrate => "calibrating",
             Stage::Weights => "choosing weights",
@@ -35,12 +38,20 @@ impl fmt::Display for Stage {
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{stage} failed: {source}")]
+#[error("{}{source}", prefix(*.stage))]
 pub struct Error {
     /// Where.
     pub stage: Stage,
     /// Why.
     pub source: Box<dyn StdError + Send + Sync>,
+}
+
+/// What comes before the reason. Where nothing has begun, nothing has failed.
+fn prefix(stage: Stage) -> String {
+    match stage {
+        Stage::Memory => String::new(),
+        _ => format!("{stage} failed: "),
+    }
 }
 
 impl Error {

@@ -9,6 +9,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(message) => return ExitCode::from(show_usage(&message)),
     };
+    // This thread is one of those that work: one that only waits would keep what it has freed from them. There is no other pool yet.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .use_current_thread()
+        .build_global();
     match execute(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

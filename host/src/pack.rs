@@ -7,11 +7,11 @@ use crate::graph::Graph;
 use crate::lower::Lowered;
 use crate::plan::Plan;
 use crate::recipe::Recipe;
-use crate::simulate::HostModel;
+use crate::simulate::{HostModel, MAX_AXES};
 use fewbit_runtime::format::program::{Port, TensorIndex};
 use fewbit_runtime::{
-    AlignedBlob, InputMetadata, LoadError, Metadata, OpMetadata, ProgramParts, TensorMetadata,
-    WriteError,
+    AlignedBlob, InputMetadata, LoadError, Metadata, OpMetadata, OutputMetadata, ProgramParts,
+    TensorMetadata, WriteError,
 };
 
 /// Packs a network into a blob.
@@ -73,11 +73,26 @@ fn metadata(graph: &Graph, lowered: &Lowered, recipe: &Recipe) -> Metadata {
     let ops = lowered.ops.iter().map(|op| OpMetadata {
         name: op.name.clone(),
     });
+    // Layouts that no file has are not worth a tool's trust; those of outputs behind one are left out with it.
+    let outputs = (0..graph.outputs.len()).map_while(|index| {
+        let (shape, layout) = (
+            &graph.tensors[graph.outputs[index]].shape,
+            graph.output_layout(index),
+        );
+        let axes = shape.len().max(layout.shape.len());
+        (axes <= MAX_AXES).then(|| OutputMetadata {
+            shape: words(shape),
+            source_shape: words(&layout.shape),
+            order: words(&layout.order),
+            batch: layout.batch.map(|axis| axis as u32),
+        })
+    });
     Metadata {
         name: graph.name.clone(),
         inputs: inputs.collect(),
         tensors: tensors.collect(),
         ops: ops.collect(),
+        outputs: outputs.collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing is modelled: the blob is loaded and executed by `fewbit-runtime`, sample after sample, on all cores.
 
 use crate::dataset::{InputLayout, InputTransform, OutputForm};
+use crate::graph::OutputLayout;
 use crate::quantize::Encoding;
 use fewbit_runtime::format::program::TensorIndex;
 use fewbit_runtime::{Engine, LoadError, Metadata, Model, PortInfo};
@@ -10,6 +11,9 @@ use rayon::prelude::*;
 
 /// Most tensors and operators of a model that this tool handles.
 const CAPACITY: usize = 2048;
+
+/// Most axes of an output that the metadata may speak of: as many as NumPy's arrays have.
+pub(crate) const MAX_AXES: usize = 64;
 
 /// A model with as much room as the host needs.
 pub type HostModel<'a> = Model<'a, CAPACITY, CAPACITY>;
@@ -155,19 +159,14 @@ impl<'a> Simulator<'a> {
         }
     }
 
-    /// What is wrong with how the metadata says that stored data becomes the input.
+    /// What is wrong with how the metadata says that stored data becomes the input, or outputs become those of the source model.
     fn source_problem(&self) -> Option<String> {
         let (layout, transform) = self.input_source();
-        let elements = |shape: &[usize]| {
-            let mut sizes = shape.iter().copied();
-            sizes.try_fold(1_usize, |all, size| all.checked_mul(size))
-        };
-        let expected = Some(self.input_elements());
+        let expected = self.input_elements();
         for shape in [&layout.shape, &layout.source_shape] {
-            if elements(shape) != expected {
+            if elements(shape) != Some(expected) {
                 return Some(format!(
-                    "the input has the shape {shape:?}, and the program wants {} elements",
-                    self.input_elements()
+                    "the input has the shape {shape:?}, and the program wants {expected} elements"
                 ));
             }
         }
@@ -179,7 +178,52 @@ impl<'a> Simulator<'a> {
                 layout.source_axes, layout.source_shape
             ));
         }
-        transform.problem(layout.channels())
+        transform.problem(&layout).or_else(|| self.output_problem())
+    }
+
+    /// What is wrong with how the metadata says that the source model has the output.
+    fn output_problem(&self) -> Option<String> {
+        let OutputForm {
+            stored,
+            layout: Some(layout),
+        } = self.output_form()
+        else {
+            return None;
+        };
+        let axes = stored.len().max(layout.shape.len()).max(layout.order.len());
+        if axes > MAX_AXES {
+            return Some(format!(
+                "the output has {axes} axes, and at most {MAX_AXES} are read"
+            ));
+        }
+        let expected = self.output_elements();
+        for shape in [&stored, &layout.shape] {
+            if elements(shape) != Some(expected) {
+                return Some(format!(
+                    "the output has the shape {shape:?}, and the program gives {expected} elements"
+                ));
+            }
+        }
+        let mut order = layout.order.clone();
+        order.sort_unstable();
+        order.dedup();
+        let left_out = (0..stored.len()).filter(|axis| !order.contains(axis));
+        let whole = order.len() == layout.order.len()
+            && order.last().is_none_or(|&axis| axis < stored.len())
+            && left_out.into_iter().all(|axis| stored[axis] == 1);
+        if !whole {
+            return Some(format!(
+                "{:?} is no order of the axes of {stored:?}",
+                layout.order
+            ));
+        }
+        let batch = layout.batch?;
+        (batch > layout.shape.len()).then(|| {
+            format!(
+                "the batch cannot be axis {batch} of outputs of shape {:?}",
+                layout.shape
+            )
+        })
     }
 
     /// Name of the output in the source model.
@@ -189,11 +233,22 @@ impl<'a> Simulator<'a> {
         Some(&tensor.name)
     }
 
-    /// The form of the output: as it lies on the device, as a blob does not say how its source model has it.
+    /// The form of the output: how its source model has it, which the first blobs do not say; then as it lies on the device.
     pub fn output_form(&self) -> OutputForm {
-        OutputForm {
-            stored: self.output_shape().to_vec(),
-            layout: None,
+        let sizes = |sizes: &[u32]| sizes.iter().map(|&size| size as usize).collect();
+        match self.metadata.outputs.first() {
+            Some(output) => OutputForm {
+                stored: sizes(&output.shape),
+                layout: Some(OutputLayout {
+                    shape: sizes(&output.source_shape),
+                    order: sizes(&output.order),
+                    batch: output.batch.map(|axis| axis as usize),
+                }),
+            },
+            None => OutputForm {
+                stored: self.output_shape().to_vec(),
+                layout: None,
+            },
         }
     }
 
@@ -275,6 +330,12 @@ impl<'a> Simulator<'a> {
     }
 }
 
+/// The product of a shape, which may be anything.
+fn elements(shape: &[usize]) -> Option<usize> {
+    let mut sizes = shape.iter().copied();
+    sizes.try_fold(1_usize, |all, size| all.checked_mul(size))
+}
+
 fn encoding(port: PortInfo) -> Encoding {
     Encoding {
         scale: f32::from_bits(port.scale_bits),
@@ -282,13 +343,28 @@ fn encoding(port: PortInfo) -> Encoding {
     }
 }
 
+/// What to do about a blob that does not load, where the error does not say so itself.
+fn way_out(error: &LoadError) -> &'static str {
+    match error {
+        LoadError::Packing { .. }
+        | LoadError::OtherFamily { .. }
+        | LoadError::Kernel { .. }
+        | LoadError::Misaligned { .. } => "",
+        LoadError::Checksum { .. } | LoadError::TooShort { .. } => {
+            "; copy it again, or quantize the model again"
+        }
+        LoadError::Version { .. } | LoadError::Arithmetic { .. } => "; quantize the model again",
+        _ => "; the blob is damaged or was made by another version: quantize the model again",
+    }
+}
+
 /// Why a blob cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
     /// The runtime refuses it.
-    #[error("{0}; the blob is damaged or was made by another version: quantize the model again")]
+    #[error("{}{}", .0, way_out(.0))]
     Load(#[from] LoadError),
-    /// The metadata says impossible things of the input.
+    /// The metadata says impossible things of the input or the output.
     #[error("the blob's metadata does not suit its program: {problem}; quantize the model again")]
     Source {
         /// What.
@@ -323,4 +399,78 @@ pub enum SimulateError {
         /// Bytes needed.
         expected: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Activation, Op};
+    use crate::pipeline::{Calibration, quantize};
+    use crate::progress::Silent;
+    use crate::recipe::Recipe;
+    use crate::testing::{graph_of, push};
+    use fewbit_runtime::format::write::assemble;
+    use fewbit_runtime::{AlignedBlob, OutputMetadata, ProgramParts};
+
+    #[test]
+    fn what_metadata_says_of_the_output_has_to_suit_the_program() {
+        let mut graph = graph_of(&[&[1, 2, 3]]);
+        push(&mut graph, Op::Activation(Activation::Tanh), &[0], &[]);
+        let ranges = [crate::calibrate::Range {
+            min: -1.0,
+            max: 1.0,
+        }];
+        let calibration = Calibration::Statistics(&ranges);
+        let quantized = quantize(&graph, calibration, &Recipe::default(), &mut Silent);
+        let blob = quantized.expect("quantizes").blob;
+        let simulator = Simulator::new(blob.as_bytes()).expect("loads");
+        assert_eq!(simulator.output_form(), OutputForm::of(&graph));
+        let model = simulator.model();
+        let program = model.program();
+        let parts = ProgramParts {
+            arena_bytes: program.arena_bytes,
+            inputs: program.inputs.to_vec(),
+            outputs: program.outputs.to_vec(),
+            tensors: program.tensors.to_vec(),
+            ops: program.ops.to_vec(),
+            packing: model.packing(),
+        };
+        let problem = |shape: &[u32], source_shape: &[u32], order: &[u32], batch| {
+            let mut metadata = simulator.metadata().clone();
+            metadata.outputs = vec![OutputMetadata {
+                shape: shape.to_vec(),
+                source_shape: source_shape.to_vec(),
+                order: order.to_vec(),
+                batch,
+            }];
+            let blob = assemble(&parts, model.weights(), model.params(), &metadata);
+            let blob = AlignedBlob::new(&blob.expect("fits"));
+            let problem = Simulator::new(blob.as_bytes()).err();
+            problem.map_or(String::new(), |problem| {
+                assert!(matches!(problem, SimulateError::Source { .. }), "{problem}");
+                problem.to_string()
+            })
+        };
+        for batch in [None, Some(0), Some(2)] {
+            assert_eq!(problem(&[1, 2, 3], &[3, 2], &[2, 1], batch), "");
+        }
+        assert_eq!(problem(&[6], &[1, 3, 2], &[0], Some(3)), "");
+        let many = [vec![2, 3], vec![1; 63]].concat();
+        let huge = [u32::MAX; 3];
+        for (found, part) in [
+            (problem(&[1, 2, 4], &[3, 2], &[2, 1], None), "[1, 2, 4]"),
+            (problem(&huge, &[3, 2], &[2, 1], None), "6 elements"),
+            (problem(&[1, 2, 3], &[3, 3], &[2, 1], None), "[3, 3]"),
+            (problem(&[1, 2, 3], &[3, 0], &[2, 1], None), "[3, 0]"),
+            (problem(&[1, 2, 3], &[3, 2], &[2], None), "no order"),
+            (problem(&[1, 2, 3], &[3, 2], &[2, 2, 1], None), "no order"),
+            (problem(&[1, 2, 3], &[3, 2], &[2, 1, 3], None), "no order"),
+            (problem(&[1, 2, 3], &[3, 2], &[2, 1], Some(3)), "axis 3"),
+            (problem(&many, &[3, 2], &[1, 0], None), "65 axes"),
+            (problem(&[6], &many, &[0], None), "65 axes"),
+            (problem(&[6], &[6], &[0; 65], None), "65 axes"),
+        ] {
+            assert!(found.contains(part), "{part}: {found}");
+        }
+    }
 }

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 mod common;
 
 use common::Session;
+use fewbit::simulate::Simulator;
+use fewbit_runtime::format::write::assemble;
+use fewbit_runtime::{AlignedBlob, Metadata, ProgramParts};
 
 impl Session {
     #[track_caller]
@@ -318,6 +321,48 @@ fn memory_is_estimated_before_it_is_taken() {
     session.fail(&["quantize", "--memory", "2GB"], 2);
 }
 
+/// The file's header says how many samples there are; what they hold is not looked at.
+#[test]
+fn too_many_samples_are_refused_before_they_are_read() {
+    let session = Session::new();
+    let file = std::fs::File::open(digits("digits.npz")).expect("built in");
+    let mut npz = ndarray_npy::NpzReader::new(file).expect("built in");
+    let x: ndarray::ArrayD<u16> = npz.by_name("x_test").expect("built in");
+    let unreadable = x.mapv(|_| f32::NAN);
+    let file = std::fs::File::create(session.path("d.npz")).expect("a file");
+    let mut npz = ndarray_npy::NpzWriter::new_compressed(file);
+    npz.add_array("x", &unreadable).expect("written");
+    npz.add_array("flat", &ndarray::ArrayD::<u8>::zeros(&[1000][..]))
+        .expect("written");
+    npz.finish().expect("written");
+    let model = digits("digits.onnx");
+    let fail = |data: &str, memory: &str| {
+        let args = ["quantize", &model, "--calibration", data];
+        session.fail(&[&args[..], &["--memory", memory]].concat(), 1)
+    };
+    for (data, samples) in [("d.npz", x.shape()[0]), ("d.npz:x[:7]", 7)] {
+        let message = fail(data, "1");
+        let said = format!("with {samples} samples this takes about");
+        assert!(message.contains(&said), "{message}");
+        assert!(!message.contains("failed"), "{message}");
+        let message = fail(data, "2000");
+        assert!(message.contains("sample 0"), "{message}");
+    }
+    // What is wrong with a file is said first.
+    let message = fail("d.npz:flat", "1");
+    assert!(message.contains("1000"), "{message}");
+    assert!(!message.contains("--memory"), "{message}");
+}
+
+#[test]
+fn synthetic_samples_are_not_taken_for_given_ones() {
+    let session = Session::new();
+    let data_free = ["quantize", "--data-free", "--memory", "1"];
+    let message = session.fail(&data_free, 1);
+    assert!(message.contains("192 synthetic samples"), "{message}");
+    assert!(!message.contains("failed"), "{message}");
+}
+
 #[test]
 fn help_names_every_command_and_option() {
     let session = Session::new();
@@ -427,17 +472,37 @@ fn run_writes_outputs_as_the_model_has_them() {
         "--out",
         "m.fewbit",
     ]);
-    // A blob holds the device's layout alone, and says so; the model gives its own.
+    // A blob holds its model's layout.
     let largest = expected
         .iter()
         .fold(0.0_f32, |max, value| max.max(value.abs()));
     let text = run("m.fewbit", &["--float"]);
+    assert!(!text.contains("--layout-of"), "{text}");
+    near(&array(session.path("y.npy")), &expected, largest / 50.0);
+    let report = session.json("y.json");
+    assert_eq!(report["shape"], serde_json::json!([c, h, w]));
+    assert_eq!(report["device_shape"], serde_json::json!([h, w, c]));
+    run("m.fewbit", &["--float", "--device-layout"]);
+    near(&array(session.path("y.npy")), &on_device, largest / 50.0);
+    run("m.fewbit", &[]);
+    let bytes: ndarray::ArrayD<i8> = array(session.path("y.npy"));
+    assert_eq!(bytes.shape(), shape);
+    let targets = format!("{data}:x,expected");
+    session.succeed(&["eval", "m.fewbit", "--data", &targets, "--json", "e.json"]);
+    let rmse = session.json("e.json")["rmse"].as_f64();
+    assert!(rmse.is_some_and(|rmse| rmse < f64::from(largest) / 50.0));
+
+    // The first blobs did not hold it, and that is said; the model gives it.
+    without_layout(&session.path("m.fewbit"));
+    let text = run("m.fewbit", &["--float"]);
     assert!(text.contains("--layout-of"), "{text}");
     near(&array(session.path("y.npy")), &on_device, largest / 50.0);
+    let message = session.fail(&["eval", "m.fewbit", "--data", &targets], 1);
+    assert!(message.contains("--reference"), "{message}");
     run("m.fewbit", &["--float", "--layout-of", &model]);
     near(&array(session.path("y.npy")), &expected, largest / 50.0);
     run("m.fewbit", &["--layout-of", &model]);
-    assert_eq!(array::<i8>(session.path("y.npy")).shape(), shape);
+    assert_eq!(array::<i8>(session.path("y.npy")), bytes);
 
     let other = digits("digits.onnx");
     let args = [
@@ -456,6 +521,28 @@ fn run_writes_outputs_as_the_model_has_them() {
     );
     let message = session.fail(&[&["run", &model], &args[2..], &[&model]].concat(), 1);
     assert!(message.contains("--layout-of"), "{message}");
+}
+
+/// Takes the layouts of outputs out of a blob, which the first ones did not hold.
+fn without_layout(path: &Path) {
+    let blob = AlignedBlob::new(&std::fs::read(path).expect("written"));
+    let simulator = Simulator::new(blob.as_bytes()).expect("loads");
+    let model = simulator.model();
+    let metadata = Metadata {
+        outputs: Vec::new(),
+        ..simulator.metadata().clone()
+    };
+    let program = model.program();
+    let program = ProgramParts {
+        arena_bytes: program.arena_bytes,
+        inputs: program.inputs.to_vec(),
+        outputs: program.outputs.to_vec(),
+        tensors: program.tensors.to_vec(),
+        ops: program.ops.to_vec(),
+        packing: model.packing(),
+    };
+    let older = assemble(&program, model.weights(), model.params(), &metadata);
+    std::fs::write(path, older.expect("fits")).expect("writes");
 }
 
 /// The targets are onnxruntime's own outputs: float has no error, and the integers' is their noise.
@@ -491,16 +578,23 @@ fn targets_give_errors_for_float_and_integers() {
     assert!((sqnr - reported).abs() < 0.01, "{sqnr} and {reported}");
     assert!(value("integer", "mae") <= value("integer", "rmse") && value("integer", "r2") < 1.0);
 
-    // The blob needs its model to know which axis of the targets is which.
+    // The blob knows which axis of the targets is which; one of the first needs its model for that.
     let eval = ["eval", "m.fewbit", "--data", &targets];
-    assert!(session.fail(&eval, 1).contains("--reference"));
-    session.succeed(&[&eval[..], &["--reference", &model, "--json", "e.json"]].concat());
-    let evaluated = session.json("e.json");
-    let near = |key: &str| {
-        let (found, expected) = (evaluated[key].as_f64(), value("integer", key));
-        (found.expect("a number") - expected).abs() < 1e-9
+    let with_model = [&eval[..], &["--reference", &model]].concat();
+    let check = |args: &[&str]| {
+        session.succeed(&[args, &["--json", "e.json"]].concat());
+        let evaluated = session.json("e.json");
+        let near = |key: &str| {
+            let (found, expected) = (evaluated[key].as_f64(), value("integer", key));
+            (found.expect("a number") - expected).abs() < 1e-9
+        };
+        assert!(near("rmse") && near("mae") && near("r2"), "{evaluated}");
     };
-    assert!(near("rmse") && near("mae") && near("r2"), "{evaluated}");
+    check(&eval);
+    check(&with_model);
+    without_layout(&session.path("m.fewbit"));
+    assert!(session.fail(&eval, 1).contains("--reference"));
+    check(&with_model);
     let text = session.succeed(&["eval", &model, "--data", &targets]);
     assert!(text.contains("RMSE"), "{text}");
 }

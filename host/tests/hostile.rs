@@ -233,8 +233,9 @@ fn damaged_metadata_is_an_error_or_does_no_harm() {
         "z.npy",
     ];
     let mut refused = 0;
-    // The name comes first, then the shape of the input, its axes and its transform.
-    for place in start..start + length.min(48) {
+    // The name comes first, then the shape of the input, its axes and its transform; shapes and axes of the output come last.
+    let places = (start..start + length.min(48)).chain(start + length - 10..start + length);
+    for place in places {
         for value in [0, 1, 2, 127, 140, 255] {
             let mut damaged = blob.clone();
             damaged[place] = value;

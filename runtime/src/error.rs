@@ -326,6 +326,13 @@ load_errors! {
         /// Bytes read with this operator's.
         found: u64,
     } => "operator {op}: the operators so far have {found} bytes of weights and parameters, counting shared ones each time; at most {limit} are checked";
+    /// Operators meet tensors that are needed beside them more than [`CHECK_FACTOR`](crate::format::CHECK_FACTOR) times as often as the blob has bytes.
+    Lifetimes {
+        /// The operator at which that is so.
+        op: u16,
+        /// How often they may.
+        limit: u32,
+    } => "operator {op}: more tensors are needed at the same time than are checked, by {limit} comparisons in all";
     /// A pool's pad is not smaller than its window.
     PoolPad {
         /// The operator.

@@ -101,7 +101,7 @@ pub use format::aligned::Aligned;
 pub use format::aligned::AlignedBlob;
 pub use format::header::Summary;
 #[cfg(feature = "std")]
-pub use format::metadata::{InputMetadata, Metadata, OpMetadata, TensorMetadata};
+pub use format::metadata::{InputMetadata, Metadata, OpMetadata, OutputMetadata, TensorMetadata};
 pub use format::read::{Model, PortInfo};
 #[cfg(feature = "std")]
 pub use format::write::{BlobWriter, ProgramParts, WriteError};

@@ -59,7 +59,7 @@ fn data(name: &str, graph: &Graph) -> (Vec<f32>, usize, ArrayD<f32>) {
 fn run(name: &str, graph: &Graph) -> (Vec<f32>, Vec<usize>, ArrayD<f32>) {
     let (x, samples, expected) = data(name, graph);
     let found = Executor::new(graph).unwrap().forward(&x, samples).unwrap();
-    let layout = graph.output_layout();
+    let layout = graph.output_layout(0);
     let form = OutputForm::of(graph);
     let found = layout.with_batch_in_place(samples, form.in_file_order(&found));
     (found, layout.batched_shape(samples), expected)
@@ -148,7 +148,13 @@ fn sqnr_of(graph: &Graph, quantized: &Quantized, inputs: &[f32], expected: &[f32
         .map(|&byte| encoding.dequantize(byte))
         .collect();
     let mut sqnr = Sqnr::default();
-    sqnr.add(expected, &OutputForm::of(graph).in_file_order(&real));
+    // The blob holds the model's layout.
+    let form = simulator.output_form();
+    assert_eq!(form, OutputForm::of(graph));
+    let layout = form.layout.as_ref().expect("in the blob");
+    let samples = real.len() / form.elements();
+    let found = layout.with_batch_in_place(samples, form.in_file_order(&real));
+    sqnr.add(expected, &found);
     sqnr.db().unwrap_or(f64::INFINITY)
 }
 
@@ -168,6 +174,15 @@ fn quantized(name: &str) -> (f64, Vec<String>) {
     let expected: Vec<f32> = expected.iter().copied().collect();
     let sqnr = sqnr_of(&graph, &quantized, &inputs, &expected);
     (sqnr, quantized.notes)
+}
+
+/// A blob says where its model has the batch, and which axes.
+#[test]
+fn a_blob_has_the_layout_of_its_model() {
+    for name in ["output_with_moved_batch", "opset22_plain_conv"] {
+        let (sqnr, notes) = quantized(name);
+        assert!(sqnr > 30.0, "{name}: {sqnr} dB, {notes:?}");
+    }
 }
 
 /// On the device too, all kinds of padding among them.

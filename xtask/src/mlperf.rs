@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use fewbit::cli::write_json;
-use fewbit::dataset::{Dataset, DatasetSpec};
+use fewbit::dataset::{Dataset, DatasetSpec, InputLayout};
 use fewbit::output::write_atomically;
 use fewbit::progress::{Bar, Progress as _};
 use fewbit::report::{percent, table};
@@ -68,7 +68,7 @@ impl Model {
                     );
                 }
                 let mut reals: Vec<f32> = bytes.collect();
-                transform.apply(&mut reals, 1);
+                transform.apply(&mut reals, &InputLayout::pixels(1));
                 Ok(reals)
             }
         }

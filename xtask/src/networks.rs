@@ -330,7 +330,7 @@ fn images(
     let images = |slice: &str| -> Result<Dataset> {
         let bytes = data(path.clone(), slice, &layout, &InputTransform::default())?;
         let mut large = enlarge(bytes);
-        input.apply(&mut large.inputs, 3);
+        input.apply(&mut large.inputs, &InputLayout::pixels(3));
         Ok(large)
     };
     Ok(Some(Network {

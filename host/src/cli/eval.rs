@@ -183,7 +183,7 @@ pub(super) fn integer_outputs(
 fn check_shapes(path: &Path, reference: &Graph, form: &OutputForm) -> anyhow::Result<()> {
     let squeezed =
         |shape: &[usize]| -> Vec<usize> { shape.iter().copied().filter(|&n| n != 1).collect() };
-    let expected = reference.output_layout().shape;
+    let expected = reference.output_layout(0).shape;
     let found = (form.layout.as_ref()).map_or(&form.stored, |layout| &layout.shape);
     if squeezed(&expected) != squeezed(found) {
         bail!(

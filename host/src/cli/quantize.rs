@@ -17,6 +17,7 @@ use crate::rounding::RoundingMethod;
 use anyhow::{Context, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
 /// Arguments of `quantize`.
@@ -68,7 +69,7 @@ pub struct QuantizeArgs {
     /// Stored samples are divided by this first
     #[arg(long, value_name = "NUMBER")]
     pub input_divisor: Option<f32>,
-    /// Then this is subtracted: one number, or one for each channel
+    /// Then this is subtracted: one number, one for each channel, or one for each element in the order of the model's own input
     #[arg(
         long,
         value_name = "NUMBERS",
@@ -76,7 +77,7 @@ pub struct QuantizeArgs {
         allow_hyphen_values = true
     )]
     pub input_mean: Option<Vec<f32>>,
-    /// Then they are divided by this: one number, or one for each channel
+    /// Then they are divided by this: one number, one for each channel, or one for each element in the order of the model's own input
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     pub input_std: Option<Vec<f32>>,
     /// Take this tensor of the model as its output, and drop what comes after it
@@ -111,14 +112,14 @@ const NOISE_SAMPLES: usize = 100;
 struct Data {
     calibration: Source,
     /// The calibration samples where no others are given.
-    evaluation: Dataset,
+    evaluation: Rc<Dataset>,
     /// What the evaluation samples are, in words.
     measured_on: &'static str,
 }
 
 /// Where ranges come from.
 enum Source {
-    Samples(Dataset),
+    Samples(Rc<Dataset>),
     Range([Range; 1]),
 }
 
@@ -139,13 +140,14 @@ pub fn quantize(args: &QuantizeArgs) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     let source = ModelSource::new(args.model.as_deref());
     let recipe = args.recipe_used(&source)?;
-    let recipe_text = recipe.to_toml()?;
+    let recipe_text = signed(&recipe.to_toml()?);
     let blob = args
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{}.fewbit", source.stem())));
     let recipe_path = blob.with_extension("recipe.toml");
     args.check_places(&blob, &recipe_path, &recipe_text)?;
+    keep_foreign_recipe(&recipe_path, &recipe_text)?;
     let float = source.load(args.output_tensor.as_deref())?;
     let data = args.data(&source, &float, &recipe)?;
 
@@ -176,6 +178,43 @@ pub fn quantize(args: &QuantizeArgs) -> anyhow::Result<Outcome> {
     files.commit()?;
     show(&args.text(&report, data.measured_on, &blob, &recipe_path))?;
     Ok(Outcome { report, blob })
+}
+
+/// What a recipe that this command wrote begins with; the checksum of the rest follows, and the line's end.
+const SIGNATURE: &str =
+    "# Written by fewbit, which writes it again unless somebody changed it. Checksum: ";
+
+/// A recipe that can be told from one that somebody wrote or changed.
+fn signed(recipe: &str) -> String {
+    // FNV-1a.
+    let checksum = (recipe.bytes()).fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    format!("{SIGNATURE}{checksum:016x}\n{recipe}")
+}
+
+/// Whether a recipe is as this command wrote it.
+fn is_signed(text: &str) -> bool {
+    let body = text.split_once('\n').map(|(_, body)| body);
+    body.is_some_and(|body| signed(body) == text)
+}
+
+/// Refuses to lose a recipe that somebody wrote or changed, and that says something else than the new one.
+fn keep_foreign_recipe(path: &Path, text: &str) -> anyhow::Result<()> {
+    let Ok(found) = std::fs::read(path) else {
+        // Whatever else is wrong with the place, writing says so.
+        return Ok(());
+    };
+    let body = text.split_once('\n').map(|(_, body)| body);
+    let same = |found: &str| is_signed(found) || body == Some(found);
+    if str::from_utf8(&found).is_ok_and(same) {
+        return Ok(());
+    }
+    bail!(
+        "the recipe is written beside --out as {}, where there is a file that fewbit did not write, or that was changed since; \
+         move it away, or give another --out",
+        path.display()
+    )
 }
 
 impl QuantizeArgs {
@@ -261,7 +300,14 @@ impl QuantizeArgs {
         let built_in = matches!(source, ModelSource::BuiltIn);
         let samples = match &self.calibration {
             _ if self.data_free => None,
-            Some(spec) => Some(load_calibration(spec)?),
+            Some(spec) => {
+                // Whatever else is wrong with the file is said when it is read.
+                if let Some(samples) = Dataset::count(spec, &layout) {
+                    pipeline::check_memory(float, samples, recipe)
+                        .with_context(|| format!("cannot quantize {}", source.stem()))?;
+                }
+                Some(load_calibration(spec)?)
+            }
             None if built_in => Some(default_model::calibration(&layout, &recipe.input)?),
             None => bail!(
                 "{} needs samples to find its activation ranges on; give some hundred with --calibration DATA.npz, \
@@ -270,7 +316,7 @@ impl QuantizeArgs {
             ),
         };
         let calibration = match (samples, recipe.input.real_range()) {
-            (Some(samples), _) => Source::Samples(samples),
+            (Some(samples), _) => Source::Samples(Rc::new(samples)),
             (None, Some(range)) => Source::Range([range]),
             (None, None) => bail!(
                 "without samples, {} needs the range of its input; give the smallest and the largest stored number with --input-range MIN,MAX",
@@ -278,17 +324,22 @@ impl QuantizeArgs {
             ),
         };
         let (evaluation, measured_on) = match (&self.eval, &calibration) {
-            (Some(spec), _) => (load(spec)?, "evaluation samples"),
+            (Some(spec), _) => (Rc::new(load(spec)?), "evaluation samples"),
             (None, _) if built_in && self.calibration.is_none() => (
-                default_model::evaluation(&layout, &recipe.input)?,
+                Rc::new(default_model::evaluation(&layout, &recipe.input)?),
                 "evaluation samples",
             ),
             (None, Source::Samples(samples)) => (
-                samples.clone(),
+                Rc::clone(samples),
                 "calibration samples (give others with --eval)",
             ),
             (None, Source::Range([range])) => (
-                Dataset::uniform(&layout, *range, NOISE_SAMPLES, recipe.seed),
+                Rc::new(Dataset::uniform(
+                    &layout,
+                    *range,
+                    NOISE_SAMPLES,
+                    recipe.seed,
+                )),
                 "samples of uniform noise (give real ones with --eval)",
             ),
         };
@@ -337,5 +388,35 @@ impl QuantizeArgs {
         }
         lines.push(format!("took    {:.2} s", report.seconds));
         lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_that_somebody_wrote_or_changed_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("m.recipe.toml");
+        let (old, new) = (signed("seed = 1\n"), signed("seed = 2\n"));
+        let check = |found: &str| {
+            std::fs::write(&path, found).expect("writes");
+            keep_foreign_recipe(&path, &new).map_err(|error| error.to_string())
+        };
+        for ours in [&old, &new, "seed = 2\n"] {
+            check(ours).expect("nothing is lost");
+        }
+        let changed = old.replace("seed = 1", "seed = 3");
+        let commented = format!("{old}# mine\n");
+        for foreign in [&changed, &commented, "seed = 1\n", "notes", ""] {
+            let error = check(foreign).expect_err("kept");
+            assert!(
+                error.contains("m.recipe.toml") && error.contains("--out"),
+                "{error}"
+            );
+        }
+        std::fs::remove_file(&path).expect("is there");
+        keep_foreign_recipe(&path, &new).expect("nothing is there");
     }
 }

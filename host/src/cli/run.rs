@@ -23,7 +23,7 @@ pub struct RunArgs {
     /// Inputs, one sample after the other along the first axis (.npy or .npz)
     #[arg(long, value_name = "DATA")]
     pub input: DatasetSpec,
-    /// Where the outputs go (.npy): int8 of a blob, float of a float model; in the model's own shape and order of axes, which a blob needs --layout-of for
+    /// Where the outputs go (.npy): int8 of a blob, float of a float model; in the model's own shape and order of axes
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
     /// Turn a blob's outputs back into real numbers
@@ -32,7 +32,7 @@ pub struct RunArgs {
     /// Write outputs as they lie on the device, channels last
     #[arg(long)]
     pub device_layout: bool,
-    /// The float model that a blob was made from: outputs come in its shape and order of axes, which a blob does not hold
+    /// The float model that a blob was made from, for a blob that does not hold its shape and order of axes, as the first ones did not
     #[arg(long, value_name = "MODEL", conflicts_with = "device_layout")]
     pub layout_of: Option<PathBuf>,
     /// The recipe that says how samples are prepared for a float model (a blob knows)
@@ -77,7 +77,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         .writes("--json", args.json.as_deref())
         .check()?;
     let mut files = Outputs::default();
-    let (samples, form, file_shape) =
+    let (samples, form, device_shape, file_shape) =
         match AnyModel::load(&args.model, args.output_tensor.as_deref())? {
             AnyModel::Float(graph) => {
                 if args.layout_of.is_some() {
@@ -88,8 +88,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
                     Dataset::load_inputs(&args.input, &InputLayout::of(&graph)?, &recipe.input)?;
                 let outputs = float_outputs(&graph, &data, &mut Bar::default())?;
                 let form = OutputForm::of(&graph);
-                let shape = args.add(&mut files, &form, data.samples, outputs)?;
-                (data.samples, form, shape)
+                let device = form.stored.clone();
+                let shape = args.add(&mut files, &form, &device, data.samples, outputs)?;
+                (data.samples, form, device, shape)
             }
             AnyModel::Blob(blob) => {
                 if args.recipe.is_some() {
@@ -106,6 +107,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
                     Some(path) => layout_of_blob(path, &simulator)?,
                     None => simulator.output_form(),
                 };
+                let device = simulator.output_shape().to_vec();
                 let bytes = integer_outputs(&simulator, &data, &mut Bar::default())?;
                 let shape = if args.float {
                     let encoding = simulator.output_encoding();
@@ -113,11 +115,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
                         .iter()
                         .map(|&byte| encoding.dequantize(byte))
                         .collect();
-                    args.add(&mut files, &form, data.samples, real)?
+                    args.add(&mut files, &form, &device, data.samples, real)?
                 } else {
-                    args.add(&mut files, &form, data.samples, bytes)?
+                    args.add(&mut files, &form, &device, data.samples, bytes)?
                 };
-                (data.samples, form, shape)
+                (data.samples, form, device, shape)
             }
         };
     let model_shape = form.layout.as_ref().map(|layout| layout.shape.clone());
@@ -127,10 +129,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         samples,
         shape: match &model_shape {
             Some(shape) if !args.device_layout => shape.clone(),
-            _ => form.stored.clone(),
+            _ => device_shape.clone(),
         },
         model_shape,
-        device_shape: form.stored,
+        device_shape,
         file_shape,
         output: &args.output,
     };
@@ -144,7 +146,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         ),
         (true, Some(model)) => format!("{device:?} as on the device; in the model it is {model:?}"),
         (true, None) => format!(
-            "{device:?} as on the device (a blob does not hold its model's layout; give the model with --layout-of)"
+            "{device:?} as on the device (this blob does not hold its model's layout; give the model with --layout-of, or quantize it again)"
         ),
     };
     show(&format!(
@@ -159,6 +161,7 @@ impl RunArgs {
         &self,
         files: &mut Outputs,
         form: &OutputForm,
+        device: &[usize],
         samples: usize,
         values: Vec<T>,
     ) -> Result<Vec<usize>, WriteFileError> {
@@ -169,7 +172,7 @@ impl RunArgs {
             ),
             _ => {
                 let mut shape = vec![samples];
-                shape.extend(&form.stored);
+                shape.extend(device);
                 (shape, values)
             }
         };

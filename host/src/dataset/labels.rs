@@ -8,7 +8,7 @@ use crate::graph::{Graph, OutputLayout};
 pub struct OutputForm {
     /// Shape of the tensor, channels last, without the batch dimension.
     pub stored: Vec<usize>,
-    /// How the model file has it; `None` of a blob, which does not say.
+    /// How the model file has it; `None` of a blob of the first ones, which do not say.
     pub layout: Option<OutputLayout>,
 }
 
@@ -18,7 +18,7 @@ impl OutputForm {
         let tensor = graph.outputs.first();
         OutputForm {
             stored: tensor.map_or_else(Vec::new, |&tensor| graph.tensors[tensor].shape.clone()),
-            layout: Some(graph.output_layout()),
+            layout: Some(graph.output_layout(0)),
         }
     }
 
@@ -116,8 +116,8 @@ fn targets(
     let stored = squeezed(&output.stored);
     if output.layout.is_none() && stored.len() > 1 {
         return Err(format!(
-            "shape {:?}: outputs have several axes, and a blob does not know in which order its model has them; \
-             name the model with --reference, or leave labels out with FILE:X",
+            "shape {:?}: outputs have several axes, and this blob does not know in which order its model has them; \
+             name the model with --reference, quantize it again, or leave labels out with FILE:X",
             array.shape
         ));
     }

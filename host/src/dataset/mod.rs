@@ -30,6 +30,9 @@ pub use transform::InputTransform;
 use labels::Labels;
 use read::{Array, Reader};
 
+/// The array that holds the inputs where none is named.
+const INPUTS: &str = "x";
+
 /// Samples in a graph's input layout, with labels where there are some.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
@@ -85,6 +88,20 @@ impl InputLayout {
 }
 
 impl InputLayout {
+    /// Pixels of `channels` channels, each as a sample of its own.
+    pub fn pixels(channels: usize) -> Self {
+        InputLayout {
+            shape: vec![channels],
+            source_shape: vec![channels],
+            source_axes: vec![0],
+        }
+    }
+
+    /// Elements of one sample.
+    pub(crate) fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
     /// Size of the last axis, along which transforms differ.
     pub(crate) fn channels(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
@@ -155,6 +172,19 @@ impl Dataset {
         Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, wanted)
     }
 
+    /// Samples that `spec` names, by what the file says before any is read; `None` for a file that [`Dataset::load`] refuses.
+    pub fn count(spec: &DatasetSpec, layout: &InputLayout) -> Option<usize> {
+        let names = spec.arrays.as_ref();
+        let name = names.map_or(INPUTS, |names| names.inputs.as_str());
+        let shape = Reader::open(&spec.path).ok()?.shape(name).ok()?;
+        match_layout(&shape, layout)?;
+        let samples = *shape.first()?;
+        Some(match &spec.samples {
+            Some(slice) => slice.indices(samples).len(),
+            None => samples,
+        })
+    }
+
     /// At most `samples` of the samples, spread evenly over all.
     pub fn thinned(&self, samples: usize) -> Dataset {
         let kept = samples.min(self.samples);
@@ -192,13 +222,15 @@ impl Dataset {
 
     fn chosen(&self, places: impl Iterator<Item = usize> + Clone) -> Dataset {
         let elements = self.elements();
+        let samples = places.clone().count();
+        // No more room than they need: they live as long as a run.
+        let mut inputs = Vec::with_capacity(samples * elements);
+        for place in places.clone() {
+            inputs.extend_from_slice(&self.inputs[place * elements..][..elements]);
+        }
         Dataset {
-            inputs: places
-                .clone()
-                .flat_map(|place| &self.inputs[place * elements..][..elements])
-                .copied()
-                .collect(),
-            samples: places.clone().count(),
+            inputs,
+            samples,
             labels: (self.labels.as_ref())
                 .map(|labels| places.clone().map(|place| labels[place]).collect()),
             targets: self.targets.as_ref().map(|targets| {
@@ -249,13 +281,12 @@ impl Dataset {
         wanted: Wanted<'_>,
     ) -> Result<Self, DatasetError> {
         let elements: usize = layout.shape.iter().product();
-        let channels = layout.channels();
         transform.check(layout)?;
         let names = file.names();
         let exists = |name: &str| names.iter().any(|existing| existing == name);
         let (input_name, label_name) = match &spec.arrays {
             Some(arrays) => (arrays.inputs.as_str(), arrays.labels.as_deref()),
-            None => ("x", exists("y").then_some("y")),
+            None => (INPUTS, exists("y").then_some("y")),
         };
         let array = file.array(input_name)?;
         // An .npy file has no names; messages then leave the array out.
@@ -310,7 +341,7 @@ impl Dataset {
             Transpose::new(&layout.source_shape, &layout.source_axes).run(&inputs, &mut permuted);
             inputs = permuted;
         }
-        transform.apply(&mut inputs, channels);
+        transform.apply(&mut inputs, layout);
         finite(&inputs, " (channels last) after the input transform")?;
         let mut data = Dataset {
             inputs,

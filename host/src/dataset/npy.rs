@@ -53,13 +53,28 @@ struct Header {
 pub(super) fn read(source: impl Read, size: u64) -> Result<Array, NpyError> {
     // One more than there should be: who reads on finds the end, where an archive compares its checksum.
     let mut source = source.take(size.saturating_add(1));
-    let (header, header_bytes) = read_header(&mut source, size)?;
+    let (header, elements) = read_sound_header(&mut source, size)?;
+    let (kind, _) = element_type(&header.descriptor)?;
+    let values = read_values(&mut source, kind, elements)?;
+    if source.read(&mut [0])? != 0 {
+        return Err("it is longer than it says".to_owned().into());
+    }
+    Array::new(header.shape, header.fortran, values).map_err(NpyError::Problem)
+}
+
+/// The shape of an array in `source`, which is said to hold `size` bytes; no elements are read.
+pub(super) fn shape(source: impl Read, size: u64) -> Result<Vec<usize>, NpyError> {
+    let (header, _) = read_sound_header(&mut source.take(size), size)?;
+    Ok(header.shape)
+}
+
+/// Reads a header that suits the `size` bytes of its file, and says how many elements follow.
+fn read_sound_header(source: &mut impl Read, size: u64) -> Result<(Header, usize), NpyError> {
+    let (header, header_bytes) = read_header(source, size)?;
     let Header {
-        descriptor,
-        fortran,
-        shape,
-    } = header;
-    let (kind, bytes) = element_type(&descriptor)?;
+        descriptor, shape, ..
+    } = &header;
+    let (_, bytes) = element_type(descriptor)?;
     // Axes of size 0 hide no overflow: whoever multiplies in another order would meet it.
     let product = shape
         .iter()
@@ -74,11 +89,7 @@ pub(super) fn read(source: impl Read, size: u64) -> Result<Array, NpyError> {
         )
         .into());
     }
-    let values = read_values(&mut source, kind, claimed / bytes)?;
-    if source.read(&mut [0])? != 0 {
-        return Err("it is longer than it says".to_owned().into());
-    }
-    Array::new(shape, fortran, values).map_err(NpyError::Problem)
+    Ok((header, claimed / bytes))
 }
 
 /// Reads magic, version and header, and says how many bytes they are.

@@ -171,6 +171,20 @@ impl<'p> Reader<'p> {
 
     /// The array called `name`, or the only one of an `.npy` file.
     pub(super) fn array(&mut self, name: &str) -> Result<Array, DatasetError> {
+        self.with(name, |source, size| npy::read(source, size))
+    }
+
+    /// The shape of that array, whose elements are not read.
+    pub(super) fn shape(&mut self, name: &str) -> Result<Vec<usize>, DatasetError> {
+        self.with(name, |source, size| npy::shape(source, size))
+    }
+
+    /// What `read` makes of the array called `name`, given its bytes and their number.
+    fn with<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut dyn Read, u64) -> Result<T, NpyError>,
+    ) -> Result<T, DatasetError> {
         let names = self.names();
         match self {
             Reader::Npz { path, zip, bytes } => {
@@ -186,17 +200,17 @@ impl<'p> Reader<'p> {
                         existing: names.join(", "),
                     });
                 };
-                let member = zip
+                let mut member = zip
                     .by_index(member)
                     .map_err(|error| unreadable(path, name, &error))?;
                 let size = member.size();
                 inflation(size, *bytes)
-                    .and_then(|()| npy::read(member, size))
+                    .and_then(|()| read(&mut member, size))
                     .map_err(|error| failed(path, name, error))
             }
             Reader::Npy(path) => {
-                let (file, bytes) = open(path)?;
-                npy::read(file, bytes).map_err(|error| failed(path, "", error))
+                let (mut file, bytes) = open(path)?;
+                read(&mut file, bytes).map_err(|error| failed(path, "", error))
             }
         }
     }

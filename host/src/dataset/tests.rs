@@ -349,6 +349,8 @@ fn the_canonical_order_does_not_depend_on_the_order() {
     assert_eq!(reversed.in_canonical_order().inputs, ordered.inputs);
     assert_eq!(shuffled.inputs, ordered.inputs);
     assert_ne!(ordered.inputs, data.inputs);
+    // They are held for as long as a network is quantized.
+    assert_eq!(ordered.inputs.capacity(), ordered.inputs.len());
     for (sample, label) in ordered
         .inputs
         .chunks(3)

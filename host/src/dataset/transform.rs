@@ -2,20 +2,23 @@
 
 use super::{DatasetError, InputLayout};
 use crate::calibrate::Range;
+use crate::executor::layout::Transpose;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// `real = (x / divisor - mean) / std`, in `f32` and in this order of operations.
 ///
-/// In a recipe, `mean` and `std` are one number or a list of one number a channel.
+/// In a recipe, `mean` and `std` are one number, a list of one number for each channel, or a list of one for each element of a sample, in the
+/// order of the model file's own input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InputTransform {
     /// Divides first, so that a byte becomes a fraction; 1 for nothing.
     pub divisor: f32,
-    /// Subtracted: one value, or one a channel.
+    /// Subtracted: one value, one for each channel, or one for each element as the model file has them.
     #[serde(with = "one_or_many")]
     pub mean: Vec<f32>,
-    /// Divides last: one value, or one a channel.
+    /// Divides last: one value, one for each channel, or one for each element as the model file has them.
     #[serde(with = "one_or_many")]
     pub std: Vec<f32>,
     /// Smallest and largest number of a stored sample; what is needed to quantize without samples.
@@ -35,13 +38,24 @@ impl Default for InputTransform {
 }
 
 impl InputTransform {
-    /// What is wrong with the transform for samples of `channels` channels, if anything is.
-    pub fn problem(&self, channels: usize) -> Option<String> {
-        let wrong_length = |values: &[f32]| values.len() != 1 && values.len() != channels;
+    /// What is wrong with the transform for samples of a layout, if anything is.
+    pub fn problem(&self, layout: &InputLayout) -> Option<String> {
+        let (channels, elements) = (layout.channels(), layout.elements());
+        let wrong_length = |values: &[f32]| ![1, channels, elements].contains(&values.len());
         let no_divisor = |x: &f32| !x.is_finite() || *x == 0.0;
         if wrong_length(&self.mean) || wrong_length(&self.std) {
             return Some(format!(
-                "mean has {} and std {} values, expected 1 or {channels}, one a channel",
+                "mean has {} and std {} values, expected 1, {channels} (one for each channel) or {elements} (one for each element, as the model file has them)",
+                self.mean.len(),
+                self.std.len()
+            ));
+        }
+        let of_elements = |values: &[f32]| values.len() > channels;
+        let (one, all) = (self.mean.len() == 1, of_elements(&self.mean));
+        let (other, others) = (self.std.len() == 1, of_elements(&self.std));
+        if !one && !other && all != others {
+            return Some(format!(
+                "mean has {} and std {} values: where one of them has one for each element, the other must have as many, or one",
                 self.mean.len(),
                 self.std.len()
             ));
@@ -85,38 +99,54 @@ impl InputTransform {
     /// # Errors
     /// If there is a problem.
     pub(crate) fn check(&self, layout: &InputLayout) -> Result<(), DatasetError> {
-        match self.problem(layout.channels()) {
+        match self.problem(layout) {
             Some(problem) => Err(DatasetError::Transform { problem }),
             None => Ok(()),
         }
     }
 
-    /// The range that real inputs lie in, over all channels, if the range of stored ones is known.
+    /// The range that real inputs lie in, over all elements, if the range of stored ones is known.
     pub fn real_range(&self) -> Option<Range> {
-        let channels = self.mean.len().max(self.std.len());
+        // Lists of elements are both in the same order.
+        let count = self.mean.len().max(self.std.len());
+        let layout = InputLayout::pixels(count);
         let mut ends: Vec<f32> = self
             .range?
             .into_iter()
-            .flat_map(|end| vec![end; channels])
+            .flat_map(|end| vec![end; count])
             .collect();
-        self.apply(&mut ends, channels);
+        self.apply(&mut ends, &layout);
         ends.into_iter()
             .map(|end| Range { min: end, max: end })
             .reduce(Range::union)
     }
 
-    /// Applies the transform to pixels of `channels` channels each, channels last.
+    /// Applies the transform to samples that lie as the graph's input does, channels last.
     ///
     /// # Panics
     /// Where [`InputTransform::problem`] has found one.
-    pub fn apply(&self, values: &mut [f32], channels: usize) {
-        for pixel in values.chunks_exact_mut(channels) {
-            for (channel, x) in pixel.iter_mut().enumerate() {
-                let of = |values: &[f32]| values[if values.len() == 1 { 0 } else { channel }];
-                *x = (*x / self.divisor - of(&self.mean)) / of(&self.std);
+    pub fn apply(&self, values: &mut [f32], layout: &InputLayout) {
+        let (mean, std) = (
+            of_elements(&self.mean, layout),
+            of_elements(&self.std, layout),
+        );
+        // Pixels are alike unless elements differ.
+        for part in values.chunks_exact_mut(mean.len().max(std.len())) {
+            for (at, x) in part.iter_mut().enumerate() {
+                *x = (*x / self.divisor - mean[at % mean.len()]) / std[at % std.len()];
             }
         }
     }
+}
+
+/// One value, one for each channel, or those of elements in the order of the graph's input.
+fn of_elements<'v>(values: &'v [f32], layout: &InputLayout) -> Cow<'v, [f32]> {
+    if values.len() == 1 || values.len() == layout.channels() {
+        return Cow::Borrowed(values);
+    }
+    let mut ordered = vec![0.0; values.len()];
+    Transpose::new(&layout.source_shape, &layout.source_axes).run(values, &mut ordered);
+    Cow::Owned(ordered)
 }
 
 /// A list with one element is written as that element.
@@ -124,7 +154,7 @@ mod one_or_many {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "expected a number, or a list of numbers")]
     enum OneOrMany {
         One(f32),
         Many(Vec<f32>),
@@ -158,7 +188,7 @@ mod tests {
             ..InputTransform::default()
         };
         let mut values: Vec<f32> = (0..=256u16).map(f32::from).collect();
-        transform.apply(&mut values, 1);
+        transform.apply(&mut values, &InputLayout::pixels(1));
         for (u, x) in (0..=256u16).zip(values) {
             let expected = (f32::from(u) / 256.0 - 0.3f32) / 0.35f32;
             assert_eq!(x.to_bits(), expected.to_bits());
@@ -174,10 +204,54 @@ mod tests {
             ..InputTransform::default()
         };
         let mut values = [4.0, 8.0, 2.0, -8.0];
-        transform.apply(&mut values, 2);
+        transform.apply(&mut values, &InputLayout::pixels(2));
         assert_eq!(values, [1.0, 1.0, 0.0, -1.0]);
-        assert_eq!(transform.problem(2), None);
-        assert!(transform.problem(3).unwrap().contains("expected 1 or 3"));
+        assert_eq!(transform.problem(&InputLayout::pixels(2)), None);
+        assert!(
+            transform
+                .problem(&InputLayout::pixels(3))
+                .unwrap()
+                .contains("expected 1, 3 (")
+        );
+    }
+
+    #[test]
+    fn elements_have_parameters_in_the_order_of_the_model_file() {
+        // Two channels of one row of three in the file, [w, c] in the graph.
+        let layout = InputLayout {
+            shape: vec![3, 2],
+            source_shape: vec![2, 3],
+            source_axes: vec![1, 0],
+        };
+        let transform = InputTransform {
+            mean: vec![1.0, 2.0, 3.0, 10.0, 20.0, 30.0],
+            std: vec![1.0, 1.0, 1.0, 10.0, 10.0, 10.0],
+            range: Some([0.0, 1.0]),
+            ..InputTransform::default()
+        };
+        assert_eq!(transform.problem(&layout), None);
+        let mut values = [
+            1.0, 10.0, 2.0, 20.0, 3.0, 30.0, 2.0, 20.0, 3.0, 30.0, 4.0, 40.0,
+        ];
+        transform.apply(&mut values, &layout);
+        assert_eq!(values[..6], [0.0; 6]);
+        assert_eq!(values[6..], [1.0; 6]);
+        let range = transform.real_range().unwrap();
+        assert_eq!((range.min, range.max), (-3.0, 0.0));
+        let mixed = InputTransform {
+            std: vec![1.0; 2],
+            ..transform.clone()
+        };
+        assert!(mixed.problem(&layout).unwrap().contains("as many, or one"));
+        let short = InputTransform {
+            mean: vec![0.0; 5],
+            ..transform
+        };
+        let problem = short.problem(&layout).unwrap();
+        assert!(
+            problem.contains("mean has 5") && problem.contains("6 (one for each element"),
+            "{problem}"
+        );
     }
 
     #[test]
@@ -187,16 +261,24 @@ mod tests {
             std: vec![std],
             ..InputTransform::default()
         };
-        assert!(with(0.0, 1.0).problem(1).is_some());
-        assert!(with(1.0, 0.0).problem(1).is_some());
-        assert!(with(f32::NAN, 1.0).problem(1).is_some());
-        assert!(with(1.0, 1.0).problem(1).is_none());
+        assert!(with(0.0, 1.0).problem(&InputLayout::pixels(1)).is_some());
+        assert!(with(1.0, 0.0).problem(&InputLayout::pixels(1)).is_some());
+        assert!(
+            with(f32::NAN, 1.0)
+                .problem(&InputLayout::pixels(1))
+                .is_some()
+        );
+        assert!(with(1.0, 1.0).problem(&InputLayout::pixels(1)).is_none());
     }
 
     #[test]
     fn numbers_that_are_none_and_empty_ranges_are_found() {
         let (nan, inf) = (f32::NAN, f32::INFINITY);
-        let problem = |transform: InputTransform| transform.problem(2).unwrap_or_default();
+        let problem = |transform: InputTransform| {
+            transform
+                .problem(&InputLayout::pixels(2))
+                .unwrap_or_default()
+        };
         let mean = problem(InputTransform {
             mean: vec![0.0, nan],
             ..InputTransform::default()

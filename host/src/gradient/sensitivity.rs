@@ -92,6 +92,11 @@ impl Sensitivity {
         }
     }
 
+    /// What an error of any element of a tensor adds, for every tensor and channel. The layers' part is as large as the network, and goes.
+    pub(crate) fn into_elements(self) -> Vec<Vec<f64>> {
+        self.elements
+    }
+
     /// Of layers whose outputs are multiplied by `gain(node, channel)` in the graph that was measured and are not in the one that is meant.
     pub(crate) fn amplify(&mut self, gain: impl Fn(NodeId, usize) -> f64) {
         for (node, layer) in self.layers.iter_mut().enumerate() {

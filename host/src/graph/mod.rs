@@ -228,10 +228,10 @@ impl Graph {
         self.tensors.iter().position(|tensor| tensor.name == name)
     }
 
-    /// How the model file has the first output; as its tensor lies where the graph comes from no file.
-    pub fn output_layout(&self) -> OutputLayout {
-        let tensor = || self.outputs.first().map(|&output| &self.tensors[output]);
-        (self.output_layouts.first().cloned()).unwrap_or_else(|| {
+    /// How the model file has output `index`; as its tensor lies where the graph comes from no file.
+    pub fn output_layout(&self, index: usize) -> OutputLayout {
+        let tensor = || self.outputs.get(index).map(|&output| &self.tensors[output]);
+        (self.output_layouts.get(index).cloned()).unwrap_or_else(|| {
             OutputLayout::as_stored(tensor().map_or(&[][..], |tensor| &tensor.shape))
         })
     }

@@ -38,11 +38,12 @@ pub(super) fn choose(
     // Reported behind the rounding, which then is for nothing.
     let failed = Cell::new(None);
     let moments_of = |products: Range<usize>| {
-        let found = moments(&geometry, products.clone(), streams.samples, |samples| {
-            let quantized = streams.quantized(input, samples.clone())?;
-            let float = trusted.then(|| streams.float(input, samples)).transpose()?;
-            Ok((quantized, float))
-        });
+        let inputs = |samples: Range<usize>, of: Range<usize>| {
+            let quantized = streams.quantized_elements(input, samples.clone(), of.clone())?;
+            let float = trusted.then(|| streams.float_elements(input, samples, of));
+            Ok((quantized, float.transpose()?))
+        };
+        let found = moments(&geometry, products.clone(), streams.samples, inputs);
         let moments = found.unwrap_or_else(|error| {
             failed.set(Some(error));
             vec![Moments::none(products.len()); geometry.groups()]

@@ -45,22 +45,48 @@ pub(crate) trait Block {
 }
 
 impl<B: Block> Store<B> {
-    /// Values of `samples`, one sample after the other, of a tensor with so many `elements`.
-    pub(crate) fn read(&self, samples: Range<usize>, elements: usize) -> Vec<f32> {
-        let mut values = Vec::with_capacity(samples.len() * elements);
+    /// Values `of` each of `samples`, one sample after the other, of a tensor with so many `elements`.
+    pub(crate) fn read(
+        &self,
+        samples: Range<usize>,
+        elements: usize,
+        of: Range<usize>,
+    ) -> Vec<f32> {
+        let mut values = Vec::with_capacity(samples.len() * of.len());
         let mut end = 0;
         for block in &self.0 {
             let first = end;
             end += block.len() / elements.max(1);
             let (start, stop) = (samples.start.max(first), samples.end.min(end));
             if start < stop {
-                block.read(
-                    (start - first) * elements..(stop - first) * elements,
+                read_samples(
+                    block,
+                    start - first..stop - first,
+                    elements,
+                    &of,
                     &mut values,
                 );
             }
         }
         values
+    }
+}
+
+/// Appends the values `of` each of some samples of a block to `values`.
+pub(crate) fn read_samples(
+    block: &impl Block,
+    samples: Range<usize>,
+    elements: usize,
+    of: &Range<usize>,
+    values: &mut Vec<f32>,
+) {
+    if of.len() == elements {
+        block.read(samples.start * elements..samples.end * elements, values);
+        return;
+    }
+    for sample in samples {
+        let first = sample * elements;
+        block.read(first + of.start..first + of.end, values);
     }
 }
 
@@ -172,14 +198,19 @@ mod tests {
             );
             for range in [0..samples, 0..1, 5..BLOCK + 1, BLOCK..BLOCK, 7..samples] {
                 let wanted = of(range.clone());
-                let found = halves.read(range.clone(), elements);
+                let found = halves.read(range.clone(), elements, 0..elements);
                 assert_eq!(found.len(), wanted.len());
                 for (found, wanted) in found.iter().zip(wanted) {
                     assert!((found - wanted).abs() <= wanted.abs() / 2048.0);
                 }
-                let found = codes.read(range, elements);
+                let found = codes.read(range.clone(), elements, 0..elements);
                 let wanted: Vec<f32> = wanted.iter().map(|&v| encoding.fake_quantize(v)).collect();
                 assert_eq!(found, wanted);
+                for of in [0..1, 1..elements, 2..2] {
+                    let samples = wanted.chunks_exact(elements);
+                    let wanted: Vec<f32> = samples.flat_map(|s| &s[of.clone()]).copied().collect();
+                    assert_eq!(codes.read(range.clone(), elements, of), wanted);
+                }
             }
         }
     }

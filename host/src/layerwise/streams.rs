@@ -96,6 +96,16 @@ impl<'g> Streams<'g> {
         self.float.read(tensor, samples)
     }
 
+    /// Values `of` each sample of a tensor in the float network, sample after sample.
+    pub(super) fn float_elements(
+        &self,
+        tensor: TensorId,
+        samples: Range<usize>,
+        of: Range<usize>,
+    ) -> Result<Vec<f32>, SingleNodeError> {
+        self.float.read_elements(tensor, samples, of)
+    }
+
     /// Values of a tensor in the quantized network, sample after sample.
     pub(super) fn quantized(
         &self,
@@ -103,6 +113,16 @@ impl<'g> Streams<'g> {
         samples: Range<usize>,
     ) -> Result<Vec<f32>, SingleNodeError> {
         self.quantized.read(tensor, samples)
+    }
+
+    /// Values `of` each sample of a tensor in the quantized network, sample after sample.
+    pub(super) fn quantized_elements(
+        &self,
+        tensor: TensorId,
+        samples: Range<usize>,
+        of: Range<usize>,
+    ) -> Result<Vec<f32>, SingleNodeError> {
+        self.quantized.read_elements(tensor, samples, of)
     }
 
     /// Runs `node` on the float stream and gives its output, block by block, to `take`; `change` is applied to it before it is kept.

@@ -4,7 +4,7 @@
 //! anew from the input, block by block, whenever it is read; the same bits come out.
 
 use super::node::{SingleNode, SingleNodeError};
-use super::store::{Block, Store, blocks};
+use super::store::{Block, Store, blocks, read_samples};
 use crate::graph::{Graph, Node, TensorId};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -164,12 +164,25 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
         tensor: TensorId,
         samples: Range<usize>,
     ) -> Result<Vec<f32>, SingleNodeError> {
+        self.read_elements(tensor, samples, 0..self.graph.tensors[tensor].elements())
+    }
+
+    /// Values `of` each sample of a tensor, sample after sample.
+    ///
+    /// # Errors
+    /// A node that does not run again.
+    pub(crate) fn read_elements(
+        &self,
+        tensor: TensorId,
+        samples: Range<usize>,
+        of: Range<usize>,
+    ) -> Result<Vec<f32>, SingleNodeError> {
         let elements = self.graph.tensors[tensor].elements();
         let made = match &self.values[tensor] {
-            Values::Kept(store) => return Ok(store.read(samples, elements)),
+            Values::Kept(store) => return Ok(store.read(samples, elements, of)),
             Values::Made(made) => made,
         };
-        let mut values = Vec::with_capacity(samples.len() * elements);
+        let mut values = Vec::with_capacity(samples.len() * of.len());
         // Whole blocks, as the precision in which values are kept depends on all of a block.
         for block in blocks(self.samples, made.node.block()) {
             let (start, end) = (samples.start.max(block.start), samples.end.min(block.end));
@@ -178,8 +191,12 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
                 let output = made
                     .node
                     .run_block(block, |tensor, samples| self.read(tensor, samples))?;
-                (made.keep)(output).read(
-                    (start - first) * elements..(end - first) * elements,
+                let output = (made.keep)(output);
+                read_samples(
+                    &output,
+                    start - first..end - first,
+                    elements,
+                    &of,
                     &mut values,
                 );
             }
@@ -348,6 +365,10 @@ mod tests {
             for range in [0..samples, 1..2, 7..samples - 1, 3..3] {
                 read.push(tensors.read(node.output, range).expect("runs"));
             }
+            let of =
+                graph.tensors[node.output].elements() / 3..graph.tensors[node.output].elements();
+            let found = tensors.read_elements(node.output, 7..samples - 1, of);
+            read.push(found.expect("runs"));
             tensors.finish(node);
         }
         assert_eq!(most, most_kept(Lifetimes::new(graph, samples, large)));

@@ -2,7 +2,6 @@
 
 use super::{Calibration, Evidence, logits, softmax};
 use crate::calibrate::{self, Range, Ranges};
-use crate::gradient::Sensitivity;
 use crate::graph::{Graph, Op};
 use crate::progress::Progress;
 use crate::quantize::{Encodings, moves_bytes};
@@ -14,7 +13,7 @@ pub(super) fn choose_encodings(
     graph: &Graph,
     calibration: Calibration<'_>,
     evidence: &Evidence<'_>,
-    sensitivity: &Sensitivity,
+    sensitivity: &[Vec<f64>],
     recipe: &Recipe,
     notes: &mut Vec<String>,
     progress: &mut dyn Progress,
@@ -30,7 +29,7 @@ pub(super) fn choose_encodings(
             &evidence.graph(graph),
             &evidence.samples,
             options.range_options(),
-            &sensitivity.elements,
+            sensitivity,
             &[logits(graph)],
             progress,
         ),

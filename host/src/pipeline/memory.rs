@@ -1,11 +1,14 @@
 //! What quantization takes in memory, estimated before it begins.
 //!
-//! Samples to evaluate on are not in it. It is meant to lie above what a run takes; `docs/guide/quantization.md` has both, measured.
+//! Samples to evaluate on are not in it. Where the number of samples is known before they are read, what is too large is refused then. It is meant to lie above what a run takes; `docs/guide/quantization.md` has both, measured.
 
+use super::evidence;
 use crate::graph::{Graph, Node};
 use crate::layerwise::kept_elements;
+use crate::passes;
 use crate::recipe::Recipe;
 use crate::rounding::{Geometry, RoundingMethod, widest};
+use crate::{Error, Stage};
 
 /// Networks that there are at a time: as given, folded, with quantized weights, and prepared to run.
 const COPIES: usize = 8;
@@ -82,8 +85,38 @@ fn batches(graph: &Graph, samples: usize, recipe: &Recipe) -> usize {
     graph.nodes.iter().map(of).max().unwrap_or(0)
 }
 
+/// Where samples come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Samples {
+    /// So many are given.
+    Given(usize),
+    /// They are made.
+    Synthetic,
+}
+
+/// Refuses a float graph that takes more with so many samples than the recipe allows. [`quantize`](super::quantize) does as well; this does not need the samples.
+///
+/// # Errors
+/// A graph that is too large, or that is not sound.
+pub fn check_memory(float: &Graph, samples: usize, recipe: &Recipe) -> Result<(), Error> {
+    let samples = Samples::Given(samples);
+    // Folding only makes it smaller, and most networks are small.
+    if check(float, samples, recipe).is_ok() {
+        return Ok(());
+    }
+    let mut graph = float.clone();
+    passes::run(&passes::float_passes(recipe), &mut graph)
+        .map_err(|e| Error::new(Stage::Passes, e))?;
+    let recipe = &*recipe.with_ends_of(&graph);
+    check(&graph, samples, recipe).map_err(|e| Error::new(Stage::Memory, e))
+}
+
 /// Refuses what takes more than the recipe allows.
-pub(super) fn check(graph: &Graph, samples: usize, recipe: &Recipe) -> Result<(), TooLarge> {
+pub(super) fn check(graph: &Graph, from: Samples, recipe: &Recipe) -> Result<(), TooLarge> {
+    let samples = match from {
+        Samples::Given(samples) => samples,
+        Samples::Synthetic => evidence::synthetic_samples(graph, recipe),
+    };
     let allowed = recipe.memory.saturating_mul(MEGABYTE);
     let estimate = Estimate::of(graph, samples, recipe);
     if estimate.bytes() <= allowed {
@@ -102,6 +135,7 @@ pub(super) fn check(graph: &Graph, samples: usize, recipe: &Recipe) -> Result<()
     }
     Err(TooLarge {
         samples,
+        synthetic: from == Samples::Synthetic,
         needed: estimate.bytes().div_ceil(MEGABYTE),
         allowed: recipe.memory,
         fits: (few > 0).then_some(few),
@@ -114,11 +148,17 @@ const MEGABYTE: usize = 1_000_000;
 /// The network with its samples takes more memory than is allowed.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "with {samples} samples this takes about {needed} MB of memory, and {allowed} MB are allowed; {less}allow more with --memory {needed}",
-    less = fits.map_or_else(String::new, |samples| format!("take {samples} samples, or "))
+    "with {samples} {kind} this takes about {needed} MB of memory, and {allowed} MB are allowed; {less}allow more with --memory {needed}",
+    kind = if *.synthetic { "synthetic samples, which are made where none are given," } else { "samples" },
+    less = match (fits, synthetic) {
+        (None, _) => String::new(),
+        (Some(fits), false) => format!("take {fits} samples, or "),
+        (Some(fits), true) => format!("set `samples = {fits}` in section [data-free] of the recipe, or "),
+    }
 )]
 pub(super) struct TooLarge {
     samples: usize,
+    synthetic: bool,
     needed: usize,
     allowed: usize,
     fits: Option<usize>,
@@ -141,22 +181,57 @@ mod tests {
     fn the_advice_of_a_refusal_is_taken() {
         let graph = digits();
         let mut recipe = Recipe::default();
-        assert!(check(&graph, 512, &recipe).is_ok());
+        let check = |samples, recipe: &Recipe| check(&graph, Samples::Given(samples), recipe);
+        assert!(check(512, &recipe).is_ok());
         let samples = 10_000_000;
-        let refused = check(&graph, samples, &recipe).expect_err("too large");
+        let refused = check(samples, &recipe).expect_err("too large");
         assert_eq!((refused.samples, refused.allowed), (samples, recipe.memory));
         let fewer = refused.fits.expect("some fit");
-        assert!(fewer < samples && check(&graph, fewer, &recipe).is_ok());
-        assert!(check(&graph, fewer + 1, &recipe).is_err());
+        assert!(fewer < samples && check(fewer, &recipe).is_ok());
+        assert!(check(fewer + 1, &recipe).is_err());
         assert!(
             refused
                 .to_string()
                 .contains(&format!("take {fewer} samples"))
         );
         recipe.memory = refused.needed;
-        assert!(check(&graph, samples, &recipe).is_ok());
+        assert!(check(samples, &recipe).is_ok());
         recipe.memory = refused.needed - 1;
-        assert!(check(&graph, samples, &recipe).is_err());
+        assert!(check(samples, &recipe).is_err());
+    }
+
+    #[test]
+    fn nobody_is_told_of_samples_that_were_not_given() {
+        let graph = digits();
+        let mut recipe = Recipe::default();
+        recipe.data_free.samples = 100_000;
+        let needed = |recipe: &Recipe, samples| Estimate::of(&graph, samples, recipe).bytes();
+        recipe.memory = needed(&recipe, 1000).div_ceil(MEGABYTE);
+        let refused = check(&graph, Samples::Synthetic, &recipe).expect_err("too large");
+        let fits = refused.fits.expect("some fit");
+        let text = refused.to_string();
+        assert!(
+            text.contains("synthetic") && !text.contains("; take"),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("`samples = {fits}` in section [data-free]")),
+            "{text}"
+        );
+        recipe.data_free.samples = fits;
+        assert!(check(&graph, Samples::Synthetic, &recipe).is_ok());
+    }
+
+    /// Before samples are read, what is refused then is refused in the same words.
+    #[test]
+    fn the_number_of_samples_is_enough_to_refuse() {
+        let float = default_model::graph(&ImportOptions::default()).expect("built in");
+        let mut recipe = Recipe::default();
+        recipe.memory = Estimate::of(&digits(), 1000, &recipe).bytes() / MEGABYTE;
+        let early = check_memory(&float, 1_000_000, &recipe).expect_err("too large");
+        let late = check(&digits(), Samples::Given(1_000_000), &recipe).expect_err("too large");
+        assert_eq!(early.to_string(), late.to_string());
+        assert!(check_memory(&float, 1, &Recipe::default()).is_ok());
     }
 
     #[test]
@@ -165,7 +240,7 @@ mod tests {
             memory: 1,
             ..Recipe::default()
         };
-        let refused = check(&digits(), 100, &recipe).expect_err("too large");
+        let refused = check(&digits(), Samples::Given(100), &recipe).expect_err("too large");
         assert_eq!(refused.fits, None);
         assert!(!refused.to_string().contains("samples, or"), "{refused}");
     }

@@ -20,6 +20,7 @@ pub use ends::propose_first_and_last;
 pub use evaluate::evaluate;
 use evaluate::logits;
 use evidence::Evidence;
+pub use memory::check_memory;
 
 use crate::calibrate::{MinMax, Observer, Range};
 use crate::correct_bias;
@@ -100,10 +101,10 @@ pub fn quantize(
         .collect();
     let recipe = &*recipe.with_ends_of(&graph);
     let samples = match calibration {
-        Calibration::Samples(samples) => samples.samples,
-        Calibration::Statistics(_) => evidence::synthetic_samples(&graph, recipe),
+        Calibration::Samples(samples) => memory::Samples::Given(samples.samples),
+        Calibration::Statistics(_) => memory::Samples::Synthetic,
     };
-    memory::check(&graph, samples, recipe).map_err(|e| Error::new(Stage::Calibrate, e))?;
+    memory::check(&graph, samples, recipe).map_err(|e| Error::new(Stage::Memory, e))?;
     let mut evidence = Evidence::new(&graph, calibration, recipe)?;
     let recipe = &*evidence.decided(recipe, &mut notes);
     let mut sensitivity = equalization::sensitivity(&graph, &evidence, recipe)?;
@@ -119,12 +120,13 @@ pub fn quantize(
         return Err(Error::new(Stage::Passes, NoSuchLayer(idle.layers.clone())));
     }
 
+    let elements = sensitivity.into_elements();
     evidence.adjust_to(&graph)?;
     let encodings = choose_encodings(
         &graph,
         calibration,
         &evidence,
-        &sensitivity,
+        &elements,
         recipe,
         &mut notes,
         progress,

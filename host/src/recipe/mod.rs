@@ -294,7 +294,7 @@ impl Recipe {
         })?;
         let recipe = Recipe::from_toml(&text).map_err(|source| RecipeError::Parse {
             path: path.to_owned(),
-            source,
+            problem: in_plain_words(&source.to_string()),
         })?;
         if recipe.data_free.samples == 0 {
             return Err(RecipeError::NoSyntheticSamples {
@@ -381,18 +381,64 @@ pub enum RecipeError {
         path: PathBuf,
     },
     /// The file is no recipe.
-    #[error("{path} is no recipe: {source}", path = path.display())]
+    #[error("{path} is no recipe: {problem}", path = path.display())]
     Parse {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        source: Box<toml::de::Error>,
+        problem: String,
     },
+}
+
+/// What the parser expected, without the names of Rust's types.
+fn in_plain_words(message: &str) -> String {
+    let types = [
+        (
+            ["usize", "u64", "u32", "u16", "u8"].as_slice(),
+            "a whole number, 0 or more",
+        ),
+        (&["isize", "i64", "i32", "i16", "i8"], "a whole number"),
+        (&["f32", "f64"], "a number"),
+        (&["a boolean"], "true or false"),
+        (&["a string"], "text in quotes"),
+    ];
+    let lines = message.lines().map(|line| {
+        let name = line.rsplit_once("expected ");
+        let found = name.and_then(|(before, name)| {
+            let (_, words) = types.iter().find(|(names, _)| names.contains(&name))?;
+            Some(format!("{before}expected {words}"))
+        });
+        found.unwrap_or_else(|| line.to_owned())
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wrong_types_are_named_in_plain_words() {
+        for (text, words) in [
+            ("memory = \"much\"", "expected a whole number, 0 or more"),
+            ("memory = -1", "expected a whole number, 0 or more"),
+            ("[activations]\ndeviations = \"few\"", "expected a number"),
+            (
+                "[input]\nmean = \"0,1\"",
+                "expected a number, or a list of numbers",
+            ),
+            ("name = 3", "unknown field `name`"),
+        ] {
+            let error = Recipe::from_toml(text)
+                .expect_err("is no recipe")
+                .to_string();
+            let message = in_plain_words(&error);
+            assert!(message.contains(words), "{message}");
+            for name in ["usize", "f32", "untagged"] {
+                assert!(!message.contains(name), "{message}");
+            }
+        }
+    }
 
     #[test]
     fn the_written_recipe_reads_back() {

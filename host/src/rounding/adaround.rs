@@ -29,7 +29,7 @@ pub(super) fn learn(
     for iteration in 0..options.iterations {
         relaxed.soften(&mut soft);
         let loss = gradient(&soft, &mut slope);
-        relaxed.step(iteration, options, &slope);
+        relaxed.step(iteration, options, &mut slope);
         if iteration % REPORT == 0 {
             watch(iteration, loss);
         }
@@ -45,6 +45,9 @@ struct Relaxed {
     floor: Vec<f32>,
     /// The variables.
     v: Vec<f32>,
+    /// `h` of the variables, and its derivative.
+    h: Vec<f32>,
+    derivative: Vec<f32>,
     first: Vec<f32>,
     second: Vec<f32>,
     max: f32,
@@ -74,6 +77,8 @@ impl Relaxed {
         Relaxed {
             floor: steps.iter().map(|step| step.floor()).collect(),
             v: steps.iter().map(start).collect(),
+            h: vec![0.0; steps.len()],
+            derivative: vec![0.0; steps.len()],
             first: vec![0.0; steps.len()],
             second: vec![0.0; steps.len()],
             max: f32::from(problem.max),
@@ -95,14 +100,18 @@ impl Relaxed {
         }
     }
 
-    fn soften(&self, soft: &mut [f32]) {
+    /// Writes the soft weights.
+    fn soften(&mut self, soft: &mut [f32]) {
         for (place, soft) in soft.iter_mut().enumerate() {
-            let (h, _) = self.rounding(self.v[place]);
+            let (h, derivative) = self.rounding(self.v[place]);
+            self.h[place] = h;
+            self.derivative[place] = derivative;
             *soft = self.scale[place] * (self.floor[place] + h).clamp(-self.max, self.max);
         }
     }
 
-    fn step(&mut self, iteration: usize, options: &AdaRoundOptions, slope: &[f32]) {
+    /// Moves the variables from where they were last softened; `slope`, the gradient by the soft weights, becomes the one by them.
+    fn step(&mut self, iteration: usize, options: &AdaRoundOptions, slope: &mut [f32]) {
         let progress = iteration as f64 / options.iterations as f64;
         let annealed = (progress - options.warm_start) / (1.0 - options.warm_start);
         let beta = options.beta_end
@@ -117,9 +126,11 @@ impl Relaxed {
         let power = (iteration + 1) as i32;
         let rate = options.learning_rate as f32 * (1.0 - BETA_2.powi(power)).sqrt()
             / (1.0 - BETA_1.powi(power));
-        for (place, slope) in slope.iter().enumerate() {
-            let (h, derivative) = self.rounding(self.v[place]);
-            let mut gradient = slope * self.scale[place];
+        let rounding = self.h.iter().zip(&self.derivative);
+        for ((gradient, scale), (h, &derivative)) in
+            (slope.iter_mut().zip(&self.scale)).zip(rounding)
+        {
+            *gradient *= scale;
             // Where the rounding is decided nothing moves it, and the power is what takes the time.
             if weight > 0.0 && derivative != 0.0 {
                 let centred = 2.0 * h - 1.0;
@@ -127,13 +138,16 @@ impl Relaxed {
                     * beta as f32
                     * centred.signum()
                     * libm::powf(centred.abs(), beta as f32 - 1.0);
-                gradient += weight * regularizer;
+                *gradient += weight * regularizer;
             }
-            gradient *= derivative;
-            let (first, second) = (&mut self.first[place], &mut self.second[place]);
+            *gradient *= derivative;
+        }
+        // Apart, so that it is done in vectors.
+        let means = self.first.iter_mut().zip(&mut self.second);
+        for ((v, (first, second)), &gradient) in self.v.iter_mut().zip(means).zip(&*slope) {
             *first = BETA_1 * *first + (1.0 - BETA_1) * gradient;
             *second = BETA_2 * *second + (1.0 - BETA_2) * gradient * gradient;
-            self.v[place] -= rate * *first / (second.sqrt() + EPSILON);
+            *v -= rate * *first / (second.sqrt() + EPSILON);
         }
     }
 

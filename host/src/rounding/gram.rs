@@ -69,8 +69,8 @@ const ELEMENTS: usize = 4 << 20;
 
 /// Moments of every group of a layer over all samples, of the products `of` of an output.
 ///
-/// `inputs` gives the layer's input for some samples, sample after sample: as the quantized network makes it, and as the float network does; without
-/// the latter, the former stands for both.
+/// `inputs` gives some elements of the layer's input for some samples, sample after sample: as the quantized network makes it, and as the float network
+/// does; without the latter, the former stands for both.
 ///
 /// # Errors
 /// Those of `inputs`.
@@ -78,13 +78,20 @@ pub fn moments<E: Send>(
     geometry: &Geometry,
     of: Range<usize>,
     samples: usize,
-    inputs: impl Fn(Range<usize>) -> Result<(Vec<f32>, Option<Vec<f32>>), E> + Sync,
+    inputs: impl Fn(Range<usize>, Range<usize>) -> Result<(Vec<f32>, Option<Vec<f32>>), E> + Sync,
 ) -> Result<Vec<Moments>, E> {
     let positions = samples * geometry.positions();
     let k = of.len();
     let affordable = (BUDGET / (k * k * geometry.groups()).max(1)).max(LEAST * k);
     let stride = positions.div_ceil(affordable.max(1)).max(1);
     let parts = parts(geometry, samples, BLOCK * stride);
+    // Where that can be, no more is read than is looked at: many inputs are many blocks.
+    let narrowed = geometry.narrowed(&of);
+    let (geometry, elements, of) = match &narrowed {
+        Some(narrowed) => (narrowed, of, 0..k),
+        None => (geometry, 0..geometry.elements(), of),
+    };
+    let inputs = |samples| inputs(samples, elements.clone());
     // Of some samples: their positions that are chosen, counted from the first of them.
     let chosen = |samples: &Range<usize>| -> Vec<usize> {
         let first = samples.start * geometry.positions();

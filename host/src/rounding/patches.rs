@@ -1,6 +1,7 @@
 //! What a layer multiplies its weights with, position by position.
 
 use crate::graph::{Graph, Node, Op, Window};
+use std::ops::Range;
 
 /// Where the inputs of a layer's products lie.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,12 +32,7 @@ impl Geometry {
                     groups: conv.groups,
                 })
             }
-            Op::FullyConnected(linear) => Some(Geometry {
-                input: [1, 1, linear.weights_per_channel()],
-                output: [1, 1],
-                window: Window::new([1, 1]),
-                groups: 1,
-            }),
+            Op::FullyConnected(linear) => Some(Geometry::of_vector(linear.weights_per_channel())),
             _ => None,
         }
     }
@@ -64,6 +60,26 @@ impl Geometry {
     /// Input channels of a group.
     pub fn per_group(&self) -> usize {
         self.input[2] / self.groups.max(1)
+    }
+
+    /// Of a layer whose products are the elements of a sample in their order: the one that has only those products.
+    pub(super) fn narrowed(&self, products: &Range<usize>) -> Option<Geometry> {
+        let pixels = self.input[0] * self.input[1];
+        let is_whole = self.positions() == 1
+            && self.groups == 1
+            && self.taps() == pixels
+            && (0..pixels).all(|tap| self.tap(0, tap, self.image()) == Some(tap));
+        is_whole.then(|| Geometry::of_vector(products.len()))
+    }
+
+    /// Of a fully connected layer.
+    fn of_vector(elements: usize) -> Geometry {
+        Geometry {
+            input: [1, 1, elements],
+            output: [1, 1],
+            window: Window::new([1, 1]),
+            groups: 1,
+        }
     }
 
     /// Writes what output `position` (over all samples) of `group` is made from into `patch`, `K` values in the weights' order; padding is 0.

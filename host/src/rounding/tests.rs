@@ -41,7 +41,8 @@ fn of_samples(geometry: &Geometry, quantized: &[f32], float: &[f32]) -> Vec<Mome
         geometry,
         0..geometry.products(),
         quantized.len() / elements,
-        |samples| {
+        |samples, of| {
+            assert_eq!(of, 0..elements);
             let of =
                 |values: &[f32]| values[samples.start * elements..samples.end * elements].to_vec();
             Ok::<_, ()>((of(quantized), Some(of(float))))
@@ -420,16 +421,29 @@ fn part(moments: &Moments, of: std::ops::Range<usize>) -> Moments {
 
 #[test]
 fn moments_of_some_products_are_a_part_of_all() {
-    for groups in [1, 2] {
-        let graph = layer([5, 4, 4], 4, 3, 1, 1, groups);
+    let layers = [
+        // No more than the products is read where they are the elements themselves.
+        (layer([1, 1, 40], 4, 1, 1, 0, 1), 35),
+        (layer([3, 3, 4], 4, 3, 1, 0, 1), 31),
+        // A window that leaves elements out, padding, many positions, groups.
+        (layer([4, 4, 4], 4, 3, 2, 0, 1), 64),
+        (layer([3, 3, 4], 4, 3, 3, 1, 1), 36),
+        (layer([5, 4, 4], 4, 3, 1, 1, 1), 80),
+        (layer([5, 4, 4], 4, 3, 1, 1, 2), 80),
+        (layer([3, 3, 4], 4, 3, 1, 0, 2), 36),
+    ];
+    for (graph, read) in layers {
         let geometry = Geometry::of(&graph, &graph.nodes[0]).expect("a layer");
+        let groups = geometry.groups();
         let inputs = Sequence::new(3).values(6 * geometry.elements(), -1.0, 1.0);
         let all = of_samples(&geometry, &inputs, &inputs);
         let of = 3..geometry.products() - 2;
-        let found = moments(&geometry, of.clone(), 6, |samples| {
-            let elements = geometry.elements();
-            let values = inputs[samples.start * elements..samples.end * elements].to_vec();
-            Ok::<_, ()>((values, None))
+        let found = moments(&geometry, of.clone(), 6, |samples, of| {
+            assert_eq!(of.len(), read);
+            let inputs = inputs.chunks_exact(geometry.elements());
+            let samples = inputs.skip(samples.start).take(samples.len());
+            let values = samples.flat_map(|sample| &sample[of.clone()]).copied();
+            Ok::<_, ()>((values.collect(), None))
         })
         .expect("no error");
         assert_eq!(found.len(), groups);

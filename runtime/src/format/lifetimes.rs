@@ -4,48 +4,66 @@
 //! model outputs are read after the last one. A reshape's output is its input under another name: the two share one
 //! lifetime. Two tensors may share bytes only when one is dead before the other is written, or when an operator that
 //! reads each element before it writes that element's place works in place.
+//!
+//! What is alive is a list, so that an operator meets only what is needed beside it: how often tensors are looked at is limited by the blob's length,
+//! whatever a forged program keeps alive.
 
 use super::packing::{self, Packing};
-use super::program::{Op, Program, Tensor, TensorIndex, Window};
+use super::program::{Op, Program, Scratch, Tensor, TensorIndex, Window};
 use crate::error::LoadError;
 
 /// The lifetime of a tensor.
 #[derive(Clone, Copy)]
 struct Life {
-    /// When it is written; `None` until then.
-    written: Option<u32>,
+    /// Whether it is written.
+    written: bool,
     /// When it is last read, or written if it never is.
     last: u32,
     /// The tensor whose bytes these are: itself, or the origin of a chain of reshapes, which then holds the lifetime.
     root: TensorIndex,
+    /// The next one in the list of those that are alive.
+    next: TensorIndex,
 }
 
+/// The end of the list; there are at most 65535 tensors.
+const NONE: TensorIndex = TensorIndex::MAX;
+
 /// Checks that operators read only what was written, that every tensor is written once, and that nothing is overwritten
-/// while it is needed.
+/// while it is needed. Tensors are looked at `limit` times at most, a few instructions each.
 pub(super) fn check<const TENSORS: usize, const OPS: usize>(
     program: &Program<TENSORS, OPS>,
     packing: Packing,
-) -> Result<(), LoadError> {
+    limit: u32,
+) -> Result<u32, LoadError> {
     let mut storage = [Life {
-        written: None,
+        written: false,
         last: 0,
         root: 0,
+        next: NONE,
     }; TENSORS];
     let lives = storage.get_mut(..program.tensors.len()).unwrap_or_default();
     fill(lives, program)?;
     for (index, life) in (0..).zip(lives.iter()) {
-        if life.written.is_none() {
+        if !life.written {
             return Err(LoadError::NeverWritten { tensor: index });
         }
     }
-    let plan = Plan {
+    let mut plan = Plan {
         lives,
         tensors: &program.tensors,
         ops: &program.ops,
         packing,
+        alive: NONE,
+        limit,
+        left: limit,
     };
-    plan.check_tensors()?;
-    plan.check_scratch()
+    for port in &program.inputs {
+        plan.step(0, port.tensor, Scratch::default())?;
+    }
+    for (op, now) in program.ops.iter().zip(1..) {
+        plan.step(now, op.output(), op.scratch())?;
+    }
+    Ok(limit - plan.left)
 }
 
 fn life(lives: &mut [Life], index: TensorIndex) -> Option<&mut Life> {
@@ -62,12 +80,12 @@ fn fill<const TENSORS: usize, const OPS: usize>(
     }
     for port in &program.inputs {
         if let Some(life) = life(lives, port.tensor) {
-            if life.written.is_some() {
+            if life.written {
                 return Err(LoadError::DuplicateInput {
                     tensor: port.tensor,
                 });
             }
-            life.written = Some(0);
+            life.written = true;
         }
     }
     for (op, index) in program.ops.iter().zip(0_u16..) {
@@ -84,13 +102,14 @@ fn fill<const TENSORS: usize, const OPS: usize>(
             _ => tensor,
         };
         if let Some(life) = life(lives, tensor) {
-            if life.written.is_some() {
+            if life.written {
                 return Err(LoadError::WrittenTwice { op: index, tensor });
             }
             *life = Life {
-                written: Some(now),
+                written: true,
                 last: now,
                 root,
+                next: NONE,
             };
         }
     }
@@ -104,7 +123,9 @@ fn fill<const TENSORS: usize, const OPS: usize>(
 /// Prolongs the life of a tensor's bytes; `None` when they are not written.
 fn read(lives: &mut [Life], tensor: TensorIndex, now: u32) -> Option<()> {
     let reader = life(lives, tensor)?;
-    reader.written?;
+    if !reader.written {
+        return None;
+    }
     let root = reader.root;
     let life = life(lives, root)?;
     life.last = life.last.max(now);
@@ -113,45 +134,72 @@ fn read(lives: &mut [Life], tensor: TensorIndex, now: u32) -> Option<()> {
 
 /// The complete lifetimes beside what they belong to.
 struct Plan<'p> {
-    lives: &'p [Life],
+    lives: &'p mut [Life],
     tensors: &'p [Tensor],
     ops: &'p [Op],
     packing: Packing,
+    /// The first in the list of those that are alive, in the order in which they came to life.
+    alive: TensorIndex,
+    /// How often tensors may be looked at, and what is left of that.
+    limit: u32,
+    left: u32,
 }
 
 impl Plan<'_> {
-    /// Tensors that own their bytes, with the time of writing and of the last read.
-    fn roots(&self) -> impl Iterator<Item = (TensorIndex, &Tensor, u32, u32)> {
-        (0..)
-            .zip(self.lives)
-            .zip(self.tensors)
-            .filter(|((index, life), _)| life.root == *index)
-            .map(|((index, life), tensor)| {
-                // Every tensor is written by now.
-                (index, tensor, life.written.unwrap_or(0), life.last)
-            })
-    }
-
-    /// No tensor is written over one that is still needed.
-    fn check_tensors(&self) -> Result<(), LoadError> {
-        for (old, old_tensor, old_written, old_last) in self.roots() {
-            for (new, new_tensor, new_written, _) in self.roots() {
-                // Of two inputs, both written at time 0, the pair is looked at once.
-                let later = (new_written, new) > (old_written, old);
-                let needed = later && new_written <= old_last;
-                if !needed || !overlap(span(old_tensor), span(new_tensor)) {
-                    continue;
-                }
-                if new_written == old_last && self.in_place(new_written, old, new_tensor) {
-                    continue;
-                }
+    /// What happens at time `now`: `new` comes to life, if it owns its bytes, beside a scratch area. Neither may lie over what is alive, which
+    /// is what is read now or later.
+    #[inline(never)]
+    fn step(&mut self, now: u32, new: TensorIndex, scratch: Scratch) -> Result<(), LoadError> {
+        let tensors = self.tensors;
+        let own = (self.lives.get(usize::from(new))).is_some_and(|life| life.root == new);
+        let output = tensors.get(usize::from(new)).filter(|_| own);
+        let op = u16::try_from(now.saturating_sub(1)).unwrap_or(u16::MAX);
+        let area = (scratch.offset, scratch.offset.wrapping_add(scratch.bytes));
+        let (mut at, mut before) = (self.alive, NONE);
+        loop {
+            if at == NONE && own && before != new {
+                // Behind all that was there.
+                at = new;
+                self.link(before, new);
+            }
+            let (Some(&old), Some(place)) = (
+                self.lives.get(usize::from(at)),
+                tensors.get(usize::from(at)),
+            ) else {
+                return Ok(());
+            };
+            self.left = self.left.checked_sub(1).ok_or(LoadError::Lifetimes {
+                op,
+                limit: self.limit,
+            })?;
+            if old.last < now {
+                self.link(before, old.next);
+                at = old.next;
+                continue;
+            }
+            if scratch.bytes > 0 && overlap(area, span(place)) {
+                return Err(LoadError::ScratchOverlap { op, tensor: at });
+            }
+            if let Some(output) = output
+                && at != new
+                && overlap(span(place), span(output))
+                && !(old.last == now && self.in_place(now, at, output))
+            {
                 return Err(LoadError::Overlap {
                     tensor: new,
-                    other: old,
+                    other: at,
                 });
             }
+            (before, at) = (at, old.next);
         }
-        Ok(())
+    }
+
+    /// Puts `next` behind `before` in the list of those that are alive.
+    fn link(&mut self, before: TensorIndex, next: TensorIndex) {
+        match life(self.lives, before) {
+            Some(before) => before.next = next,
+            None => self.alive = next,
+        }
     }
 
     /// Whether the operator at time `now` may write `output` over the bytes of `root`, which it reads for the last time; not at time 0, when model
@@ -184,7 +232,7 @@ impl Plan<'_> {
                     1 => output.h == 1,
                     _ => output.h == 1 && output.w == 1,
                 };
-                let mut place = u64::from(output.offset);
+                let mut place = output.offset;
                 outermost
                     && op.inputs().all(|input| {
                         let (start, end) =
@@ -208,27 +256,6 @@ impl Plan<'_> {
                 })
             }),
         }
-    }
-
-    /// No scratch area touches a tensor that lives while its operator runs.
-    fn check_scratch(&self) -> Result<(), LoadError> {
-        for (op, index) in self.ops.iter().zip(0_u16..) {
-            let scratch = op.scratch();
-            if scratch.bytes == 0 {
-                continue;
-            }
-            let now = u32::from(index) + 1;
-            let area = (
-                u64::from(scratch.offset),
-                u64::from(scratch.offset) + u64::from(scratch.bytes),
-            );
-            for (tensor, place, written, last) in self.roots() {
-                if written <= now && now <= last && overlap(area, span(place)) {
-                    return Err(LoadError::ScratchOverlap { op: index, tensor });
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -255,7 +282,8 @@ pub(super) fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tenso
         Op::DepthwiseConv2d(conv) if input.c == output.c => {
             // The kernels' ring holds the rows of a window, so that these may be overwritten; vectors work without.
             let window = &conv.window;
-            let depth = (u64::from(window.kernel_h) - 1) * u64::from(window.dilation_h) + 1;
+            let depth =
+                (u32::from(window.kernel_h).saturating_sub(1)) * u32::from(window.dilation_h) + 1;
             let ring = packing != Packing::Mve
                 && enough(packing::depthwise_scratch_bytes(window, input, output));
             Some(row_distance(
@@ -274,31 +302,43 @@ pub(super) fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tenso
 /// The largest of `(r + 1) * output_row - (r * stride_h - pad_top + held) * input_row` over the rows `r` of the output, where the second is one
 /// of the input's rows: below that row the input may not be overwritten yet. `held` rows of a window are kept elsewhere.
 #[inline(never)]
-fn row_distance(input: &Tensor, window: &Window, output: &Tensor, held: u64) -> u64 {
+pub(super) fn row_distance(input: &Tensor, window: &Window, output: &Tensor, held: u32) -> u64 {
+    let (stride, pad) = (window.stride_h.into(), u32::from(window.pad_top));
+    let reaching = |row: u32| {
+        (row + pad)
+            .saturating_sub(held)
+            .checked_div(stride)
+            .unwrap_or(0)
+    };
+    // It is linear in the row while windows start above the input, inside, and below: the largest is at one of the ends.
+    let above = reaching(0);
+    let inside = reaching(u32::from(input.h).saturating_sub(1));
+    let distance = |at| row_distance_at(input, window, output, held, at);
+    let inside = distance(above + 1).max(distance(inside));
+    distance(above).max(inside).max(distance(u32::MAX))
+}
+
+/// What row `at` of the output, or the last one before it, asks for.
+#[inline(never)]
+fn row_distance_at(input: &Tensor, window: &Window, output: &Tensor, held: u32, at: u32) -> u64 {
+    let at = at.min(u32::from(output.h).saturating_sub(1));
+    let first = (at * u32::from(window.stride_h) + held).saturating_sub(window.pad_top.into());
+    // All rows are read: there is nothing left to overwrite.
+    if first >= input.h.into() && held > 0 {
+        return 0;
+    }
     let row = |tensor: &Tensor| u64::from(tensor.w) * u64::from(tensor.c);
-    let (input_row, output_row) = (row(input), row(output));
-    let (stride, pad) = (u64::from(window.stride_h), u64::from(window.pad_top));
-    (0..u64::from(output.h))
-        .map(|at| {
-            let first = (at * stride + held).saturating_sub(pad);
-            // All rows are read: there is nothing left to overwrite.
-            if first >= u64::from(input.h) && held > 0 {
-                return 0;
-            }
-            ((at + 1) * output_row).saturating_sub(first.min(input.h.into()) * input_row)
-        })
-        .max()
-        .unwrap_or(0)
+    let free = u64::from(first.min(input.h.into())) * row(input);
+    ((u64::from(at) + 1) * row(output)).saturating_sub(free)
 }
 
-/// First byte and end of a tensor in the arena.
-fn span(tensor: &Tensor) -> (u64, u64) {
-    (
-        u64::from(tensor.offset),
-        u64::from(tensor.offset) + tensor.len(),
-    )
+/// First byte and end of a tensor in the arena, which lies in it.
+fn span(tensor: &Tensor) -> (u32, u32) {
+    let row = u32::from(tensor.w).wrapping_mul(tensor.c.into());
+    let bytes = row.wrapping_mul(tensor.h.into());
+    (tensor.offset, tensor.offset.wrapping_add(bytes))
 }
 
-fn overlap(a: (u64, u64), b: (u64, u64)) -> bool {
+fn overlap(a: (u32, u32), b: (u32, u32)) -> bool {
     a.0 < b.1 && b.0 < a.1
 }

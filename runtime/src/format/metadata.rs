@@ -6,7 +6,9 @@ use super::header::Header;
 use crate::error::LoadError;
 use serde::{Deserialize, Serialize};
 
-/// Names of a model and of its parts. Either list may be shorter than the program's.
+/// Names of a model and of its parts. Any list may be shorter than the program's.
+///
+/// What a later version adds goes behind the rest, so that tools read what they know and leave the remainder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// The model.
@@ -17,11 +19,15 @@ pub struct Metadata {
     pub tensors: Vec<TensorMetadata>,
     /// Of each operator, in execution order.
     pub ops: Vec<OpMetadata>,
+    /// Of each model output: how the source model has it. The first blobs end before this list, and have it empty.
+    // `Metadata::from_bytes` reads it, as postcard cannot leave out a field at the end.
+    #[serde(skip_deserializing)]
+    pub outputs: Vec<OutputMetadata>,
 }
 
 /// How stored data becomes a model input: `real = (stored / divisor - mean) / std`, then the axes are put in order.
 ///
-/// Mean and standard deviation have one entry, or one a channel; numbers are the bits of IEEE 754 singles.
+/// Mean and standard deviation have one entry, one for each channel, or one for each element of `source_shape`; numbers are the bits of IEEE 754 singles.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputMetadata {
     /// Shape of the input as the host's graph has it, channels last; `[h, w, c]` of the tensor up to leading ones.
@@ -36,6 +42,19 @@ pub struct InputMetadata {
     pub mean_bits: Vec<u32>,
     /// Standard deviations.
     pub std_bits: Vec<u32>,
+}
+
+/// How a model output becomes that of the source model: its axes are put in order, and the result is read under another shape.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputMetadata {
+    /// Shape of the output as the host's graph has it, channels last; as many elements as the tensor, in the same order.
+    pub shape: Vec<u32>,
+    /// Shape of one sample's output in the source model, without the batch dimension.
+    pub source_shape: Vec<u32>,
+    /// The axes of `shape` in the source model's order; those of size 1 may be left out.
+    pub order: Vec<u32>,
+    /// How many axes of `source_shape` the source model has before the batch; `None` where it has no axis for that.
+    pub batch: Option<u32>,
 }
 
 /// What is known of a tensor besides the program.
@@ -61,6 +80,14 @@ impl Metadata {
     /// As [`Summary::from_bytes`](crate::Summary::from_bytes).
     pub fn from_bytes(blob: &[u8]) -> Result<Option<Self>, LoadError> {
         let (header, blob) = Header::check(blob)?;
-        Ok(postcard::from_bytes(header.metadata.of(blob)).ok())
+        Ok(Self::decode(header.metadata.of(blob)))
+    }
+
+    pub(super) fn decode(section: &[u8]) -> Option<Self> {
+        let (mut metadata, rest) = postcard::take_from_bytes::<Self>(section).ok()?;
+        if !rest.is_empty() {
+            metadata.outputs = postcard::from_bytes(rest).ok()?;
+        }
+        Some(metadata)
     }
 }

@@ -55,5 +55,6 @@ pub const MAX_ARENA_BYTES: u32 = 1 << 26;
 pub const MAX_WORK: u64 = 1 << 36;
 
 /// How many times a blob's length its operators' weights, parameters and clamps may be, counting what they share for each of them: so much is read to
-/// check them. Blobs that share nothing need less than 1.
+/// check them. Blobs that share nothing need less than 1. So many times its length, too, may operators and the tensors that are needed beside them be
+/// compared: as an operator with its output takes 14 bytes at least, that allows for 224 such tensors at each.
 pub const CHECK_FACTOR: u64 = 16;

@@ -58,9 +58,9 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS, ALL_KER
     ///
     /// # Time
     /// The checksum reads the blob once. Then each operator's weights, parameters and clamps are read, and operators may share them: a blob
-    /// for which that is more than [`CHECK_FACTOR`] times its length is refused at the first operator at which it is. So far the time is
-    /// linear in the blob's length. Last, pairs of tensors are compared, at most `TENSORS * TENSORS / 2` times a few instructions, and the rows of
-    /// outputs that lie over their inputs are counted.
+    /// for which that is more than [`CHECK_FACTOR`] times its length is refused at the first operator at which it is. Last, what each operator writes
+    /// is compared with all tensors that are needed then or later, which again may not be more than [`CHECK_FACTOR`] times the blob's length in all.
+    /// So the time is linear in the blob's length.
     ///
     /// A blob with more than [`MAX_WORK`] operations a run is refused before its weights are read. That limit is high, minutes on a desk and days on
     /// a microcontroller: who takes blobs from elsewhere sets a lower one with [`with_work_limit`](Model::with_work_limit).
@@ -246,7 +246,11 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
                 return Err(LoadError::Kernel { op: index });
             }
         }
-        lifetimes::check(program, self.packing)?;
+        lifetimes::check(
+            program,
+            self.packing,
+            u32::try_from(most).unwrap_or(u32::MAX),
+        )?;
         Ok(reads)
     }
 

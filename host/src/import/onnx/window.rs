@@ -57,7 +57,9 @@ pub(super) fn read_window(
         .iter()
         .any(|&size| size == 0 || size > MAX_SIZE as usize)
     {
-        return Err(invalid(format!("the kernel is {kernel:?}")));
+        return Err(invalid(format!(
+            "the kernel is {kernel:?}; each of its sizes has to be 1 to {MAX_SIZE}"
+        )));
     }
     // A single tap has no neighbour to be apart from.
     for (dilation, &size) in dilation.iter_mut().zip(&kernel) {

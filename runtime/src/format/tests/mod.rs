@@ -7,7 +7,7 @@
 
 use super::aligned::AlignedBlob;
 use super::header::checksum;
-use super::metadata::{InputMetadata, Metadata, OpMetadata, TensorMetadata};
+use super::metadata::{InputMetadata, Metadata, OpMetadata, OutputMetadata, TensorMetadata};
 use super::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
     Port, Requant, Scratch, Softmax, Tensor, Transpose, Unary, WeightType, Window,
@@ -294,6 +294,12 @@ fn zoo() -> Parts {
         ops: vec![OpMetadata {
             name: "conv".into(),
         }],
+        outputs: vec![OutputMetadata {
+            shape: vec![2, 3],
+            source_shape: vec![3, 1, 2],
+            order: vec![1, 0],
+            batch: Some(0),
+        }],
     };
     p
 }
@@ -333,6 +339,24 @@ fn what_is_written_is_what_is_read() {
         postcard::to_stdvec(program).unwrap(),
         postcard::to_stdvec(&again).unwrap()
     );
+}
+
+#[test]
+fn metadata_may_end_before_the_outputs_and_go_on_behind_them() {
+    let metadata = zoo().metadata;
+    let outputs = postcard::to_stdvec(&metadata.outputs).unwrap();
+    let section = postcard::to_stdvec(&metadata).unwrap();
+    let first = section.len() - outputs.len();
+    let older = Metadata {
+        outputs: Vec::new(),
+        ..metadata.clone()
+    };
+    assert_eq!(Metadata::decode(&section[..first]), Some(older));
+    for end in (0..first).chain(first + 1..section.len()) {
+        assert_eq!(Metadata::decode(&section[..end]), None, "{end}");
+    }
+    let newer = [&section[..], &[1, 2, 3]].concat();
+    assert_eq!(Metadata::decode(&newer), Some(metadata));
 }
 
 #[test]

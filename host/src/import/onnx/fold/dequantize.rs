@@ -28,8 +28,11 @@ pub(super) fn dequantize(call: &mut Call<'_, '_>, operand: &Constant) -> OpResul
     } else {
         let axis = axis(along, operand.shape.len())?;
         let size = operand.shape[axis];
-        let block = usize::try_from(block)
-            .map_err(|_| invalid(format!("attribute `block_size` is {block}")))?;
+        let block = usize::try_from(block).map_err(|_| {
+            invalid(format!(
+                "attribute `block_size` is {block}; it has to be 0, for none, or more"
+            ))
+        })?;
         let mut blocks = operand.shape.clone();
         let expected = match block {
             0 => &operand.shape[axis..=axis],

@@ -175,7 +175,7 @@ fn the_output_keeps_the_files_order_unless_channelwise() {
 
 /// Shape, and elements in the file's order, of the output for one sample.
 fn in_file_order(graph: &Graph, x: &[f32]) -> (Vec<usize>, Option<usize>, Vec<f32>) {
-    let layout = graph.output_layout();
+    let layout = graph.output_layout(0);
     let found = layout.samples_in_file_order(output_shape(graph), &evaluate(graph, x));
     (layout.shape, layout.batch, found)
 }
