@@ -4,7 +4,7 @@ use super::super::CHECK_FACTOR;
 use super::super::lifetimes::row_distance;
 use super::super::program::{Add, Concat, Constant, Lut, Op, Port, Scratch, Tensor, Window};
 use super::super::write::{ProgramParts, arena_bytes, assemble};
-use super::small::{POINT, add, conv, load, lut, max_pool, reshape, tensor};
+use super::small::{POINT, add, conv, load, lut, max_pool, parts, reshape, tensor};
 use super::{Metadata, op, zoo};
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
@@ -323,6 +323,28 @@ fn tensors_are_compared_up_to_a_multiple_of_the_blob() {
     }
 }
 
+#[test]
+fn each_operator_meets_what_is_alive_and_its_output() {
+    let line = |at: u32| tensor(16 * at, [1, 1, 8]);
+    let apart: [Tensor; 4] = core::array::from_fn(|at| line(at as u32));
+    let two = [lut(0, 1), lut(1, 2), lut(2, 3)];
+    let same = [line(0), line(1), line(1), line(2)];
+    let reshaped = [lut(0, 1), reshape(1, 2), lut(2, 3)];
+    // The input; it and 1; 0 as it is taken off the list, 1 and 2; 1, 2 and 3. A reshape's output is not one of them.
+    for (tensors, ops, compared) in [(apart, two, 1 + 2 + 3 + 3), (same, reshaped, 1 + 2 + 2 + 2)] {
+        let blob = AlignedBlob::new(&parts(&tensors, &[0], &[3], &ops).blob());
+        let model = Model::<4, 3>::from_bytes(&blob).unwrap();
+        let check = |limit| super::super::lifetimes::check(model.program(), model.packing(), limit);
+        assert_eq!(check(u32::MAX), Ok(compared));
+        assert_eq!(check(compared), Ok(compared));
+        let limit = compared - 1;
+        assert_eq!(check(limit), Err(LoadError::Lifetimes { op: 2, limit }));
+        for limit in [0, 1] {
+            assert_eq!(check(limit), Err(LoadError::Lifetimes { op: 0, limit }));
+        }
+    }
+}
+
 /// The same as going through all rows.
 #[test]
 fn the_distance_of_rows_is_that_of_the_worst_row() {
@@ -353,7 +375,7 @@ fn the_distance_of_rows_is_that_of_the_worst_row() {
                 {
                     (window.stride_h, window.pad_top) = (stride, pad);
                     assert_eq!(
-                        row_distance(&input, &window, &output, held as u32),
+                        u64::from(row_distance(&input, &window, &output, held as u32)),
                         slow(&input, &window, &output, held),
                         "{in_h} rows of {in_row}, {out_h} of {out_row}, {stride} {pad} {held}"
                     );
