@@ -30,6 +30,12 @@ impl fmt::Display for ArenaTooSmall {
 
 impl core::error::Error for ArenaTooSmall {}
 
+/// How far the first multiple of 4 is from an address on.
+#[inline]
+fn bytes_to_word(address: usize) -> usize {
+    address.wrapping_neg() % 4
+}
+
 /// Runs a model in an arena.
 ///
 /// Everything was checked when the model was loaded: nothing here fails, allocates or panics. The same input bytes give
@@ -61,7 +67,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
         let found = arena.len();
         // Loops in assembly load words two at a time: the plan's multiples of 4 have to be such in memory.
         let skip = if cfg!(fewbit_family = "dsp") {
-            arena.as_ptr().addr().wrapping_neg() % 4
+            bytes_to_word(arena.as_ptr().addr())
         } else {
             0
         };
@@ -166,5 +172,25 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
                             .iter()
                             .fold(1, |len, &dim| len * usize::from(dim))
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_at_most_3_bytes_away() {
+        for (address, bytes) in [
+            (0, 0),
+            (1, 3),
+            (2, 2),
+            (3, 1),
+            (4, 0),
+            (5, 3),
+            (usize::MAX, 1),
+        ] {
+            assert_eq!(bytes_to_word(address), bytes, "{address}");
+        }
     }
 }

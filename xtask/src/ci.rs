@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     bench,
     board::{self, Board},
-    deny, elf, firmware,
+    deny, elf, firmware, mutants,
     networks::{Net, Network},
     pool::{self, Ended, Job, Lock},
     process, processors, repository, sample, setup, suites, tidy,
@@ -65,7 +65,7 @@ struct Check {
 }
 
 /// Every check but the tests.
-const CHECKS: [Check; 19] = [
+const CHECKS: [Check; 20] = [
     Check {
         name: "fmt",
         seconds: 2,
@@ -113,6 +113,12 @@ const CHECKS: [Check; 19] = [
         seconds: 150,
         lock: Lock::None,
         run: test_32_bits,
+    },
+    Check {
+        name: "mutants of lifetimes",
+        seconds: 40,
+        lock: Lock::None,
+        run: || mutants::check(Some("lifetimes")),
     },
     Check {
         name: "same blob on every processor",
@@ -183,12 +189,20 @@ const CHECKS: [Check; 19] = [
 ];
 
 /// Checks that take many minutes, for `cargo xtask ci --long`.
-const LONG_CHECKS: [Check; 1] = [Check {
-    name: "same blob on other architectures",
-    seconds: 900,
-    lock: Lock::Host,
-    run: processors::others,
-}];
+const LONG_CHECKS: [Check; 2] = [
+    Check {
+        name: "same blob on other architectures",
+        seconds: 900,
+        lock: Lock::Host,
+        run: processors::others,
+    },
+    Check {
+        name: "mutants of the loader",
+        seconds: 600,
+        lock: Lock::None,
+        run: || mutants::check(None),
+    },
+];
 
 /// The name by which `--only` takes the tests.
 const TESTS: &str = "tests";

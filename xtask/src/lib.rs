@@ -50,6 +50,7 @@ mod install;
 pub mod link;
 pub mod mlperf;
 pub mod models;
+pub mod mutants;
 pub mod networks;
 pub mod new;
 mod pool;

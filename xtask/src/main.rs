@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code, show_error, show_usage};
 use xtask::{
-    bench, boards, ci, deny, emulate, flash, mlperf, new, quantize, setup, size, tidy, update,
-    verify,
+    bench, boards, ci, deny, emulate, flash, mlperf, mutants, new, quantize, setup, size, tidy,
+    update, verify,
 };
 
 /// Tasks of the fewbit project.
@@ -44,6 +44,8 @@ enum Task {
     Size(size::Args),
     /// Run a blob on an emulated board with seeded random inputs; print outputs and cost.
     Emulate(emulate::Args),
+    /// Change the loader in every small way, and say which changes no test dies of.
+    Mutants(mutants::Args),
     /// Install what is needed and run all tests, those on emulated boards included.
     Test(ci::TestArgs),
     /// Run every check that a change must pass.
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Task::Mlperf(args) => mlperf::task(&args),
         Task::Size(args) => size::task(&args),
         Task::Emulate(args) => emulate::task(&args),
+        Task::Mutants(args) => mutants::task(&args),
         Task::Test(args) => ci::test_task(&args),
         Task::Ci(args) => ci::task(&args),
         Task::Deny => deny::task(),

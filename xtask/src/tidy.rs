@@ -1,7 +1,7 @@
 //! `cargo xtask tidy`: what the compiler does not check.
 //!
 //! Conventions that are not checked are not kept: module docs, white space, the index of decisions, memory maps that
-//! agree with their board files, and the format's specification, which carries a hash of the sources it describes.
+//! agree with their board files, and the format's specification, which carries a hash of the sources it describes and names the tests of all checks.
 
 use std::{
     fmt::Write as _,
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-use crate::{board, process, repository};
+use crate::{board, mutants, process, repository};
 
 /// Largest file in the repository; data that is larger is generated or fetched.
 const MAXIMUM_BYTES: u64 = 2 * 1024 * 1024;
@@ -95,6 +95,7 @@ pub fn check() -> Result<()> {
     problems.extend(unlisted_decisions(&root)?);
     problems.extend(memory_maps()?);
     problems.extend(format_hash(&root)?);
+    problems.extend(mutants::problems(&root)?);
     if !problems.is_empty() {
         bail!(
             "{} things are not tidy:\n- {}",

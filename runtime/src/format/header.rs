@@ -187,6 +187,15 @@ impl Header {
     /// # Errors
     /// The first condition of `docs/model-format.md` that does not hold.
     pub fn check(bytes: &[u8]) -> Result<(Self, &[u8]), LoadError> {
+        Self::check_for(Packing::of_this_build(), bytes)
+    }
+
+    /// As [`check`](Self::check), in a build of a family, or one of all.
+    #[inline]
+    pub(super) fn check_for(
+        build: Option<Packing>,
+        bytes: &[u8],
+    ) -> Result<(Self, &[u8]), LoadError> {
         let header = Self::parse(bytes)?;
         if header.version != VERSION {
             return Err(LoadError::Version {
@@ -195,7 +204,7 @@ impl Header {
             });
         }
         match Packing::from_code(header.packing) {
-            Some(packing) if packing.is_available() => {}
+            Some(packing) if packing.is_available_in(build) => {}
             Some(packing) => {
                 return Err(LoadError::OtherFamily {
                     packing: packing.name(),

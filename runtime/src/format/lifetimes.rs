@@ -114,9 +114,8 @@ fn fill<const TENSORS: usize, const OPS: usize>(
         }
     }
     for port in &program.outputs {
-        read(lives, port.tensor, u32::MAX).ok_or(LoadError::NeverWritten {
-            tensor: port.tensor,
-        })?;
+        // One that nothing writes is found with all others.
+        read(lives, port.tensor, u32::MAX);
     }
     Ok(())
 }
@@ -154,7 +153,8 @@ impl Plan<'_> {
         let tensors = self.tensors;
         let own = (self.lives.get(usize::from(new))).is_some_and(|life| life.root == new);
         let output = tensors.get(usize::from(new)).filter(|_| own);
-        let op = u16::try_from(now.saturating_sub(1)).unwrap_or(u16::MAX);
+        // Operators have 16 bits; before the first one it is that.
+        let op = u16::try_from(now.wrapping_sub(1)).unwrap_or(0);
         let area = (scratch.offset, scratch.offset.wrapping_add(scratch.bytes));
         let (mut at, mut before) = (self.alive, NONE);
         loop {
@@ -203,7 +203,8 @@ impl Plan<'_> {
         }
     }
 
-    /// Whether the operator at time `now` may write `output` over the bytes of `root`, which it reads for the last time.
+    /// Whether the operator at time `now` may write `output` over the bytes of `root`, which it reads for the last time; not at time 0, when model
+    /// inputs are written.
     #[inline(never)]
     fn in_place(&self, now: u32, root: TensorIndex, output: &Tensor) -> bool {
         let Some(op) = (now as usize)
@@ -242,19 +243,18 @@ impl Plan<'_> {
                         !same_bytes(input) || stays
                     })
             }
+            // Of one input, which is what the operator reads for the last time.
             _ => op.inputs().all(|input| {
-                !same_bytes(input)
-                    || self.tensors.get(usize::from(input)).is_some_and(|input| {
-                        let apart = input.offset.checked_sub(output.offset);
-                        let far = distance(op, self.packing, input, output)
-                            .zip(apart)
-                            .is_some_and(|(least, apart)| u64::from(apart) >= least);
-                        // Depthwise kernels take some channels of all rows first: they may only meet their own.
-                        let depthwise = matches!(op, Op::DepthwiseConv2d(_));
-                        let own =
-                            apart.and_then(|apart| apart.checked_rem(output.c.into())) == Some(0);
-                        far && (own || !depthwise)
-                    })
+                self.tensors.get(usize::from(input)).is_some_and(|input| {
+                    let apart = input.offset.checked_sub(output.offset);
+                    let far = distance(op, self.packing, input, output)
+                        .zip(apart)
+                        .is_some_and(|(least, apart)| apart >= least);
+                    // Depthwise kernels take some channels of all rows first: they may only meet their own.
+                    let depthwise = matches!(op, Op::DepthwiseConv2d(_));
+                    let own = apart.and_then(|apart| apart.checked_rem(output.c.into())) == Some(0);
+                    far && (own || !depthwise)
+                })
             }),
         }
     }
@@ -265,7 +265,7 @@ impl Plan<'_> {
 /// Writing outputs over inputs that are done with is what Blacker et al. call diagonal memory optimisation ("Diagonal Memory
 /// Optimisation for Machine Learning on Micro-controllers", 2020), here by rows, or by pixels where scratch holds one.
 #[inline(never)]
-pub(super) fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u64> {
+pub(super) fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u32> {
     let enough = |bytes: u64| bytes > 0 && u64::from(op.scratch().bytes) >= bytes;
     match op {
         Op::Conv2d(conv) => {
@@ -303,7 +303,7 @@ pub(super) fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tenso
 /// The largest of `(r + 1) * output_row - (r * stride_h - pad_top + held) * input_row` over the rows `r` of the output, where the second is one
 /// of the input's rows: below that row the input may not be overwritten yet. `held` rows of a window are kept elsewhere.
 #[inline(never)]
-pub(super) fn row_distance(input: &Tensor, window: &Window, output: &Tensor, held: u32) -> u64 {
+pub(super) fn row_distance(input: &Tensor, window: &Window, output: &Tensor, held: u32) -> u32 {
     let (stride, pad) = (window.stride_h.into(), u32::from(window.pad_top));
     let reaching = |row: u32| {
         (row + pad)
@@ -321,16 +321,17 @@ pub(super) fn row_distance(input: &Tensor, window: &Window, output: &Tensor, hel
 
 /// What row `at` of the output, or the last one before it, asks for.
 #[inline(never)]
-fn row_distance_at(input: &Tensor, window: &Window, output: &Tensor, held: u32, at: u32) -> u64 {
+fn row_distance_at(input: &Tensor, window: &Window, output: &Tensor, held: u32, at: u32) -> u32 {
     let at = at.min(u32::from(output.h).saturating_sub(1));
     let first = (at * u32::from(window.stride_h) + held).saturating_sub(window.pad_top.into());
     // All rows are read: there is nothing left to overwrite.
     if first >= input.h.into() && held > 0 {
         return 0;
     }
-    let row = |tensor: &Tensor| u64::from(tensor.w) * u64::from(tensor.c);
-    let free = u64::from(first.min(input.h.into())) * row(input);
-    ((u64::from(at) + 1) * row(output)).saturating_sub(free)
+    let row = |tensor: &Tensor| u32::from(tensor.w) * u32::from(tensor.c);
+    // Neither is more bytes than its tensor has, which lies in the arena.
+    let free = first.min(input.h.into()).wrapping_mul(row(input));
+    (at + 1).wrapping_mul(row(output)).saturating_sub(free)
 }
 
 /// First byte and end of a tensor in the arena, which lies in it.

@@ -37,7 +37,7 @@ pub mod overlap {
     /// has; `None` where it may not, or only in its very place. Depthwise convolutions are at their best whole rows apart.
     #[must_use]
     pub fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u64> {
-        super::lifetimes::distance(op, packing, input, output)
+        super::lifetimes::distance(op, packing, input, output).map(u64::from)
     }
 }
 

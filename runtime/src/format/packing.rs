@@ -45,28 +45,36 @@ impl Packing {
         }
     }
 
+    /// The family of this build, as firmware has one; `None` for host tools, which have all.
+    #[inline]
+    pub(crate) fn of_this_build() -> Option<Packing> {
+        if cfg!(feature = "std") {
+            None
+        } else if cfg!(fewbit_family = "dsp") {
+            Some(Packing::Dsp)
+        } else if cfg!(fewbit_family = "mve") {
+            Some(Packing::Mve)
+        } else {
+            Some(Packing::Scalar)
+        }
+    }
+
     /// The family whose kernels run a blob: on the desk the one it was packed for, in firmware the build's.
     #[inline]
     pub(crate) fn of_build(blob: Packing) -> Packing {
-        if cfg!(feature = "std") {
-            blob
-        } else if cfg!(fewbit_family = "dsp") {
-            Packing::Dsp
-        } else if cfg!(fewbit_family = "mve") {
-            Packing::Mve
-        } else {
-            Packing::Scalar
-        }
+        Self::of_this_build().unwrap_or(blob)
     }
 
     /// Whether this build has the kernels for it: host tools have all, firmware the scalar family and its own.
     #[must_use]
     pub fn is_available(self) -> bool {
-        match self {
-            Packing::Scalar => true,
-            Packing::Dsp => cfg!(any(feature = "std", fewbit_family = "dsp")),
-            Packing::Mve => cfg!(any(feature = "std", fewbit_family = "mve")),
-        }
+        self.is_available_in(Self::of_this_build())
+    }
+
+    /// Whether a build of a family, or one of all, has the kernels for it.
+    #[inline]
+    pub(super) fn is_available_in(self, build: Option<Packing>) -> bool {
+        self == Packing::Scalar || build.is_none_or(|build| build == self)
     }
 }
 

@@ -235,3 +235,129 @@ fn a_damaged_header_is_refused() {
         Misaligned { found: 1 }
     );
 }
+
+#[test]
+fn a_build_takes_blobs_of_its_own_family_and_of_the_scalar_one() {
+    use super::super::packing::Packing;
+    for packing in Packing::ALL {
+        let mut parts = zoo();
+        parts.program.packing = packing;
+        let blob = parts.blob();
+        let check = |build| Header::check_for(build, &blob).map(|_| ());
+        assert_eq!(Header::check(&blob).map(|_| ()), Ok(()));
+        assert_eq!(check(None), Ok(()));
+        for build in Packing::ALL {
+            let expected = if packing == Packing::Scalar || packing == build {
+                Ok(())
+            } else {
+                Err(LoadError::OtherFamily {
+                    packing: packing.name(),
+                })
+            };
+            assert_eq!(check(Some(build)), expected, "{packing:?} for {build:?}");
+        }
+        assert_eq!(Summary::from_bytes(&blob).unwrap().packing, packing);
+        assert_eq!(Packing::from_code(packing as u8), Some(packing));
+        assert!(packing.is_available(), "this build has all");
+        assert_eq!(Packing::of_build(packing), packing);
+    }
+    assert_eq!(Packing::from_code(3), None);
+    let names = Packing::ALL.map(Packing::name);
+    assert_eq!(names, ["scalar", "dsp", "mve"]);
+}
+
+/// Checks a header whose bytes were changed, with the checksum made right again.
+fn changed(change: impl Fn(&mut Vec<u8>)) -> Result<(), LoadError> {
+    let mut blob = zoo().blob();
+    change(&mut blob);
+    let end = u32::from_le_bytes(blob[12..16].try_into().unwrap()) as usize;
+    let crc = checksum(&blob[..end.min(blob.len())]);
+    blob[16..20].copy_from_slice(&crc.to_le_bytes());
+    Summary::from_bytes(&blob).map(|_| ())
+}
+
+fn add(blob: &mut [u8], at: usize, change: i32) {
+    let field: &mut [u8; 4] = (&mut blob[at..at + 4]).try_into().unwrap();
+    *field = u32::from_le_bytes(*field)
+        .wrapping_add_signed(change)
+        .to_le_bytes();
+}
+
+#[test]
+fn each_field_is_refused_on_either_side() {
+    let blob = zoo().blob();
+    assert!(Header::parse(&blob[..64]).is_ok());
+    assert_eq!(changed(|_| {}), Ok(()));
+    for change in [-1, 1] {
+        let first = changed(|b| b[0] = b[0].wrapping_add_signed(change));
+        assert_eq!(first, Err(LoadError::Magic));
+        let found = 1_u16.wrapping_add_signed(change.into());
+        let version = changed(|b| b[8..10].copy_from_slice(&found.to_le_bytes()));
+        let expected = 1;
+        assert_eq!(version, Err(LoadError::Version { expected, found }));
+        // The checksum itself.
+        let mut blob = blob.clone();
+        let right = u32::from_le_bytes(blob[16..20].try_into().unwrap());
+        add(&mut blob, 16, change.into());
+        let refused = LoadError::Checksum {
+            expected: right.wrapping_add_signed(change.into()),
+            found: right,
+        };
+        assert_eq!(Summary::from_bytes(&blob), Err(refused));
+    }
+    for length in [0, 1, 63] {
+        let refused = LoadError::TooShort {
+            expected: 64,
+            found: length,
+        };
+        let found = changed(|b| b[12..16].copy_from_slice(&length.to_le_bytes()));
+        assert_eq!(found, Err(refused));
+    }
+    // A header alone has no program.
+    let refused = LoadError::SectionLength {
+        section: Section::Program,
+        found: u32::from_le_bytes(blob[24..28].try_into().unwrap()),
+    };
+    let alone = changed(|b| b[12..16].copy_from_slice(&64_u32.to_le_bytes()));
+    assert_eq!(alone, Err(refused));
+    // Bytes that are no blob.
+    assert_eq!((checksum(&[]), checksum(&[1; 10])), (0, 0));
+}
+
+#[test]
+fn each_section_is_where_the_last_one_ends_and_as_long_as_it_says() {
+    let blob = zoo().blob();
+    let header = Header::parse(&blob).unwrap();
+    for ((section, range), at) in header.sections().into_iter().zip([20, 28, 36, 44]) {
+        for change in [-16, -1, 1, 16] {
+            let refused = LoadError::SectionOffset {
+                section,
+                expected: range.offset,
+                found: range.offset.wrapping_add_signed(change),
+            };
+            assert_eq!(changed(|b| add(b, at, change)), Err(refused));
+        }
+        // Longer than the blob, and longer than 32 bits hold.
+        for found in [header.length, u32::MAX - range.offset, u32::MAX] {
+            let long = changed(|b| b[at + 4..at + 8].copy_from_slice(&found.to_le_bytes()));
+            assert_eq!(long, Err(LoadError::SectionLength { section, found }));
+        }
+    }
+    // Parameters are whole.
+    for change in [-3, -2, -1, 1, 2, 3] {
+        let section = Section::Parameters;
+        let found = header.parameters.length.wrapping_add_signed(change);
+        let refused = LoadError::SectionLength { section, found };
+        assert_eq!(changed(|b| add(b, 40, change)), Err(refused));
+    }
+    // Bytes of the blob behind the last section.
+    let refused = LoadError::SectionLength {
+        section: Section::Metadata,
+        found: header.metadata.length,
+    };
+    let longer = changed(|b| {
+        b.extend([0; 16]);
+        add(b, 12, 16);
+    });
+    assert_eq!(longer, Err(refused));
+}

@@ -2,8 +2,9 @@
 
 use super::super::CHECK_FACTOR;
 use super::super::lifetimes::row_distance;
-use super::super::program::{Add, Concat, Constant, Lut, Op, Port, Tensor, Window};
+use super::super::program::{Add, Concat, Constant, Lut, Op, Port, Scratch, Tensor, Window};
 use super::super::write::{ProgramParts, arena_bytes, assemble};
+use super::small::{POINT, add, conv, load, lut, max_pool, parts, reshape, tensor};
 use super::{Metadata, op, zoo};
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
@@ -95,6 +96,164 @@ fn operators_work_in_place_only_where_kernels_can() {
     );
 }
 
+#[test]
+fn inputs_are_all_there_before_the_first_operator() {
+    let line = |offset| tensor(offset, [1, 1, 8]);
+    // Two inputs, of which one or none is read, in any order, apart or with a byte in common.
+    for (inputs, read) in [([0, 1], 0), ([1, 0], 0), ([0, 1], 1), ([1, 0], 1)] {
+        let place = |a, b| {
+            load(
+                &[line(a), line(b), line(32)],
+                &inputs,
+                &[2],
+                &[lut(read, 2)],
+            )
+        };
+        assert_eq!(place(0, 8), Ok(()));
+        assert_eq!(place(8, 0), Ok(()));
+        // The inputs come to life in their order.
+        let refused = Err(LoadError::Overlap {
+            tensor: inputs[1],
+            other: inputs[0],
+        });
+        for (a, b) in [(0, 0), (0, 7), (7, 0)] {
+            assert_eq!(place(a, b), refused, "{a} {b}");
+        }
+        let constant = Op::Constant(Constant { output: 2, data: 0 });
+        let unread = load(&[line(0), line(7), line(32)], &inputs, &[2], &[constant]);
+        assert_eq!(unread, refused);
+    }
+    // One that no operator reads may be written over by the first.
+    let unread = |y| load(&[line(0), line(16), line(y)], &[0, 1], &[2], &[lut(1, 2)]);
+    assert_eq!(unread(0), Ok(()));
+    assert_eq!(unread(3), Ok(()));
+    let pool = |y| {
+        let tensors = [line(16), line(0), line(y)];
+        load(&tensors, &[0, 1], &[2], &[max_pool(1, 2, POINT)])
+    };
+    assert_eq!(pool(16), Ok(()));
+    assert_eq!(pool(19), Ok(()));
+    // An input is written before the first operator's output, whatever its number.
+    let backwards = load(&[line(3), line(0)], &[1], &[0], &[lut(1, 0)]);
+    assert_eq!(
+        backwards,
+        Err(LoadError::Overlap {
+            tensor: 0,
+            other: 1
+        })
+    );
+}
+
+#[test]
+fn a_model_output_is_kept_to_the_end() {
+    let line = |offset| tensor(offset, [1, 1, 8]);
+    let ops = [lut(0, 1), lut(1, 2), lut(2, 3)];
+    let place =
+        |b, y, outputs: &[u16]| load(&[line(0), line(16), line(b), line(y)], &[0], outputs, &ops);
+    let refused = |tensor| Err(LoadError::Overlap { tensor, other: 1 });
+    assert_eq!(place(32, 48, &[1, 3]), Ok(()));
+    // Tensor 1 is read by operator 1 for the last time: over it, in its place or later.
+    assert_eq!(place(16, 48, &[3]), Ok(()));
+    assert_eq!(place(32, 16, &[3]), Ok(()));
+    assert_eq!(place(32, 20, &[3]), Ok(()));
+    // Not if it is an output.
+    assert_eq!(place(16, 48, &[1, 3]), refused(2));
+    assert_eq!(place(32, 16, &[1, 3]), refused(3));
+    assert_eq!(place(32, 9, &[3, 1]), refused(3));
+    assert_eq!(place(32, 24, &[3, 1]), Ok(()));
+    // An output that nothing writes.
+    let none = load(&[line(0), line(16)], &[0], &[1], &[]);
+    assert_eq!(none, Err(LoadError::NeverWritten { tensor: 1 }));
+    // An input may be an output as well; then it is kept too.
+    let both = |y| load(&[line(0), line(y)], &[0], &[0, 1], &[lut(0, 1)]);
+    assert_eq!(both(8), Ok(()));
+    assert_eq!(
+        both(0),
+        Err(LoadError::Overlap {
+            tensor: 1,
+            other: 0
+        })
+    );
+}
+
+#[test]
+fn a_reshape_and_its_input_are_one_tensor() {
+    let line = |offset| tensor(offset, [1, 1, 8]);
+    let square = |offset| tensor(offset, [2, 2, 2]);
+    // 0 is reshaped to 1 and that to 2, which is read last; 3 is written in between.
+    let place = |y, outputs: &[u16]| {
+        let tensors = [line(0), square(0), line(0), square(y), line(64)];
+        let ops = [reshape(0, 1), reshape(1, 2), lut(1, 3), lut(2, 4)];
+        load(&tensors, &[0], outputs, &ops)
+    };
+    let refused = Err(LoadError::Overlap {
+        tensor: 3,
+        other: 0,
+    });
+    assert_eq!(place(8, &[3, 4]), Ok(()));
+    assert_eq!(place(0, &[3, 4]), refused);
+    assert_eq!(place(7, &[3, 4]), refused);
+    // The last reader may write over all of them, unless one is an output.
+    let last = |outputs: &[u16]| {
+        let tensors = [line(0), square(0), line(0), line(0)];
+        load(
+            &tensors,
+            &[0],
+            outputs,
+            &[reshape(0, 1), reshape(1, 2), lut(2, 3)],
+        )
+    };
+    assert_eq!(last(&[3]), Ok(()));
+    for outputs in [[0, 3], [1, 3], [3, 2]] {
+        assert_eq!(last(&outputs), refused, "{outputs:?}");
+    }
+    // Numbers that fall along the chain.
+    let tensors = [square(0), line(0), square(0), line(16)];
+    let ops = [reshape(2, 1), reshape(1, 0), lut(1, 3)];
+    assert_eq!(load(&tensors, &[2], &[3], &ops), Ok(()));
+    let tensors = [square(0), line(0), square(0), line(7)];
+    assert_eq!(
+        load(&tensors, &[2], &[3], &ops),
+        Err(LoadError::Overlap {
+            tensor: 3,
+            other: 2
+        })
+    );
+}
+
+#[test]
+fn scratch_touches_nothing_that_lives_while_its_operator_runs() {
+    let line = |offset| tensor(offset, [1, 1, 8]);
+    // Tensor 1 is read for the last time before operator 1, and tensor 4 is written after it.
+    let place = |offset, bytes| {
+        let mut layer = conv(2, 3, POINT);
+        layer.scratch = Scratch { offset, bytes };
+        let tensors = [line(0), line(16), line(32), line(48), line(64), line(80)];
+        let ops = [
+            Op::Add(add(0, 1, 2)),
+            Op::Conv2d(layer),
+            Op::Add(add(3, 0, 4)),
+            lut(4, 5),
+        ];
+        load(&tensors, &[0, 1], &[5], &ops)
+    };
+    let refused = |tensor| Err(LoadError::ScratchOverlap { op: 1, tensor });
+    assert_eq!(place(16, 8), Ok(()));
+    assert_eq!(place(64, 24), Ok(()));
+    assert_eq!(place(8, 24), Ok(()));
+    assert_eq!(place(40, 8), Ok(()));
+    // Needed later; read now; written now: a byte of each, at either end.
+    for (at, tensor) in [(0, 0), (32, 2), (48, 3)] {
+        assert_eq!(place(at, 1), refused(tensor));
+        assert_eq!(place(at + 7, 1), refused(tensor));
+        assert_eq!(place(at + 8, 1), Ok(()));
+    }
+    assert_eq!(place(31, 1), Ok(()));
+    assert_eq!(place(31, 2), refused(2));
+    // No bytes touch nothing.
+    assert_eq!(place(36, 0), Ok(()));
+}
+
 /// `count` constants that are all needed until the last one is written, and then added in pairs.
 fn all_alive(count: u16) -> (AlignedBlob, u64) {
     let constants = (0..count).map(|at| {
@@ -164,6 +323,28 @@ fn tensors_are_compared_up_to_a_multiple_of_the_blob() {
     }
 }
 
+#[test]
+fn each_operator_meets_what_is_alive_and_its_output() {
+    let line = |at: u32| tensor(16 * at, [1, 1, 8]);
+    let apart: [Tensor; 4] = core::array::from_fn(|at| line(at as u32));
+    let two = [lut(0, 1), lut(1, 2), lut(2, 3)];
+    let same = [line(0), line(1), line(1), line(2)];
+    let reshaped = [lut(0, 1), reshape(1, 2), lut(2, 3)];
+    // The input; it and 1; 0 as it is taken off the list, 1 and 2; 1, 2 and 3. A reshape's output is not one of them.
+    for (tensors, ops, compared) in [(apart, two, 1 + 2 + 3 + 3), (same, reshaped, 1 + 2 + 2 + 2)] {
+        let blob = AlignedBlob::new(&parts(&tensors, &[0], &[3], &ops).blob());
+        let model = Model::<4, 3>::from_bytes(&blob).unwrap();
+        let check = |limit| super::super::lifetimes::check(model.program(), model.packing(), limit);
+        assert_eq!(check(u32::MAX), Ok(compared));
+        assert_eq!(check(compared), Ok(compared));
+        let limit = compared - 1;
+        assert_eq!(check(limit), Err(LoadError::Lifetimes { op: 2, limit }));
+        for limit in [0, 1] {
+            assert_eq!(check(limit), Err(LoadError::Lifetimes { op: 0, limit }));
+        }
+    }
+}
+
 /// The same as going through all rows.
 #[test]
 fn the_distance_of_rows_is_that_of_the_worst_row() {
@@ -194,7 +375,7 @@ fn the_distance_of_rows_is_that_of_the_worst_row() {
                 {
                     (window.stride_h, window.pad_top) = (stride, pad);
                     assert_eq!(
-                        row_distance(&input, &window, &output, held as u32),
+                        u64::from(row_distance(&input, &window, &output, held as u32)),
                         slow(&input, &window, &output, held),
                         "{in_h} rows of {in_row}, {out_h} of {out_row}, {stride} {pad} {held}"
                     );

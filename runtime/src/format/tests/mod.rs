@@ -19,10 +19,18 @@ use crate::error::LoadError;
 
 mod extremes;
 mod header;
+mod in_place;
+mod layers;
 mod lifetimes;
+mod linked;
+mod operators;
+mod packed;
 mod pools;
+mod program;
 mod reads;
 mod refusals;
+mod small;
+mod written;
 
 /// Everything that goes into a blob.
 #[derive(Clone)]

@@ -127,3 +127,48 @@ fn a_limit_of_the_callers_is_exact_and_no_higher_than_the_formats() {
         );
     }
 }
+
+#[test]
+fn what_is_read_may_be_the_multiple_itself() {
+    use super::small::{parts, softmax, tensor};
+    const OPS: u16 = 40;
+    // Forty times a table of 1024 bytes, in a blob that weights fill up to a length.
+    let load = |length: usize| {
+        let tensors: Vec<_> = (0..=OPS)
+            .map(|at| tensor(u32::from(at % 2), [1, 1, 1]))
+            .collect();
+        let ops: Vec<_> = (0..OPS).map(|at| softmax(at, at + 1)).collect();
+        let mut parts = parts(&tensors, &[0], &[OPS], &ops);
+        parts.params.truncate(256);
+        parts.weights.clear();
+        parts.weights.resize(length - parts.blob().len(), 0);
+        assert_eq!(parts.blob().len(), length);
+        Model::<41, 40>::checked_bytes(&AlignedBlob::new(&parts.blob()))
+    };
+    let reads = u64::from(OPS) * 1024;
+    let length = (reads / CHECK_FACTOR) as usize;
+    assert_eq!(load(length), Ok(reads));
+    let refused = LoadError::Reads {
+        op: OPS - 1,
+        limit: reads - 16 * CHECK_FACTOR,
+        found: reads,
+    };
+    assert_eq!(load(length - 16), Err(refused));
+}
+
+#[test]
+fn clamps_are_counted_with_what_is_read() {
+    use super::super::packing::Packing;
+    use super::super::program::Clamp;
+    use super::small::{fully_connected, single};
+    let read = |clamp| {
+        let mut layer = fully_connected(0, 1);
+        layer.requant.clamp = clamp;
+        let op = Op::FullyConnected(layer);
+        let parts = single(&op, [1, 1, 5], [1, 1, 3], Packing::Scalar);
+        Model::<2, 1>::checked_bytes(&AlignedBlob::new(&parts.blob()))
+    };
+    // Weights, biases and multipliers; a range for each channel is two bytes.
+    assert_eq!(read(FULL), Ok(15 + 12 + 12));
+    assert_eq!(read(Clamp::PerChannel { offset: 0 }), Ok(15 + 12 + 12 + 6));
+}
