@@ -126,12 +126,19 @@ pub(super) fn notes(graph: &Graph, observed: &Ranges, encodings: &Encodings) -> 
             ));
         }
         (max < COARSE * encoding.scale).then(|| {
+            let input = node.inputs[0];
+            // A network cannot end with what it begins with.
+            let or_without = match graph.inputs.iter().any(|start| start.tensor == input) {
+                true => String::new(),
+                false => format!(
+                    ", or take its input as the output with --output-tensor {}",
+                    graph.tensors[input].name
+                ),
+            };
             format!(
-                "outputs of softmax `{}` stay below {max:.4}, {:.1} steps of 1/{steps}: little is left of them; \
-                 calibrate with samples, or take its input as the output with --output-tensor {}",
+                "outputs of softmax `{}` stay below {max:.4}, {:.1} steps of 1/{steps}: little is left of them; calibrate with samples{or_without}",
                 node.name,
                 max / encoding.scale,
-                graph.tensors[node.inputs[0]].name
             )
         })
     };

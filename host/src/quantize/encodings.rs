@@ -58,9 +58,11 @@ impl Encodings {
             if covered[root].max > 1.0 || covered[root].min < 0.0 {
                 return Err(QuantizeError {
                     node: node.name.clone(),
-                    problem: "its output shares an encoding with tensors outside 0..1 (a concat, pad or pool behind it); \
-                              take the softmax's input as the network's output instead"
-                        .to_owned(),
+                    problem: format!(
+                        "its output shares an encoding with tensors outside 0..1 (a concat, pad or pool behind it); \
+                         let the network end with it: --output-tensor {}",
+                        graph.tensors[node.output].name
+                    ),
                 });
             }
             of_root[root] = Encoding::softmax(covered[root].max);
@@ -167,5 +169,44 @@ impl Groups {
             tensor = self.parent[tensor];
         }
         tensor
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Activation;
+    use crate::pipeline::{Calibration, quantize};
+    use crate::progress::Silent;
+    use crate::recipe::Recipe;
+    use crate::testing::{graph_of, push};
+    use std::error::Error as _;
+
+    /// A softmax, of the input or of something else, joined with what it reads.
+    #[test]
+    fn a_softmax_that_cannot_keep_its_encoding_is_an_output_still() {
+        let range = crate::calibrate::Range {
+            min: -3.0,
+            max: 3.0,
+        };
+        for first in [true, false] {
+            let mut graph = graph_of(&[&[6]]);
+            let read = match first {
+                true => 0,
+                false => push(&mut graph, Op::Activation(Activation::Tanh), &[0], &[]),
+            };
+            let softmax = push(&mut graph, Op::Softmax, &[read], &[]);
+            push(&mut graph, Op::Concat { axis: 0 }, &[softmax, read], &[]);
+            let calibration = Calibration::Statistics(std::slice::from_ref(&range));
+            let result = quantize(&graph, calibration, &Recipe::default(), &mut Silent);
+            let error = result.err().expect("refused");
+            let error = error.source().expect("a cause").to_string();
+            let advice = format!("--output-tensor {}", graph.tensors[softmax].name);
+            assert!(error.ends_with(&advice), "{error}");
+            // What it says, done.
+            graph.nodes.pop();
+            graph.outputs = vec![softmax];
+            quantize(&graph, calibration, &Recipe::default(), &mut Silent).expect("taken");
+        }
     }
 }
