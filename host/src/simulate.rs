@@ -426,15 +426,7 @@ mod tests {
         let simulator = Simulator::new(blob.as_bytes()).expect("loads");
         assert_eq!(simulator.output_form(), OutputForm::of(&graph));
         let model = simulator.model();
-        let program = model.program();
-        let parts = ProgramParts {
-            arena_bytes: program.arena_bytes,
-            inputs: program.inputs.to_vec(),
-            outputs: program.outputs.to_vec(),
-            tensors: program.tensors.to_vec(),
-            ops: program.ops.to_vec(),
-            packing: model.packing(),
-        };
+        let parts = ProgramParts::of(model);
         let problem = |shape: &[u32], source_shape: &[u32], order: &[u32], batch| {
             let mut metadata = simulator.metadata().clone();
             metadata.outputs = vec![OutputMetadata {

@@ -532,15 +532,7 @@ fn without_layout(path: &Path) {
         outputs: Vec::new(),
         ..simulator.metadata().clone()
     };
-    let program = model.program();
-    let program = ProgramParts {
-        arena_bytes: program.arena_bytes,
-        inputs: program.inputs.to_vec(),
-        outputs: program.outputs.to_vec(),
-        tensors: program.tensors.to_vec(),
-        ops: program.ops.to_vec(),
-        packing: model.packing(),
-    };
+    let program = ProgramParts::of(model);
     let older = assemble(&program, model.weights(), model.params(), &metadata);
     std::fs::write(path, older.expect("fits")).expect("writes");
 }

@@ -9,6 +9,7 @@
 
 mod build;
 mod points;
+mod syntax;
 mod table;
 mod trial;
 

@@ -323,14 +323,7 @@ fn what_is_written_is_what_is_read() {
         parts.metadata
     );
     // And back: the engine's own types encode to the same bytes.
-    let again = ProgramParts {
-        arena_bytes: program.arena_bytes,
-        inputs: program.inputs.to_vec(),
-        outputs: program.outputs.to_vec(),
-        tensors: program.tensors.to_vec(),
-        ops: program.ops.to_vec(),
-        packing: model.packing(),
-    };
+    let again = ProgramParts::of(&model);
     assert_eq!(
         assemble(&again, model.weights(), model.params(), &parts.metadata).unwrap(),
         blob
