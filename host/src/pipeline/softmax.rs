@@ -144,3 +144,38 @@ pub(super) fn notes(graph: &Graph, observed: &Ranges, encodings: &Encodings) -> 
     };
     softmaxes.filter_map(note).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Activation;
+    use crate::pipeline::quantize;
+    use crate::progress::Silent;
+    use crate::recipe::Recipe;
+    use crate::testing::{graph_of, push};
+
+    #[test]
+    fn what_a_softmax_reads_is_advised_as_output_unless_it_is_the_input() {
+        let range = Range {
+            min: -1.0,
+            max: 1.0,
+        };
+        for first in [true, false] {
+            let mut graph = graph_of(&[&[500]]);
+            let read = match first {
+                true => 0,
+                false => push(&mut graph, Op::Activation(Activation::Tanh), &[0], &[]),
+            };
+            push(&mut graph, Op::Softmax, &[read], &[]);
+            let calibration = Calibration::Statistics(std::slice::from_ref(&range));
+            let found = quantize(&graph, calibration, &Recipe::default(), &mut Silent)
+                .expect("is quantized");
+            let mut notes = found.notes.iter();
+            let note = notes.find(|note| note.contains("little is left"));
+            let note = note.expect("a note");
+            let advice = format!("--output-tensor {}", graph.tensors[read].name);
+            assert_eq!(note.ends_with(&advice), !first, "{note}");
+            assert!(note.contains("calibrate with samples"), "{note}");
+        }
+    }
+}
