@@ -4,8 +4,11 @@ use super::{CalibrationError, Range, Ranges};
 use crate::graph::Graph;
 use crate::statistics::{Interval, channels};
 
-/// Standard deviations that a range reaches, where nothing else is asked for. Nagel et al. (2019), section 5, take more; with samples of noise beside it, 4 was the better balance of rounding and saturation.
+/// Standard deviations that a range reaches by formulas alone, where nothing else is asked for. Nagel et al. (2019), section 5, take more; 4 was the better balance of rounding and saturation.
 pub const DEFAULT_DEVIATIONS: f32 = 4.0;
+
+/// The same beside synthetic samples, which differ in contrast and so have tails of their own: docs/guide/accuracy.md has the figures.
+pub const SYNTHETIC_DEVIATIONS: f32 = 3.0;
 
 /// The range of every tensor of a folded and fused graph: `beta - n |gamma|` to `beta + n |gamma|` over all channels, through the fused activation.
 ///

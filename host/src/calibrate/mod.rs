@@ -11,7 +11,7 @@ mod observer;
 mod range;
 pub(crate) mod search;
 
-pub use data_free::{DEFAULT_DEVIATIONS, ranges_from_statistics};
+pub use data_free::{DEFAULT_DEVIATIONS, SYNTHETIC_DEVIATIONS, ranges_from_statistics};
 pub use observer::{MinMax, Observer};
 pub use range::{Range, RangeMethod, RangeOptions};
 

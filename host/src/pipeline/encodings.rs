@@ -19,11 +19,12 @@ pub(super) fn choose_encodings(
     progress: &mut dyn Progress,
 ) -> Result<Encodings, Error> {
     let options = &recipe.activations;
+    let deviations = options.deviations(recipe.data_free.method);
     let mut ranges = match calibration {
         Calibration::Statistics(inputs)
             if recipe.data_free.method == DataFreeMethod::Statistics =>
         {
-            calibrate::ranges_from_statistics(graph, inputs, options.deviations)
+            calibrate::ranges_from_statistics(graph, inputs, deviations)
         }
         _ => calibrate::observe_by_importance(
             &evidence.graph(graph),
@@ -36,7 +37,7 @@ pub(super) fn choose_encodings(
     }
     .map_err(|e| Error::new(Stage::Calibrate, e))?;
     if let Calibration::Statistics(inputs) = calibration {
-        widen(graph, &mut ranges, inputs, options.deviations)?;
+        widen(graph, &mut ranges, inputs, deviations)?;
         for (input, &range) in graph.inputs.iter().zip(inputs) {
             ranges.set(input.tensor, range);
         }

@@ -11,7 +11,7 @@ pub(crate) use ends::first_and_last;
 pub use layers::{LayerOptions, LayerOverride};
 pub use target::Target;
 
-use crate::calibrate::{DEFAULT_DEVIATIONS, RangeMethod, RangeOptions};
+use crate::calibrate::{DEFAULT_DEVIATIONS, RangeMethod, RangeOptions, SYNTHETIC_DEVIATIONS};
 use crate::dataset::InputTransform;
 use crate::passes::Equalize;
 use crate::rounding::AdaRoundOptions;
@@ -169,8 +169,10 @@ pub struct ActivationOptions {
     pub range: RangeMethod,
     /// For the range method `percentile`: values that the range covers, in percent, at either end.
     pub percentile: f64,
-    /// Without samples, ranges reach so many standard deviations to either side of the mean that BatchNorm statistics give.
-    pub deviations: f32,
+    /// Without samples, ranges reach so many standard deviations to either side of the mean that BatchNorm statistics give; at least so many with synthetic
+    /// samples. As many as suit the method, where none are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deviations: Option<f32>,
 }
 
 impl Default for ActivationOptions {
@@ -178,7 +180,7 @@ impl Default for ActivationOptions {
         ActivationOptions {
             range: RangeMethod::Sqnr,
             percentile: RangeOptions::default().percentile,
-            deviations: DEFAULT_DEVIATIONS,
+            deviations: None,
         }
     }
 }
@@ -190,6 +192,14 @@ impl ActivationOptions {
             method: self.range,
             percentile: self.percentile,
         }
+    }
+
+    /// Standard deviations that ranges reach by this method without data.
+    pub fn deviations(&self, method: DataFreeMethod) -> f32 {
+        self.deviations.unwrap_or(match method {
+            DataFreeMethod::Synthetic => SYNTHETIC_DEVIATIONS,
+            DataFreeMethod::Statistics => DEFAULT_DEVIATIONS,
+        })
     }
 }
 
@@ -301,10 +311,11 @@ impl Recipe {
                 path: path.to_owned(),
             });
         }
-        if !(recipe.activations.deviations.is_finite() && recipe.activations.deviations > 0.0) {
+        let deviations = recipe.activations.deviations;
+        if let Some(found) = deviations.filter(|&n| !(n.is_finite() && n > 0.0)) {
             return Err(RecipeError::Deviations {
                 path: path.to_owned(),
-                found: recipe.activations.deviations,
+                found,
             });
         }
         match recipe.rounding.problem() {

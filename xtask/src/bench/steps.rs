@@ -39,7 +39,7 @@ const WITHOUT_DATA: &[Step] = &[
         |recipe| {
             bare(recipe);
             recipe.data_free.method = DataFreeMethod::Statistics;
-            recipe.activations.deviations = 5.0;
+            recipe.activations.deviations = Some(5.0);
         },
     ),
     (
@@ -64,8 +64,8 @@ const WITHOUT_DATA: &[Step] = &[
         recipe.data_free.method = DataFreeMethod::Synthetic;
         recipe.passes.bias_correction = BiasCorrection::Auto;
     }),
-    ("4 deviations instead of 5", |recipe| {
-        recipe.activations.deviations = Recipe::default().activations.deviations;
+    ("3 deviations instead of 5", |recipe| {
+        recipe.activations.deviations = None;
     }),
     ("the default", |recipe| {
         *recipe = Recipe {
