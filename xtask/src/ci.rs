@@ -14,9 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    bench,
-    board::{self, Board},
-    bounds, deny, firmware, mutants,
+    bench, board, bounds, deny, firmware, mutants,
     networks::{Net, Network},
     pool::{self, Ended, Job, Lock},
     process, processors, repository, sample, setup, suites, tidy,
@@ -285,6 +283,7 @@ impl Tally {
             if !host_only {
                 setup::ensure()?;
                 setup::ensure_emulators()?;
+                setup::ensure_disassembler()?;
             }
             suites::build(host_only)
         };

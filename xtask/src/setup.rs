@@ -86,7 +86,7 @@ pub fn task() -> Result<()> {
     for emulator in Emulator::BOARDS {
         say!("emulator: {}", ensure_qemu(emulator)?.display())?;
     }
-    Ok(())
+    say!("disassembler: {}", ensure_disassembler()?.display())
 }
 
 /// A toolchain for all device targets; installs one if there is none.

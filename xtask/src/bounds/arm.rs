@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     flow::Flow,
-    image::{Image, Instruction},
+    image::{Image, Instruction, number},
     state::{Register, State, Value},
 };
 
@@ -37,6 +37,19 @@ pub(crate) fn step(
     let first = operands.first().copied().unwrap_or_default();
     let target = |operand: &str| branch_target(place, operand);
     let (name, conditional) = without_condition(&instruction.name);
+    let postponed = state.postponed();
+    if postponed.is_some() && !(name == "pop" && conditional && text.contains("pc")) {
+        bail!(
+            "it changes the stack on a condition before `{} {text}`",
+            instruction.name
+        );
+    }
+    if let (true, "add", ["sp", amount]) = (conditional, name, &*operands)
+        && let Some(amount) = immediate(amount)
+    {
+        state.postpone(condition(&instruction.name), amount);
+        return Ok(Flow::Next);
+    }
     let flow = match name {
         "b" => jump(target(first)?, conditional),
         "cbz" | "cbnz" | "le" | "letp" | "wls" | "wlstp" => {
@@ -74,6 +87,12 @@ pub(crate) fn step(
                 );
             }
             let before = state.clone();
+            if let Some((on, amount)) = postponed {
+                if on != condition(&instruction.name) {
+                    bail!("it changes the stack on another condition than it returns");
+                }
+                state.push(-amount);
+            }
             if !down {
                 for &register in &listed {
                     state.set(register, Value::Unknown);
@@ -281,6 +300,13 @@ fn value(image: &Image, place: u32, name: &str, operands: &[&str], state: &State
             let word = image.word(u32::try_from(behind + offset).ok()?)?;
             Some(Value::Constant(word))
         }
+        // The entry of a table of addresses.
+        ("ldr", 3) if register(right.trim_end_matches(']')).is_some() => {
+            match state.get(register(operands.get(1)?.strip_prefix('[')?)?) {
+                Value::Constant(table) => Some(Value::OfTable(table)),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
@@ -319,6 +345,7 @@ fn leave(state: &mut State, register: Option<Register>, conditional: bool) -> Fl
             state.set(register, Value::Unknown);
             Flow::Jump(target & !1)
         }
+        (Some(_), Some(Value::OfTable(table))) if !conditional => Flow::Entries(table),
         (Some(LINK), _) => Flow::Return {
             conditional,
             state: Box::new(state.clone()),
@@ -347,6 +374,11 @@ fn without_condition(name: &str) -> (&str, bool) {
         }
         _ => (name, false),
     }
+}
+
+/// The last two letters of a name.
+fn condition(name: &str) -> [u8; 2] {
+    name.as_bytes().last_chunk().copied().unwrap_or_default()
 }
 
 /// The operands between commas outside of braces; addresses in brackets are taken apart too.
@@ -382,11 +414,7 @@ fn register(word: &str) -> Option<Register> {
 }
 
 fn immediate(word: &str) -> Option<i64> {
-    let word = word.trim().strip_prefix('#')?;
-    match word.strip_prefix("0x") {
-        Some(hex) => i64::from_str_radix(hex, 16).ok(),
-        None => word.parse().ok(),
-    }
+    number(word.trim().strip_prefix('#')?)
 }
 
 fn branch_target(place: u32, operand: &str) -> Result<u32> {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     arm,
-    image::{Image, Isa},
+    image::{Image, Isa, thumb},
     riscv,
     state::State,
 };
@@ -180,6 +180,7 @@ impl<'i> Analysis<'i> {
                 if let Flow::Entries(table) = flow {
                     // Words that are places of this function: at least those of the table, which has no other ones.
                     let words = (0..).map_while(|at: u32| image.word(table.checked_add(4 * at)?));
+                    let words = words.map(|word| word & !thumb(image.isa));
                     to.extend(words.take_while(|word| (first + 1..end).contains(word)));
                     if to.is_empty() {
                         flow = Flow::Indirect;
@@ -318,11 +319,5 @@ impl Part {
         if !self.calls.contains(&call) {
             self.calls.push(call);
         }
-    }
-
-    /// Whether it comes back.
-    #[cfg(test)]
-    pub(crate) fn comes_back(&self) -> bool {
-        !self.returns.is_empty()
     }
 }

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write as _,
+    ops::Range,
     process::Command,
     time::Duration,
 };
@@ -111,8 +112,17 @@ impl Image {
             memory: Vec::new(),
             words: BTreeSet::new(),
         };
+        // Numbers of a blob, which the runtime reads as such, may look like addresses.
+        let blobs: Vec<Range<u32>> = file
+            .symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Data)
+            .filter(|symbol| symbol.name().is_ok_and(|name| name.contains("BLOB")))
+            .map(
+                |symbol| Ok(address(symbol.address())?..address(symbol.address() + symbol.size())?),
+            )
+            .collect::<Result<_>>()?;
         for section in file.sections() {
-            image.read_section(&section)?;
+            image.read_section(&section, &blobs)?;
         }
         // Where RISC-V goes is in a register, which the start-up code sets.
         let named = file.symbols().find(|symbol| symbol.name() == Ok(TRAP));
@@ -122,7 +132,11 @@ impl Image {
         Ok(image)
     }
 
-    fn read_section<'d>(&mut self, section: &impl ObjectSection<'d>) -> Result<()> {
+    fn read_section<'d>(
+        &mut self,
+        section: &impl ObjectSection<'d>,
+        blobs: &[Range<u32>],
+    ) -> Result<()> {
         let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
             return Ok(());
         };
@@ -141,7 +155,11 @@ impl Image {
             let handlers = words.skip(2).filter(|&word| word & 1 == 1);
             self.handlers.extend(handlers.map(|word| word & !1));
         } else if !sh_flags.contains(elf::SHF_EXECINSTR) {
-            self.words.extend(words);
+            let places = (0..).map(|at: u32| start.wrapping_add(4 * at));
+            let outside = places
+                .zip(words)
+                .filter(|(place, _)| !blobs.iter().any(|b| b.contains(place)));
+            self.words.extend(outside.map(|(_, word)| word));
         }
         self.memory.push((start, data.to_vec()));
         Ok(())
@@ -181,8 +199,21 @@ impl Image {
 }
 
 /// The bit that marks addresses of functions.
-fn thumb(isa: Isa) -> u32 {
+pub(crate) fn thumb(isa: Isa) -> u32 {
     u32::from(isa == Isa::Arm)
+}
+
+/// A number as disassemblers write it, newer ones in hexadecimal digits.
+pub(crate) fn number(word: &str) -> Option<i64> {
+    let (sign, digits) = match word.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, word),
+    };
+    let value: i64 = match digits.strip_prefix("0x") {
+        Some(hex) => i64::from_str_radix(hex, 16).ok()?,
+        None => digits.parse().ok()?,
+    };
+    Some(sign * value)
 }
 
 fn address(value: u64) -> Result<u32> {
@@ -213,7 +244,7 @@ pub(crate) fn short(symbol: &str) -> String {
         return name.to_owned();
     }
     const WRITTEN: [(&str, &str); 7] = [
-        ("_$", "$"),
+        ("_$LT$", "<"),
         ("$LT$", "<"),
         ("$GT$", ">"),
         ("$C$", ","),

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     flow::Flow,
-    image::{Image, Instruction},
+    image::{Image, Instruction, number},
     state::{Register, State, Value},
 };
 
@@ -234,7 +234,7 @@ fn leave(state: &mut State, base: Option<Register>, offset: i64) -> Flow {
 fn address(operand: &str) -> Result<(i64, Register)> {
     let parts = operand.trim_end_matches(')').split_once('(');
     let (offset, base) = parts.with_context(|| format!("a jump to {operand:?}"))?;
-    let offset = offset.trim().parse();
+    let offset = number(offset.trim());
     let base = register(base).with_context(|| format!("a jump by {base:?}"))?;
     Ok((
         offset.with_context(|| format!("a jump to {operand:?}"))?,
@@ -277,9 +277,5 @@ fn register(word: &str) -> Option<Register> {
 }
 
 fn immediate(word: &str) -> Option<i64> {
-    let word = word.trim();
-    match word.strip_prefix("0x") {
-        Some(hex) => i64::from_str_radix(hex, 16).ok(),
-        None => word.parse().ok(),
-    }
+    number(word.trim())
 }

@@ -60,6 +60,8 @@ impl Value {
 pub(crate) struct State {
     registers: [Value; REGISTERS],
     stack: Register,
+    /// Bytes that the instruction before has taken off the stack on a condition, with the condition's name.
+    pending: Option<([u8; 2], i64)>,
 }
 
 impl State {
@@ -68,6 +70,7 @@ impl State {
         let mut state = Self {
             registers: [Value::Unknown; REGISTERS],
             stack,
+            pending: None,
         };
         state.set(stack, Value::Below(0));
         state
@@ -87,6 +90,16 @@ impl State {
     /// Moves the stack pointer down by this many bytes.
     pub(crate) fn push(&mut self, bytes: i64) {
         self.set(self.stack, self.get(self.stack).plus(-bytes));
+    }
+
+    /// Notes bytes that come off the stack on a condition; the next instruction has to be a return on the same one.
+    pub(crate) fn postpone(&mut self, condition: [u8; 2], bytes: i64) {
+        self.pending = Some((condition, bytes));
+    }
+
+    /// What was noted by the instruction before.
+    pub(crate) fn postponed(&mut self) -> Option<([u8; 2], i64)> {
+        self.pending.take()
     }
 
     /// Bytes of the stack in use since entry, at most.
@@ -128,6 +141,9 @@ impl State {
     ///
     /// If the ways have pushed other amounts: the frame has no fixed size.
     pub(crate) fn meet(&mut self, other: &Self) -> Result<bool> {
+        if self.pending != other.pending {
+            bail!("a way leads between instructions on one condition");
+        }
         if self.get(self.stack) != other.get(self.stack) {
             bail!(
                 "ways with {} and {} bytes on the stack come together: its frame has no fixed size",
