@@ -441,7 +441,7 @@ pub fn edges() -> Vec<Edge> {
             "average_pool",
             what,
             average_pool(few, 15, input),
-            255 * 255 << 15,
+            (255 * 255) << 15,
             true,
         );
         let count = (many[0] * many[1]) as u64;
@@ -477,7 +477,7 @@ pub fn edges() -> Vec<Edge> {
             let what = format!("pre_shift {pre_shift}, multiplier {multiplier}, {zero_points:?}");
             let small = pre_shift == 15 && a == b;
             let layer = mul(pre_shift, multiplier, zero_points);
-            edge("mul", what, layer, 255 * 255 << pre_shift, small);
+            edge("mul", what, layer, (255 * 255) << pre_shift, small);
         }
     }
     // (15) and (20): the largest sum, the largest quotient, and all but one value at nothing.

@@ -1,4 +1,4 @@
-//! What Thumb instructions do to the stack pointer, to known registers, and where they go.
+//! What Thumb instructions do to the stack and to known registers.
 
 use anyhow::{Context as _, Result, bail};
 
@@ -100,10 +100,10 @@ pub(crate) fn step(
             }
             if of_stack {
                 state.push(if down { bytes(text)? } else { -bytes(text)? });
-            } else if let Some(base) = register(first.trim_end_matches('!')) {
-                if base != STACK {
-                    state.set(base, Value::Unknown);
-                }
+            } else if let Some(base) = register(first.trim_end_matches('!'))
+                && base != STACK
+            {
+                state.set(base, Value::Unknown);
             }
             if !down && listed.contains(&PROGRAM) {
                 let returned = state.clone();
@@ -117,7 +117,7 @@ pub(crate) fn step(
             }
             Flow::Next
         }
-        "udf" | "<unknown>" if !conditional && name == "udf" => Flow::Stop,
+        "udf" if !conditional => Flow::Stop,
         "<unknown>" => bail!("it holds an instruction that the disassembler does not know"),
         _ if register(first) == Some(PROGRAM) => into_program_counter(name, text, state)?,
         _ => {

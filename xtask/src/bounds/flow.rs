@@ -1,4 +1,4 @@
-//! One function at a time: its deepest frame, what it calls and how deep, and how it ends.
+//! One function at a time: its deepest frame, and what it calls how deep.
 //!
 //! A function's code is followed from its start along every branch, with the stack pointer's distance from the start at
 //! each instruction. Where ways with other distances come together, or the stack pointer takes a value that is not

@@ -1,4 +1,4 @@
-//! The call graph from a firmware's entry: what can be reached, whether it is a tree without circles, and how deep.
+//! The call graph from an entry: what is reached, any circle, and how deep.
 //!
 //! A call by a register that is not known goes to every function whose address the program makes or holds in its data.
 

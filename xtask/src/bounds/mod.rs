@@ -1,4 +1,4 @@
-//! `cargo xtask bounds`: no panic, no recursion and a bound of the stack, from ELFs.
+//! `cargo xtask bounds`: no panic, no recursion, a bound of the stack.
 //!
 //! The least firmware is linked for a board of each kind of core, once with the kernels of every operator and once with
 //! those of the keyword network alone, and its machine code is followed from the entry: loading a blob and running it are
@@ -173,6 +173,9 @@ pub fn rows(boards: &[&str]) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for name in boards {
         let board = Board::load(name)?;
+        if board.memory_of_hal {
+            bail!("{name} does not start without its HAL: there is no least firmware for it");
+        }
         let bytes = firmware::bare_with_every_kernel(&board, &tables)?;
         rows.push(row(&board, "every operator", &bytes, &|_| false)?);
         if let Some(kws) = &kws {

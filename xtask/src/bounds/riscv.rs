@@ -1,4 +1,4 @@
-//! What RISC-V instructions do to the stack pointer, to known registers, and where they go.
+//! What RISC-V instructions do to the stack and to known registers.
 
 use anyhow::{Context as _, Result, bail};
 

@@ -1,4 +1,4 @@
-//! What is known of the registers at a place: constants, and distances from where the stack was on entry.
+//! What is known of registers: constants, and distances from the entry stack.
 
 use anyhow::{Result, bail};
 
