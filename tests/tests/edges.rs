@@ -12,8 +12,8 @@
 //! | concat, pad, reshape | sums and products of 16-bit dimensions | no arithmetic on values | sums that 16 bits would lose |
 //! | max_pool | a range that is not empty | no arithmetic on values | an empty one |
 //!
-//! What is at an edge is compared byte for byte with the oracle's 128-bit integers, in every kernel family on the desk and,
-//! with the feature `device`, on emulated boards.
+//! What is at an edge is compared byte for byte with the oracle's 128-bit integers, in every kernel family on the desk; the
+//! suite `edges_on_boards` does the same on emulated boards.
 
 use fewbit_runtime::Model;
 use fewbit_runtime::format::packing::Packing;
@@ -140,56 +140,4 @@ fn no_sum_of_add_leaves_its_30_bits() {
     assert!(largest < 1 << 30, "{largest}");
     // And it is near: (12) promises no less than it needs.
     assert!(largest > 1 << 29, "{largest}");
-}
-
-#[cfg(feature = "device")]
-mod on_boards {
-    use fewbit_tests::edges::edges;
-    use fewbit_tests::joined::join;
-    use fewbit_tests::layer::Layer;
-    use xtask::board::Board;
-    use xtask::device::{self, Options};
-    use xtask::firmware;
-
-    /// One program with all small layers; each operator's output by its checksum.
-    fn check(name: &str) {
-        let crc32 = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
-        let board = Board::load(name).expect("there is such a board");
-        let edges: Vec<_> = edges().into_iter().filter(|edge| edge.small).collect();
-        let packing = board.isa.packing();
-        let packed: Vec<Layer> = edges
-            .iter()
-            .map(|edge| edge.layer.packed_for(packing))
-            .collect();
-        let (joined, own) = join(&packed);
-        let blob = joined.blob().expect("written");
-        let firmware = firmware::build_bytes(&board, &blob).expect("builds");
-        let options = Options {
-            operators: true,
-            ..Options::default()
-        };
-        let report = device::run_firmware(&board, &firmware, &[vec![0]], &options).expect("runs");
-        for (edge, ops) in edges.iter().zip(own) {
-            let (expected, _) = edge.layer.expected();
-            let bytes: Vec<u8> = expected[0]
-                .iter()
-                .map(|value| value.cast_unsigned())
-                .collect();
-            assert_eq!(
-                report.operators[0][ops[0]].crc,
-                crc32.checksum(&bytes),
-                "{name}: {}, {}",
-                edge.operator,
-                edge.what
-            );
-        }
-        println!("{name}: {} layers at an edge", edges.len());
-    }
-
-    #[test]
-    fn boards_compute_layers_at_the_edge_as_the_oracle() {
-        for name in ["mps2-an385-v6m", "mps2-an386", "mps3-an547", "riscv-virt"] {
-            check(name);
-        }
-    }
 }
