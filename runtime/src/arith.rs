@@ -65,10 +65,9 @@ impl Requantizer {
         reason = "between activation_min and activation_max, both int8, after the two comparisons"
     )]
     pub fn requantize(&self, acc: i32) -> i8 {
-        word::requantize(
-            acc,
-            self.pre_shift as u32,
-            |t| multiply_high(t, self.multiplier),
+        let t = word::shift(acc, self.pre_shift as u32);
+        word::place(
+            multiply_high(t, self.multiplier),
             self.zero_point as i32,
             self.activation_min as i32,
             self.activation_max as i32,

@@ -49,14 +49,8 @@ fn all_accumulators_become_the_nearest_outputs_in_range() {
                 let exact = (t * i32::from(m) + (1 << 7)).div_euclid(1 << 8);
                 for zero_point in [-8, -3, 0, 7] {
                     for (min, max) in [(-8, 7), (-8, -8), (7, 7), (-2, 3), (-128, 127)] {
-                        let found = word::requantize(
-                            acc as Word,
-                            pre_shift,
-                            |t| word::multiply_high(t, m),
-                            zero_point,
-                            min,
-                            max,
-                        );
+                        let r = word::multiply_high(word::shift(acc as Word, pre_shift), m);
+                        let found = word::place(r, zero_point, min, max);
                         let r = exact + i32::from(zero_point);
                         let expected = r.clamp(min.into(), max.into());
                         assert_eq!(i32::from(found), expected, "{acc} << {pre_shift}, {m}");

@@ -46,20 +46,17 @@ pub(super) fn multiply_high_by_halves(t: Word, multiplier: Word) -> Word {
     t1 * m1 + (a >> HALF) + (b >> HALF) + (low >> HALF)
 }
 
-/// Equations (2) to (4), with the product of (3) by `multiply`, which gives at most 2^(n-2) in magnitude.
+/// Equation (2), whose bound is the loader's: a larger value wraps.
 #[inline]
-pub(super) fn requantize(
-    acc: Word,
-    pre_shift: u32,
-    multiply: impl Fn(Word) -> Word,
-    zero_point: Word,
-    min: Word,
-    max: Word,
-) -> Word {
-    let t = acc.wrapping_shl(pre_shift);
-    // The zero point is below 2^(n-2) in magnitude: the sum fits.
-    let r = multiply(t).wrapping_add(zero_point);
-    limit(r, min, max)
+pub(super) fn shift(acc: Word, pre_shift: u32) -> Word {
+    acc.wrapping_shl(pre_shift)
+}
+
+/// Equation (4) for the `r` of (3).
+#[inline]
+pub(super) fn place(r: Word, zero_point: Word, min: Word, max: Word) -> Word {
+    // Both are at most a quarter of the range: the sum fits.
+    limit(r.wrapping_add(zero_point), min, max)
 }
 
 /// Equation (12) without its sum: `clamp(v >> shift, min, max)`.
