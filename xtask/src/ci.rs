@@ -168,7 +168,7 @@ const CHECKS: [Check; 20] = [
     },
     Check {
         name: "no panic, no recursion and a bounded stack in the runtime's firmware",
-        seconds: 150,
+        seconds: 90,
         lock: Lock::Boards,
         run: bounds::check,
     },

@@ -30,7 +30,9 @@ pub struct Indirect {
 pub struct Bounds {
     /// Functions that the entry reaches.
     pub functions: usize,
-    /// Those of them that a panic goes through.
+    /// Functions of the file that neither the entry nor a handler reaches.
+    pub unreached: Vec<String>,
+    /// Those that are reached and that a panic goes through.
     pub panics: Vec<String>,
     /// Circles of functions that call each other.
     pub recursion: Vec<Vec<String>>,
@@ -61,6 +63,15 @@ pub(crate) fn bounds(image: &Image, floats: bool, ends: &dyn Fn(&str) -> bool) -
         pointers: &pointers,
     };
     let reached = graph.reached(image.entry);
+    let mut everything = reached.clone();
+    for &handler in &image.handlers {
+        everything.extend(graph.reached(handler));
+    }
+    let unreached = image
+        .functions
+        .iter()
+        .filter(|(start, _)| !everything.contains(start))
+        .map(|(_, function)| function.name.clone());
     let mut circles = analysis.circles.clone();
     if circles.is_empty() {
         circles.extend(graph.circle(&reached));
@@ -108,6 +119,7 @@ pub(crate) fn bounds(image: &Image, floats: bool, ends: &dyn Fn(&str) -> bool) -
     panics.sort();
     Bounds {
         functions: reached.len(),
+        unreached: unreached.collect(),
         panics,
         recursion: circles.into_iter().map(named).collect(),
         indirect: graph.indirect(&reached),

@@ -74,15 +74,22 @@ pub struct Row {
 }
 
 impl Row {
-    /// What is not as it must be, empty if all is; panics count unless the bound is to hold until one.
+    /// What is not as it must be, empty if all is; panics, and functions that only they call, count unless the bound is to hold
+    /// until one.
     pub fn problems(&self, until_a_panic: bool) -> Vec<String> {
         let Bounds {
             panics,
             recursion,
             unbounded,
+            unreached,
             ..
         } = &self.bounds;
         let mut problems = Vec::new();
+        if !until_a_panic && !unreached.is_empty() {
+            // The linker has kept them for a call that was not seen; nothing that is said here would hold.
+            let names = unreached.join(", ");
+            problems.push(format!("nothing is seen to call these: {names}"));
+        }
         if !until_a_panic && !panics.is_empty() {
             problems.push(format!("it can panic by {}", panics.join(", ")));
         }

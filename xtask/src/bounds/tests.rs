@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    Row,
     graph::{Bounds, bounds},
     image::{Function, Image, Isa, listing, number, short},
+    judge,
 };
 
 /// A program of these functions, each a name and instructions of 4 bytes; they start at 0x100, one behind the other, and
@@ -467,6 +469,36 @@ fn disassemblies_are_read_in_the_forms_of_several_versions() {
         assert_eq!(number(word), Some(value));
     }
     assert_eq!((number("r1"), number("")), (None, None));
+}
+
+#[test]
+fn a_row_names_all_that_is_not_as_it_must_be() {
+    const PANIC: &str = "_ZN4core9panicking5panic17h2b4f2f6f0f4f0c39E";
+    let row = |bounds: Bounds, panic_symbols: &[&str]| Row {
+        board: "b".to_owned(),
+        target: "t".to_owned(),
+        firmware: "kws",
+        panic_symbols: panic_symbols.iter().map(|&name| name.to_owned()).collect(),
+        bounds,
+    };
+    let good = row(arm(&[("main", &["bx\tlr"])]), &[]);
+    assert!(good.problems(false).is_empty());
+    assert!(judge(std::slice::from_ref(&good), false).is_ok());
+    let panics = row(
+        arm(&[("main", &["bl\t0x104"]), (PANIC, &["b\t0x104"])]),
+        &[PANIC],
+    );
+    assert_eq!(panics.problems(false).len(), 2, "{panics:?}");
+    assert!(panics.problems(true).is_empty());
+    // Linked, and no call to it is seen: one was missed.
+    let missed = row(arm(&[("main", &["bx\tlr"]), ("kernel", &["bx\tlr"])]), &[]);
+    assert!(missed.problems(false)[0].contains("kernel"), "{missed:?}");
+    let recursive = row(arm(&[("main", &["bl\t0x100", "bx\tlr"])]), &[]);
+    assert!(recursive.problems(true)[0].contains("call each other"));
+    let open = row(arm(&[("main", &["sub\tsp, r0"])]), &[]);
+    assert!(open.problems(true)[0].contains("moves the stack"));
+    let error = judge(&[good, open, recursive], true).expect_err("two are wrong");
+    assert_eq!(format!("{error:#}").matches("b, kws: ").count(), 2);
 }
 
 #[test]
