@@ -9,43 +9,25 @@
     clippy::indexing_slicing
 )]
 
+mod word;
+
+/// What `word` computes with.
+type Word = i32;
+/// Twice as wide.
+type Wide = i64;
+/// As wide, without a sign.
+type Unsigned = u32;
+
 /// Equation (3): `⌊(t * multiplier + 2^31) / 2^32⌋`, the product rounded to nearest with ties towards plus infinity.
 ///
-/// Any `t` and any `multiplier` are right: the product of two int32 lies in -2^62 + 2^31 ..= 2^62, so adding 2^31 stays
-/// inside int64, and the high word of an int64 is an int32. With `0 <= multiplier < 2^31` the result is below 2^30 in
-/// magnitude.
+/// Any `t` and any `multiplier` are right. With `0 <= multiplier < 2^31` the result is at most 2^30 in magnitude.
 #[inline]
 #[must_use]
-#[allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "the proof is in the documentation above; this exact form becomes smmulr"
-)]
 pub fn multiply_high(t: i32, multiplier: i32) -> i32 {
     if cfg!(fewbit_core = "v6m") {
-        return multiply_high_by_halves(t, multiplier);
+        return word::multiply_high_by_halves(t, multiplier);
     }
-    (((t as i64) * (multiplier as i64) + (1 << 31)) >> 32) as i32
-}
-
-/// [`multiply_high`] from four products of 16 bits, for processors without a 64-bit product: a third of what the compiler's routine takes.
-///
-/// With `t = t1 * 2^16 + t0` and `m = m1 * 2^16 + m0`, `t1` and `m1` signed, the product is `t1 m1 2^32 + (t1 m0 + t0 m1) 2^16 + t0 m0`. The middle
-/// products are taken apart before they are added, so that nothing overflows: `|t1 m0| < 2^31`, and the four parts of `low` are below 2^18.
-#[inline]
-#[allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the proof is in the documentation above"
-)]
-fn multiply_high_by_halves(t: i32, multiplier: i32) -> i32 {
-    let (t1, t0) = (t >> 16, t & 0xFFFF);
-    let (m1, m0) = (multiplier >> 16, multiplier & 0xFFFF);
-    let (a, b) = (t1 * m0, t0 * m1);
-    let c = (t0 as u32).wrapping_mul(m0 as u32) >> 16;
-    let low = (a & 0xFFFF) + (b & 0xFFFF) + c as i32 + 0x8000;
-    t1 * m1 + (a >> 16) + (b >> 16) + (low >> 16)
+    word::multiply_high(t, multiplier)
 }
 
 /// How one channel's accumulators become outputs.
@@ -83,12 +65,13 @@ impl Requantizer {
         reason = "between activation_min and activation_max, both int8, after the two comparisons"
     )]
     pub fn requantize(&self, acc: i32) -> i8 {
-        let t = acc.wrapping_shl(self.pre_shift as u32);
-        // |r| <= 2^30 and |zero_point| <= 128: the sum fits.
-        let r = multiply_high(t, self.multiplier).wrapping_add(self.zero_point as i32);
-        // Not `clamp`, which panics on a reversed range and would bring that path along.
-        r.max(self.activation_min as i32)
-            .min(self.activation_max as i32) as i8
+        let t = word::shift(acc, self.pre_shift as u32);
+        word::place(
+            multiply_high(t, self.multiplier),
+            self.zero_point as i32,
+            self.activation_min as i32,
+            self.activation_max as i32,
+        ) as i8
     }
 }
 
@@ -102,8 +85,11 @@ impl Requantizer {
     reason = "between min and max, both int8, after the two comparisons"
 )]
 pub fn shift_and_clamp(v: i32, shift: u8, min: i8, max: i8) -> i8 {
-    v.wrapping_shr(shift as u32).max(min as i32).min(max as i32) as i8
+    word::shift_and_limit(v, shift as u32, min as i32, max as i32) as i8
 }
+
+#[cfg(test)]
+mod of_8_bits;
 
 #[cfg(test)]
 #[allow(
@@ -111,6 +97,7 @@ pub fn shift_and_clamp(v: i32, shift: u8, min: i8, max: i8) -> i8 {
     reason = "the oracle's integers are wide enough"
 )]
 mod tests {
+    use super::word::multiply_high_by_halves;
     use super::*;
 
     const FULL: Requantizer = Requantizer {

@@ -9,7 +9,8 @@
 //! - No heap, no floats, no global state, no unsafe code but the calls of assembly loops. The caller owns the one buffer that activations live in: the arena.
 //! - [`Model::from_bytes`] treats the blob as untrusted: whatever the bytes, it returns a model or a [`LoadError`].
 //! - After that nothing fails: [`Engine::run`] has no panic path, no recursion, and a running time that depends on the model
-//!   alone. What it may take is limited: [`format::MAX_WORK`], [`format::MAX_ARENA_BYTES`].
+//!   alone. What it may take is limited: [`format::MAX_WORK`], [`format::MAX_ARENA_BYTES`]. `cargo xtask bounds` proves of
+//!   the machine code that neither loading nor running panics or recurses, and bounds the stack.
 //! - Weights and parameters are used where they are, in flash; only the program is decoded, into the [`Model`].
 //! - What every operator computes, bit for bit, is written in `docs/arithmetic.md`; the blob's layout is in
 //!   `docs/model-format.md`.

@@ -7,8 +7,9 @@
 use fewbit_runtime::Summary;
 use fewbit_tests::digits;
 use xtask::board::Board;
+use xtask::firmware::build_bytes;
 use xtask::sample;
-use xtask::size::{Sizes, measure};
+use xtask::size::{Sizes, measure, stack};
 
 /// A model of table operators links no convolution: its runtime is smaller than that of the digits network by more than
 /// that kernel takes, while both hold the same loader.
@@ -33,5 +34,26 @@ fn only_the_kernels_that_a_model_uses_take_flash() {
         assert!(sizes.arena_bytes <= sizes.static_ram_bytes);
         let stack = sizes.stack_bytes.expect("an emulated board");
         assert!((1000..20_000).contains(&stack), "{stack}");
+        let bound = sizes.stack_bound_bytes.expect("a bounded stack");
+        assert!((stack..2 * stack).contains(&bound), "{stack} {bound}");
+    }
+}
+
+/// What the call graph says is no less than what was painted over, and not idle either: one of each kind of core but the
+/// Cortex-M3, which is above.
+#[test]
+fn no_stack_goes_deeper_than_its_bound() {
+    let tables = sample::two_tables(16).expect("a blob");
+    for name in ["microbit", "mps2-an386", "mps3-an547", "riscv-virt"] {
+        let board = Board::load(name).expect("known");
+        let application = build_bytes(&board, &tables).expect("built");
+        let (measured, bound) = stack(&board, &application).expect("run");
+        let measured = measured.expect("an emulated board");
+        let bound = bound.expect("a bounded stack");
+        println!("{name}: {measured} bytes of stack, at most {bound}");
+        assert!(
+            (measured..4 * measured).contains(&bound),
+            "{name}: {measured} {bound}"
+        );
     }
 }

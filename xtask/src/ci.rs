@@ -14,9 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    bench,
-    board::{self, Board},
-    deny, elf, firmware, mutants,
+    bench, board, bounds, deny, firmware, mutants,
     networks::{Net, Network},
     pool::{self, Ended, Job, Lock},
     process, processors, repository, sample, setup, suites, tidy,
@@ -169,10 +167,10 @@ const CHECKS: [Check; 20] = [
         run: || runtime_for(TARGETS[4]),
     },
     Check {
-        name: "no panic in the runtime's firmware",
-        seconds: 93,
+        name: "no panic, no recursion and a bounded stack in the runtime's firmware",
+        seconds: 90,
         lock: Lock::Boards,
-        run: no_panic,
+        run: bounds::check,
     },
     Check {
         name: "firmware of real boards",
@@ -285,6 +283,7 @@ impl Tally {
             if !host_only {
                 setup::ensure()?;
                 setup::ensure_emulators()?;
+                setup::ensure_disassembler()?;
             }
             suites::build(host_only)
         };
@@ -479,40 +478,6 @@ fn test_32_bits() -> Result<()> {
         // Rust's own linker, and the C library that comes with the target: no compiler for 32 bits has to be installed.
         .env("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
     process::run(&mut cargo, LIMIT)
-}
-
-/// A board for each kind of core, whose firmware is looked at for panics: Cortex-M0, M3, M4, M55 and RISC-V.
-const CORES: [&str; 5] = [
-    "microbit",
-    "mps2-an385",
-    "mps2-an386",
-    "mps3-an547",
-    "riscv-virt",
-];
-
-/// Links the least firmware with every kernel and finds no function in it that a panic goes through: loading a blob and running it
-/// cannot panic, nor can anything else there. Nothing is excepted.
-fn no_panic() -> Result<()> {
-    let blob = sample::two_tables(16)?;
-    let mut problems = Vec::new();
-    for name in CORES {
-        let board = Board::load(name)?;
-        let bytes = firmware::bare_with_every_kernel(&board, &blob)?;
-        let found = elf::panic_symbols(&bytes, "fewbit_runtime")
-            .with_context(|| format!("the least firmware of {name}"))?;
-        if found.is_empty() {
-            say!("{name}: no panic")?;
-        } else {
-            problems.push(format!("{name}: {}", found.join(", ")));
-        }
-    }
-    if !problems.is_empty() {
-        bail!(
-            "the least firmware can panic, by these functions:\n{}",
-            problems.join("\n")
-        );
-    }
-    Ok(())
 }
 
 /// Builds the runtime alone for one target, bare and with logging.

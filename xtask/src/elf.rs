@@ -77,7 +77,7 @@ pub fn panic_symbols(bytes: &[u8], part: &str) -> Result<Vec<String>> {
 }
 
 /// Whether a symbol is that of a function that a panic goes through.
-fn can_panic(symbol: &str) -> bool {
+pub(crate) fn can_panic(symbol: &str) -> bool {
     PANIC_MARKS.iter().any(|mark| symbol.contains(mark))
 }
 

@@ -280,14 +280,25 @@ pub fn check(board: &Board, blob: &[u8]) -> Result<()> {
 ///
 /// As [`build`].
 pub fn bare_sizes(board: &Board, blob: &[u8]) -> Result<Option<elf::Sizes>> {
+    let Some(bytes) = bare(board, blob)? else {
+        return Ok(None);
+    };
+    let mut sizes = elf::sizes(&bytes)?;
+    sizes.flash_bytes = sizes.flash_bytes.saturating_sub(blob.len() as u64);
+    Ok(Some(sizes))
+}
+
+/// The ELF file of the least firmware that runs `blob` on `board`; none where the chip's HAL is needed to start at all.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn bare(board: &Board, blob: &[u8]) -> Result<Option<Vec<u8>>> {
     check(board, blob)?;
     if board.memory_of_hal {
         return Ok(None);
     }
-    let bytes = built(board, &setup::ensure()?, blob, "bare", None)?;
-    let mut sizes = elf::sizes(&bytes)?;
-    sizes.flash_bytes = sizes.flash_bytes.saturating_sub(blob.len() as u64);
-    Ok(Some(sizes))
+    built(board, &setup::ensure()?, blob, "bare", None).map(Some)
 }
 
 /// The ELF file of the least firmware that runs `blob` on `board`, with the kernels of every operator linked.

@@ -38,6 +38,7 @@ macro_rules! note {
 pub mod bench;
 pub mod board;
 pub mod boards;
+pub mod bounds;
 pub mod ci;
 pub mod cpu_wrapper;
 pub mod deny;

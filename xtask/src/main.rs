@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code, show_error, show_usage};
 use xtask::{
-    bench, boards, ci, deny, emulate, flash, mlperf, mutants, new, quantize, setup, size, tidy,
-    update, verify,
+    bench, boards, bounds, ci, deny, emulate, flash, mlperf, mutants, new, quantize, setup, size,
+    tidy, update, verify,
 };
 
 /// Tasks of the fewbit project.
@@ -32,6 +32,8 @@ enum Task {
     Bench(bench::Bench),
     /// List the boards, and what rules blobs out on them.
     Boards(boards::Args),
+    /// Prove of firmware that it cannot panic or recurse, and bound its stack.
+    Bounds(bounds::Args),
     /// Write the firmware around a blob to a real board.
     Flash(flash::Args),
     /// Put another model into the slots of a board whose firmware runs.
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Task::New(args) => new::task(&args),
         Task::Bench(bench) => bench::task(&bench),
         Task::Boards(args) => boards::task(&args),
+        Task::Bounds(args) => bounds::task(&args),
         Task::Flash(args) => flash::task(&args),
         Task::Update(args) => update::task(&args),
         Task::Verify(args) => verify::task(&args),

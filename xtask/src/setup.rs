@@ -86,7 +86,7 @@ pub fn task() -> Result<()> {
     for emulator in Emulator::BOARDS {
         say!("emulator: {}", ensure_qemu(emulator)?.display())?;
     }
-    Ok(())
+    say!("disassembler: {}", ensure_disassembler()?.display())
 }
 
 /// A toolchain for all device targets; installs one if there is none.
@@ -292,4 +292,25 @@ fn qemu_elsewhere(emulator: Emulator) -> String {
             emulator.program()
         ),
     }
+}
+
+/// Where the disassembler is; installs it if it is missing.
+///
+/// # Errors
+///
+/// If it is missing and cannot be installed; the message holds the command for the user.
+pub(crate) fn ensure_disassembler() -> Result<PathBuf> {
+    if let Some(found) = toolchain::disassembler() {
+        return Ok(found);
+    }
+    let _lock = lock()?;
+    if let Some(found) = toolchain::disassembler() {
+        return Ok(found);
+    }
+    install::debian_packages(
+        &["llvm"],
+        "rustup component add llvm-tools (or install LLVM, so that llvm-objdump is in PATH)",
+    )
+    .context("llvm-objdump is missing")?;
+    toolchain::disassembler().context("llvm-objdump was installed, but is not in PATH")
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask size`: what a model takes of a board's flash and RAM.
 //!
 //! The runtime's own flash is that of the least firmware around the model, `boards/bare`, without the model: only the
-//! kernels that it needs are linked. Stack is measured by running the shared application in the emulator. With `--base`
+//! kernels that it needs are linked. Stack is measured by running the shared application in the emulator, and bounded by
+//! the call graph of the same file (`bounds`). With `--base`
 //! the same is measured in a checkout of another revision, by that revision's own sources.
 
 use std::{
@@ -18,8 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     board::Board,
+    bounds,
     device::{self, Options},
-    firmware,
+    firmware::{self, Firmware},
     networks::{Net, Network},
     process,
     random::Random,
@@ -63,6 +65,10 @@ pub struct Sizes {
     pub static_ram_bytes: u64,
     /// The deepest stack of an inference in the shared application; none on a board that is not emulated.
     pub stack_bytes: Option<u64>,
+    /// A bound of the shared application's stack by its call graph, exceptions and ways into a panic left out; none
+    /// where the graph has no bound. Other revisions may not know it.
+    #[serde(default)]
+    pub stack_bound_bytes: Option<u64>,
     /// The board's flash and RAM.
     pub board_flash_bytes: u64,
     /// See `board_flash_bytes`.
@@ -101,14 +107,7 @@ pub fn task(args: &Args) -> Result<()> {
 pub fn measure(board: &Board, blob: &[u8]) -> Result<Sizes> {
     let bare = firmware::bare_sizes(board, blob)?;
     let application = firmware::build_bytes(board, blob)?;
-    let stack_bytes = if board.qemu.is_some() {
-        let input = device::model_facts(board, &application)?.input_bytes;
-        let input = Random::new(1).bytes(input);
-        let run = device::run_firmware(board, &application, &[input], &Options::default())?;
-        Some(run.stack_bytes as u64)
-    } else {
-        None
-    };
+    let (stack_bytes, stack_bound_bytes) = stack(board, &application)?;
     Ok(Sizes {
         board: board.name.clone(),
         runtime_flash_bytes: bare.map(|sizes| sizes.flash_bytes),
@@ -117,9 +116,52 @@ pub fn measure(board: &Board, blob: &[u8]) -> Result<Sizes> {
         arena_bytes: Summary::from_bytes(blob)?.arena_bytes.into(),
         static_ram_bytes: application.static_ram_bytes,
         stack_bytes,
+        stack_bound_bytes,
         board_flash_bytes: board.flash_bytes,
         board_ram_bytes: board.ram_bytes,
     })
+}
+
+/// The deepest stack of one inference, where the board is emulated, and its bound by the call graph, where it has one; both in bytes and
+/// from reset on.
+///
+/// # Errors
+///
+/// If the firmware cannot be run, or goes deeper than the bound says.
+pub fn stack(board: &Board, application: &Firmware) -> Result<(Option<u64>, Option<u64>)> {
+    let elf = fs::read(&application.elf)
+        .with_context(|| format!("cannot read {}", application.elf.display()))?;
+    let bound = match bounds::until_a_panic(board, &elf) {
+        Ok(bounds) => {
+            for reason in &bounds.unbounded {
+                note!("the stack has no bound: {reason}");
+            }
+            for circle in &bounds.recursion {
+                note!(
+                    "the stack has no bound: functions call each other: {}",
+                    circle.join(", ")
+                );
+            }
+            bounds.stack_bytes
+        }
+        Err(error) => {
+            note!("the stack has no bound: {error:#}");
+            None
+        }
+    };
+    if board.qemu.is_none() {
+        return Ok((None, bound));
+    }
+    let input = device::model_facts(board, application)?.input_bytes;
+    let input = Random::new(1).bytes(input);
+    let run = device::run_firmware(board, application, &[input], &Options::default())?;
+    let measured = run.stack_bytes as u64;
+    if let Some(bound) = bound
+        && measured > bound
+    {
+        bail!("the stack went {measured} bytes deep, and its bound is {bound}");
+    }
+    Ok((Some(measured), bound))
 }
 
 /// The same figures by the sources of another revision, checked out in a temporary folder.
@@ -209,6 +251,7 @@ fn print(sizes: &Sizes, base: Option<&Sizes>) -> Result<()> {
         None,
     );
     row("RAM: stack, measured", &|s| s.stack_bytes, None);
+    row("RAM: stack, bound", &|s| s.stack_bound_bytes, None);
     row(
         "RAM: all",
         &|s| Some(s.static_ram_bytes + s.stack_bytes?),

@@ -177,6 +177,16 @@ fn linker() -> Option<PathBuf> {
         .or_else(|| process::find_program("ld.lld"))
 }
 
+/// LLVM's disassembler: the one of the toolchain's component `llvm-tools`, or the system's.
+pub(crate) fn disassembler() -> Option<PathBuf> {
+    let host = concat!(env!("XTASK_HOST"), "/bin/llvm-objdump");
+    sysroot()
+        .map(|root| root.join("lib").join("rustlib").join(host))
+        .map(|file| file.with_extension(env::consts::EXE_EXTENSION))
+        .filter(|file| file.is_file())
+        .or_else(|| process::find_program("llvm-objdump"))
+}
+
 /// True if the Debian way lacks nothing but a linker, or would if its packages were there.
 pub(crate) fn lacks_linker() -> bool {
     linker().is_none()

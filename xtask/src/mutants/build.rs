@@ -60,7 +60,7 @@ pub(super) fn sources() -> Result<Vec<String>> {
         .filter(|name| name.ends_with(".rs"))
         .map(|name| format!("format/{name}"))
         .collect();
-    names.extend(["arith.rs".to_owned(), "engine.rs".to_owned()]);
+    names.extend(["arith.rs", "arith/word.rs", "engine.rs"].map(str::to_owned));
     names.sort();
     Ok(names)
 }
