@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     bench,
     board::{self, Board},
-    deny, elf, firmware, mutants,
+    deny, elf, firmware, fuzz, mutants,
     networks::{Net, Network},
     pool::{self, Ended, Job, Lock},
     process, processors, repository, sample, setup, suites, tidy,
@@ -65,7 +65,7 @@ struct Check {
 }
 
 /// Every check but the tests.
-const CHECKS: [Check; 20] = [
+const CHECKS: [Check; 21] = [
     Check {
         name: "fmt",
         seconds: 2,
@@ -119,6 +119,12 @@ const CHECKS: [Check; 20] = [
         seconds: 40,
         lock: Lock::None,
         run: || mutants::check(Some("lifetimes")),
+    },
+    Check {
+        name: "fuzz",
+        seconds: 120,
+        lock: Lock::None,
+        run: fuzz::short,
     },
     Check {
         name: "same blob on every processor",
@@ -189,12 +195,18 @@ const CHECKS: [Check; 20] = [
 ];
 
 /// Checks that take many minutes, for `cargo xtask ci --long`.
-const LONG_CHECKS: [Check; 2] = [
+const LONG_CHECKS: [Check; 3] = [
     Check {
         name: "same blob on other architectures",
         seconds: 900,
         lock: Lock::Host,
         run: processors::others,
+    },
+    Check {
+        name: "fuzz for a minute each",
+        seconds: 320,
+        lock: Lock::None,
+        run: fuzz::long,
     },
     Check {
         name: "mutants of the loader",
