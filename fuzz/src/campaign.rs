@@ -3,7 +3,7 @@
 //! An input whose outcome is of a new kind joins those that are mutated, which leads a campaign on without any instrumentation. The same seed gives the
 //! same inputs in the same order.
 
-use crate::{Target, crashes, minimize::minimize};
+use crate::{Target, bytes, crashes, minimize::minimize};
 use fastrand::Rng;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
@@ -233,14 +233,23 @@ pub fn run(
     };
     let watch = Watch::new(current.is_some());
     let mut rng = Rng::with_seed(options.seed);
+    // Those of them that were accepted, from which more leads on than from others.
+    let mut accepted: Vec<Vec<u8>> = Vec::new();
     let (mut seen, mut failures) = (HashSet::new(), HashSet::new());
     let start = Instant::now();
     let mut first = 0;
     while start.elapsed() < options.time && failures.len() < MOST_CRASHES {
         let input = match corpus.get(first).filter(|_| first < figures.corpus) {
             Some(input) => input.clone(),
-            None => caught(|| (target.mutate)(&mut rng, &corpus))
-                .map_err(|panic| io::Error::other(format!("the mutation failed: {panic}")))?,
+            None => {
+                let from = if !accepted.is_empty() && bytes::chance(&mut rng, 60) {
+                    &accepted
+                } else {
+                    &corpus
+                };
+                caught(|| (target.mutate)(&mut rng, from))
+                    .map_err(|panic| io::Error::other(format!("the mutation failed: {panic}")))?
+            }
         };
         let is_new = first >= figures.corpus;
         first += 1;
@@ -267,11 +276,15 @@ pub fn run(
             Ok(outcome) => {
                 let mut hasher = DefaultHasher::new();
                 (&outcome.refusal, outcome.detail).hash(&mut hasher);
-                let accepted = outcome.refusal.is_none();
-                if !accepted {
+                let is_accepted = outcome.refusal.is_none();
+                if !is_accepted {
                     outcome.subjects.hash(&mut hasher);
                 }
-                if seen.insert(hasher.finish()) && is_new && corpus.len() < MOST_KEPT {
+                let kept = seen.insert(hasher.finish()) && corpus.len() < MOST_KEPT;
+                if is_accepted && (kept || !is_new) {
+                    accepted.push(input.clone());
+                }
+                if kept && is_new {
                     corpus.push(input);
                 }
                 for reason in outcome.also {
@@ -282,7 +295,7 @@ pub fn run(
                 subjects.dedup();
                 for subject in subjects {
                     let counts = figures.subjects.entry(subject.to_owned()).or_default();
-                    counts[usize::from(!accepted)] += 1;
+                    counts[usize::from(!is_accepted)] += 1;
                 }
                 match outcome.refusal {
                     None => figures.accepted += 1,

@@ -7,7 +7,11 @@ pub mod blob;
 pub mod bytes;
 pub mod campaign;
 pub mod crashes;
+pub mod frame;
 pub mod minimize;
+pub mod npz;
+pub mod onnx;
+pub mod recipe;
 pub mod report;
 
 use fastrand::Rng;
@@ -77,7 +81,13 @@ impl Outcome {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 1] = [blob::TARGET];
+pub const TARGETS: [Target; 5] = [
+    blob::TARGET,
+    onnx::TARGET,
+    npz::TARGET,
+    recipe::TARGET,
+    frame::TARGET,
+];
 
 /// The target of a name.
 #[must_use]
@@ -105,6 +115,12 @@ pub fn shape_of_message(message: &str) -> String {
             (None, _) if character.is_ascii_digit() => {
                 if !shape.ends_with('#') {
                     shape.push('#');
+                }
+            }
+            // Names out of damaged files.
+            (None, _) if !character.is_ascii() || character.is_ascii_control() => {
+                if !shape.ends_with('?') {
+                    shape.push('?');
                 }
             }
             (None, _) => shape.push(character),
