@@ -2,6 +2,7 @@
 //!
 //! What a suite under `tests/` needs and what is not a test itself.
 
+pub mod compare;
 pub mod joined;
 pub mod layer;
 #[cfg(feature = "networks")]

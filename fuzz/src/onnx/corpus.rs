@@ -1,4 +1,4 @@
-//! The files that mutations start from: the suites' cases, and one or two operators each.
+//! The first files: the suites' cases, and each operator by itself.
 
 use super::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
