@@ -114,6 +114,10 @@ pub fn shape_of_message(message: &str) -> String {
             }
             (None, _) if character.is_ascii_digit() => {
                 if !shape.ends_with('#') {
+                    // Signs go with their numbers.
+                    if shape.ends_with(" -") {
+                        shape.pop();
+                    }
                     shape.push('#');
                 }
             }
@@ -144,7 +148,7 @@ mod tests {
     #[test]
     fn messages_lose_what_differs() {
         assert_eq!(
-            shape_of_message("node `a1` (Conv): axis 12 of [1, 2] is \"x\""),
+            shape_of_message("node `a1` (Conv): axis -12 of [1, 2] is \"x\""),
             "node `..` (Conv): axis # of [..] is `..`"
         );
     }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// CPU seconds of those that take long, by their main file, so that they start first; a wrong figure costs only time.
-const SECONDS: [(&str, u32); 15] = [
+const SECONDS: [(&str, u32); 17] = [
     ("tests/tests/emulated.rs", 360),
     ("tests/tests/random_on_boards.rs", 250),
     ("tests/tests/serial.rs", 230),
@@ -36,6 +36,8 @@ const SECONDS: [(&str, u32); 15] = [
     ("host/src/lib.rs", 30),
     ("tests/tests/mlperf.rs", 22),
     ("tests/tests/size.rs", 15),
+    ("fuzz/tests/corpus.rs", 15),
+    ("fuzz/tests/campaign.rs", 10),
 ];
 
 /// Those that build firmware.
