@@ -28,6 +28,8 @@ pub struct Options {
     pub crashes: PathBuf,
     /// Where the input at hand is written, for whoever looks after this process; nowhere if `None`.
     pub current: Option<PathBuf>,
+    /// Where the slowest input is written; nowhere if `None`.
+    pub slowest: Option<PathBuf>,
 }
 
 /// What came of a campaign.
@@ -262,7 +264,13 @@ pub fn run(
         watch.begin();
         let outcome = attempt(target, &input);
         watch.end();
-        figures.slowest = figures.slowest.max(began.elapsed().as_secs_f64());
+        let seconds = began.elapsed().as_secs_f64();
+        if seconds > figures.slowest {
+            figures.slowest = seconds;
+            if let Some(path) = &options.slowest {
+                std::fs::write(path, &input)?;
+            }
+        }
         figures.executions += 1;
         match outcome {
             Err(failure) => {

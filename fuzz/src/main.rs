@@ -11,7 +11,7 @@ use fewbit_fuzz::{TARGETS, Target, crashes, report, target};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes that a target's process may ask for.
 #[cfg(unix)]
@@ -38,6 +38,9 @@ struct Args {
     /// Where inputs that fail are written.
     #[arg(long)]
     crashes: Option<PathBuf>,
+    /// Write the slowest input to this file.
+    #[arg(long, requires = "target")]
+    slowest: Option<PathBuf>,
     /// Run one file through the target.
     #[arg(long, requires = "target")]
     replay: Option<PathBuf>,
@@ -82,8 +85,12 @@ fn run(args: &Args) -> Result<bool> {
     if let Some(file) = &args.replay {
         let input = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         limit_memory()?;
+        let start = Instant::now();
         return match campaign::attempt(&targets[0], &input) {
-            Ok(outcome) => show(&format!("{outcome:?}")).map(|()| true),
+            Ok(outcome) => {
+                let seconds = start.elapsed().as_secs_f64();
+                show(&format!("{outcome:?} after {seconds:.3} s")).map(|()| true)
+            }
             Err(failure) => {
                 note(&failure);
                 Ok(false)
@@ -124,6 +131,7 @@ fn worker(args: &Args, target: &Target, current: &std::path::Path) -> Result<boo
         seed: args.seed,
         crashes: folder(args),
         current: Some(current.to_owned()),
+        slowest: args.slowest.clone(),
     };
     let figures = campaign::run(target, &options, |path, failure| {
         note(&format!("{}: {failure}\n  {}", target.name, path.display()));
@@ -159,7 +167,11 @@ fn supervise(args: &Args, target: &Target) -> Result<Figures> {
     ));
     let scratch = tempfile::tempdir().context("cannot create a temporary folder")?;
     let current = scratch.path().join("current");
-    let output = again(target)?
+    let mut command = again(target)?;
+    if let Some(path) = &args.slowest {
+        command.arg("--slowest").arg(path);
+    }
+    let output = command
         .args(["--seconds", &args.seconds.to_string()])
         .args(["--seed", &args.seed.to_string()])
         .arg("--crashes")

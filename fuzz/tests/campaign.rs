@@ -39,6 +39,7 @@ fn options(folder: &std::path::Path, time: Duration) -> Options {
         seed: 3,
         crashes: folder.to_owned(),
         current: None,
+        slowest: None,
     }
 }
 

@@ -203,7 +203,7 @@ const LONG_CHECKS: [Check; 3] = [
         run: processors::others,
     },
     Check {
-        name: "fuzz for a minute each",
+        name: "damaged input for a minute each",
         seconds: 320,
         lock: Lock::None,
         run: fuzz::long,

@@ -14,7 +14,7 @@ pub struct Numbers(Source);
 /// Where choices come from.
 #[derive(Clone, Debug)]
 enum Source {
-    Seed(ChaCha8Rng),
+    Seed(Box<ChaCha8Rng>),
     /// Those of a list, the next one last.
     List(Vec<u64>),
 }
@@ -23,7 +23,7 @@ impl Numbers {
     /// The stream of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Numbers(Source::Seed(ChaCha8Rng::seed_from_u64(seed)))
+        Numbers(Source::Seed(Box::new(ChaCha8Rng::seed_from_u64(seed))))
     }
 
     /// Choices out of a list, and behind its end the first of what there is to choose from: what shrinks the list, its length or its numbers, shrinks
