@@ -43,7 +43,7 @@ const MOST_ELEMENTS: usize = 1 << 16;
 const MOST_MACS: u64 = 1 << 18;
 
 /// Those of one that is quantized.
-const MOST_QUANTIZED: usize = 1 << 12;
+const MOST_QUANTIZED: usize = 1 << 10;
 
 /// Imports a file and, where it is accepted and small, runs and quantizes it.
 ///
