@@ -41,6 +41,20 @@ macro_rules! load_errors {
             $($(#[$doc])* $name $({ $($(#[$field_doc])* $field: $type),+ })?,)+
         }
 
+        #[cfg(feature = "std")]
+        impl LoadError {
+            /// The names of all conditions, in the order in which they are declared: for tools that count which were met.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+
+            /// The name of the condition: that of the variant.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(LoadError::$name { .. } => stringify!($name),)+
+                }
+            }
+        }
+
         impl fmt::Display for LoadError {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {

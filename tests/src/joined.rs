@@ -53,7 +53,8 @@ pub fn join(layers: &[Layer]) -> (Layer, Vec<Vec<usize>>) {
     (all, own)
 }
 
-fn relocate(op: &mut Op, tensors: u16, weights: u32, params: u32) {
+/// Moves an operator into a program that has so many tensors, bytes of weights and parameters before its own.
+pub fn relocate(op: &mut Op, tensors: u16, weights: u32, params: u32) {
     let clamp = |requant: &mut Requant| {
         requant.multipliers += params;
         if let Clamp::PerChannel { offset } = &mut requant.clamp {

@@ -34,9 +34,24 @@ impl Pair {
     /// The networks of a seed, for inputs in -1..1.
     #[must_use]
     pub fn new(seed: u64) -> Pair {
-        let (live, _) = Builder::new(seed, None).build();
         let dead = Numbers::new(seed.wrapping_add(1 << 32));
-        let (mixed, alive) = Builder::new(seed, Some(dead)).build();
+        Pair::with(seed, &Numbers::new(seed), dead)
+    }
+
+    /// The networks of two lists of choices, for the architecture and for the constant channels, with weights of a seed; shorter lists, or such of smaller
+    /// numbers, give simpler networks.
+    #[must_use]
+    pub fn from_lists(shape: &[u64], dead: &[u64], weights: u64) -> Pair {
+        Pair::with(
+            weights,
+            &Numbers::from_list(shape),
+            Numbers::from_list(dead),
+        )
+    }
+
+    fn with(weights: u64, shape: &Numbers, dead: Numbers) -> Pair {
+        let (live, _) = Builder::new(weights, shape.clone(), None).build();
+        let (mixed, alive) = Builder::new(weights, shape.clone(), Some(dead)).build();
         Pair { live, mixed, alive }
     }
 }
@@ -79,7 +94,7 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(seed: u64, dead: Option<Numbers>) -> Builder {
+    fn new(weights: u64, shape: Numbers, dead: Option<Numbers>) -> Builder {
         let mut graph = Graph {
             name: "random".to_owned(),
             tensors: Vec::new(),
@@ -88,17 +103,17 @@ impl Builder {
             outputs: Vec::new(),
             output_layouts: Vec::new(),
         };
-        let shape = vec![SIZE, SIZE, COLOURS];
-        let tensor = graph.add_tensor("image", shape.clone());
+        let image = vec![SIZE, SIZE, COLOURS];
+        let tensor = graph.add_tensor("image", image.clone());
         graph.inputs.push(Input {
             tensor,
-            source_shape: shape,
+            source_shape: image,
             source_axes: vec![0, 1, 2],
         });
         Builder {
             graph,
-            shape: Numbers::new(seed),
-            live: Sequence::new(seed),
+            shape,
+            live: Sequence::new(weights),
             dead,
             alive: BTreeMap::new(),
         }

@@ -7,13 +7,13 @@
 
 use fewbit_runtime::format::kernels::kernels_of;
 use fewbit_runtime::format::packing::Packing;
+use fewbit_tests::compare::{compare, describe, same};
 use fewbit_tests::layer::Layer;
 use fewbit_tests::oracle::Trace;
-use fewbit_tests::random_layer::{RandomLayer, SHARES, random_layer};
+use fewbit_tests::random_layer::{SHARES, random_layer};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 
 /// Layers of one run, unless `FEWBIT_RANDOM_LAYERS` says otherwise.
 const LAYERS: u64 = 200_000;
@@ -176,56 +176,6 @@ fn number_from_environment(name: &str, default: u64) -> u64 {
     }
 }
 
-/// Runs one layer both ways and says what differs.
-fn compare(random: &RandomLayer) -> Result<(Trace, usize), String> {
-    let (expected, trace) = random.layer.expected();
-    // A panic of a kernel is a finding like any other and must name its seed.
-    for packing in Packing::ALL {
-        let found = catch_unwind(AssertUnwindSafe(|| match packing {
-            Packing::Scalar => random.layer.run(),
-            _ => random.layer.packed_for(packing).run(),
-        }));
-        let found = found.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Err(format!("panic: {}", text.unwrap_or_default()))
-        });
-        found
-            .and_then(|found| same(&expected, &found))
-            .map_err(|what| format!("family {}: {what}", packing.name()))?;
-    }
-    Ok((trace, expected.iter().map(Vec::len).sum()))
-}
-
-/// Says where outputs differ.
-fn same(expected: &[Vec<i8>], found: &[Vec<i8>]) -> Result<(), String> {
-    for (expected, found) in expected.iter().zip(found) {
-        if let Some(at) =
-            (0..expected.len().max(found.len())).find(|&at| expected.get(at) != found.get(at))
-        {
-            let different = expected
-                .iter()
-                .zip(found)
-                .filter(|(expected, found)| expected != found)
-                .count();
-            return Err(format!(
-                "byte {at}: expected {:?}, found {:?} ({different} of {} bytes differ)",
-                expected.get(at),
-                found.get(at),
-                expected.len()
-            ));
-        }
-    }
-    if expected.len() != found.len() {
-        return Err(format!(
-            "expected {} outputs, found {}",
-            expected.len(),
-            found.len()
-        ));
-    }
-    Ok(())
-}
-
 fn run_seed(seed: u64) -> Tally {
     let mut tally = Tally::default();
     let generated =
@@ -251,20 +201,6 @@ fn run_seed(seed: u64) -> Tally {
         }
     }
     tally
-}
-
-fn describe(random: &RandomLayer, what: &str) -> String {
-    let mut text = format!(
-        "{}: {what}\n  features {:?}\n",
-        random.operator, random.features
-    );
-    for op in &random.layer.program.ops {
-        let _ = writeln!(text, "  {op:?}");
-    }
-    for (index, tensor) in random.layer.program.tensors.iter().enumerate() {
-        let _ = writeln!(text, "  tensor {index}: {tensor:?}");
-    }
-    text
 }
 
 #[test]

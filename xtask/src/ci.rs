@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    bench, board, bounds, deny, firmware, mutants,
+    bench, board, bounds, deny, firmware, fuzz, mutants,
     networks::{Net, Network},
     pool::{self, Ended, Job, Lock},
     process, processors, repository, sample, setup, suites, tidy,
@@ -63,7 +63,7 @@ struct Check {
 }
 
 /// Every check but the tests.
-const CHECKS: [Check; 20] = [
+const CHECKS: [Check; 21] = [
     Check {
         name: "fmt",
         seconds: 2,
@@ -117,6 +117,12 @@ const CHECKS: [Check; 20] = [
         seconds: 40,
         lock: Lock::None,
         run: || mutants::check(Some("lifetimes")),
+    },
+    Check {
+        name: "fuzz",
+        seconds: 120,
+        lock: Lock::None,
+        run: fuzz::short,
     },
     Check {
         name: "same blob on every processor",
@@ -187,12 +193,18 @@ const CHECKS: [Check; 20] = [
 ];
 
 /// Checks that take many minutes, for `cargo xtask ci --long`.
-const LONG_CHECKS: [Check; 2] = [
+const LONG_CHECKS: [Check; 3] = [
     Check {
         name: "same blob on other architectures",
         seconds: 900,
         lock: Lock::Host,
         run: processors::others,
+    },
+    Check {
+        name: "damaged input for a minute each",
+        seconds: 320,
+        lock: Lock::None,
+        run: fuzz::long,
     },
     Check {
         name: "mutants of the loader",

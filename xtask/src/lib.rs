@@ -47,6 +47,7 @@ pub mod elf;
 pub mod emulate;
 pub mod firmware;
 pub mod flash;
+pub mod fuzz;
 mod install;
 pub mod link;
 pub mod mlperf;

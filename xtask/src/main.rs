@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code, show_error, show_usage};
 use xtask::{
-    bench, boards, bounds, ci, deny, emulate, flash, mlperf, mutants, new, quantize, setup, size,
-    tidy, update, verify,
+    bench, boards, bounds, ci, deny, emulate, flash, fuzz, mlperf, mutants, new, quantize, setup,
+    size, tidy, update, verify,
 };
 
 /// Tasks of the fewbit project.
@@ -48,6 +48,8 @@ enum Task {
     Emulate(emulate::Args),
     /// Change the loader in every small way, and say which changes no test dies of.
     Mutants(mutants::Args),
+    /// Feed damaged input to everything that reads any, and check what must hold of it.
+    Fuzz(fuzz::Args),
     /// Install what is needed and run all tests, those on emulated boards included.
     Test(ci::TestArgs),
     /// Run every check that a change must pass.
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Task::Size(args) => size::task(&args),
         Task::Emulate(args) => emulate::task(&args),
         Task::Mutants(args) => mutants::task(&args),
+        Task::Fuzz(args) => fuzz::task(&args),
         Task::Test(args) => ci::test_task(&args),
         Task::Ci(args) => ci::task(&args),
         Task::Deny => deny::task(),

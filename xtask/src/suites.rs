@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// CPU seconds of those that take long, by their main file, so that they start first; a wrong figure costs only time.
-const SECONDS: [(&str, u32); 18] = [
+const SECONDS: [(&str, u32); 20] = [
     ("tests/tests/emulated.rs", 360),
     ("tests/tests/random_on_boards.rs", 250),
     ("tests/tests/serial.rs", 230),
@@ -39,6 +39,8 @@ const SECONDS: [(&str, u32); 18] = [
     ("tests/tests/mlperf.rs", 22),
     ("tests/tests/narrow_words.rs", 12),
     ("tests/tests/edges.rs", 6),
+    ("fuzz/tests/corpus.rs", 15),
+    ("fuzz/tests/campaign.rs", 10),
 ];
 
 /// Those that build firmware.

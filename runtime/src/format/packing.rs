@@ -115,6 +115,10 @@ pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Packing) -> u64 {
 
 /// Bytes of scratch of a depthwise convolution; 0 for a window that its kernel does not take.
 pub(super) fn depthwise_scratch_bytes(window: &Window, input: &Tensor, output: &Tensor) -> u64 {
+    // The loader refuses it, and planners may ask before.
+    if output.len() == 0 || window.kernel_h == 0 || window.kernel_w == 0 {
+        return 0;
+    }
     crate::kernels::depthwise_scratch_bytes(
         window,
         [input.h.into(), input.w.into()],

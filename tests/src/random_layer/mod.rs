@@ -2,7 +2,8 @@
 //!
 //! The aim is not what a converter would write but everything that the format allows: odd tails, extreme zero points and
 //! values, biases at the accumulator's bound, multipliers 0 and 2^31 - 1, windows that see more border than input, outputs over
-//! their inputs. All choices come from ChaCha8, so that a seed gives the same layer on every machine.
+//! their inputs. All choices come from ChaCha8, so that a seed gives the same layer on every machine, or from
+//! a list that can be shrunk.
 
 mod movement;
 mod numbers;
@@ -65,7 +66,18 @@ impl Draft {
 /// The operator follows from `seed % 100` by [`SHARES`], so that a range of seeds has a fixed mixture.
 #[must_use]
 pub fn random_layer(seed: u64) -> RandomLayer {
-    let mut share = seed % 100;
+    of_share(seed % 100, &mut Numbers::new(seed))
+}
+
+/// The layer of a list of choices, of which the first is the operator; a shorter list, or one of smaller numbers, gives a simpler layer.
+#[must_use]
+pub fn layer_from_list(choices: &[u64]) -> RandomLayer {
+    let mut numbers = Numbers::from_list(choices);
+    let share = numbers.range(0, 99);
+    of_share(share.unsigned_abs(), &mut numbers)
+}
+
+fn of_share(mut share: u64, n: &mut Numbers) -> RandomLayer {
     let mut operator = SHARES[0].0;
     for (name, of_100) in SHARES {
         operator = name;
@@ -74,8 +86,6 @@ pub fn random_layer(seed: u64) -> RandomLayer {
         }
         share -= of_100;
     }
-    let mut numbers = Numbers::new(seed);
-    let n = &mut numbers;
     let mut draft = Draft {
         layer: Layer::default(),
         features: Vec::new(),

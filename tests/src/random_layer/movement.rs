@@ -13,7 +13,8 @@ fn small_shape(n: &mut Numbers) -> [usize; 3] {
 
 /// An input of random bytes.
 fn input(n: &mut Numbers, draft: &mut Draft, shape: [usize; 3], zero_point: i8) -> TensorIndex {
-    let data = (0..shape.iter().product()).map(|_| n.byte()).collect();
+    let count = shape.iter().product();
+    let data = n.many(|n| (0..count).map(|_| n.byte()).collect());
     draft.layer.input(shape, zero_point, data)
 }
 
@@ -100,7 +101,8 @@ fn constant_tensor(
     shape: [usize; 3],
     zero_point: i8,
 ) -> TensorIndex {
-    let data: Vec<i8> = (0..shape.iter().product()).map(|_| n.byte()).collect();
+    let count = shape.iter().product();
+    let data: Vec<i8> = n.many(|n| (0..count).map(|_| n.byte()).collect());
     let data = draft.layer.bytes(&data);
     let output = draft.layer.tensor(shape, zero_point);
     draft.layer.op(Op::Constant(Constant { output, data }));

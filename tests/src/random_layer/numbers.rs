@@ -9,20 +9,54 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// A stream of random choices.
 #[derive(Clone, Debug)]
-pub struct Numbers(ChaCha8Rng);
+pub struct Numbers(Source);
+
+/// Where choices come from.
+#[derive(Clone, Debug)]
+enum Source {
+    Seed(Box<ChaCha8Rng>),
+    /// Those of a list, the next one last.
+    List(Vec<u64>),
+}
 
 impl Numbers {
     /// The stream of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Numbers(ChaCha8Rng::seed_from_u64(seed))
+        Numbers(Source::Seed(Box::new(ChaCha8Rng::seed_from_u64(seed))))
+    }
+
+    /// Choices out of a list, and behind its end the first of what there is to choose from: what shrinks the list, its length or its numbers, shrinks
+    /// what is made of it.
+    #[must_use]
+    pub fn from_list(choices: &[u64]) -> Self {
+        Numbers(Source::List(choices.iter().rev().copied().collect()))
+    }
+
+    /// The next choice, of any size.
+    fn next(&mut self) -> u64 {
+        match &mut self.0 {
+            Source::Seed(generator) => generator.next_u64(),
+            Source::List(choices) => choices.pop().unwrap_or(0),
+        }
+    }
+
+    /// Draws many values. Out of a list, one choice is the seed of them all, so that lists stay short.
+    pub fn many<T>(&mut self, draw: impl FnOnce(&mut Numbers) -> T) -> T {
+        match &self.0 {
+            Source::Seed(_) => draw(self),
+            Source::List(_) => match self.next() {
+                0 => draw(&mut Numbers::from_list(&[])),
+                seed => draw(&mut Numbers::new(seed)),
+            },
+        }
     }
 
     /// A number of `low..=high`; the bias of about 2^-32 does not matter here.
     pub fn range(&mut self, low: i64, high: i64) -> i64 {
         assert!(low <= high, "{low}..={high}");
         let span = high.abs_diff(low) as u128 + 1;
-        low + ((u128::from(self.0.next_u64()) * span) >> 64) as i64
+        low + ((u128::from(self.next()) * span) >> 64) as i64
     }
 
     /// As [`Numbers::range`], for sizes.
@@ -81,31 +115,35 @@ impl Numbers {
     /// Activations: uniform, all equal to an extreme, extremes mixed, or near the zero point.
     pub fn activations(&mut self, count: usize, zero_point: i8) -> Vec<i8> {
         let mode = self.range(0, 9);
-        (0..count)
-            .map(|_| match mode {
-                0 => 127,
-                1 => -128,
-                2 => self.pick(&[-128, 127]),
-                3 => zero_point,
-                4 => zero_point.saturating_add(self.range(-3, 3) as i8),
-                _ => self.byte(),
-            })
-            .collect()
+        self.many(|n| {
+            (0..count)
+                .map(|_| match mode {
+                    0 => 127,
+                    1 => -128,
+                    2 => n.pick(&[-128, 127]),
+                    3 => zero_point,
+                    4 => zero_point.saturating_add(n.range(-3, 3) as i8),
+                    _ => n.byte(),
+                })
+                .collect()
+        })
     }
 
     /// Weights of at most `limit`: uniform, all equal to an extreme, extremes mixed, small, or zero.
     pub fn weights(&mut self, count: usize, limit: i8) -> Vec<i8> {
         let mode = self.range(0, 11);
-        (0..count)
-            .map(|_| match mode {
-                0 => limit,
-                1 => -limit,
-                2 => self.pick(&[-limit, limit]),
-                3 => self.range(-1, 1) as i8,
-                4 => 0,
-                _ => self.range(i64::from(-limit), i64::from(limit)) as i8,
-            })
-            .collect()
+        self.many(|n| {
+            (0..count)
+                .map(|_| match mode {
+                    0 => limit,
+                    1 => -limit,
+                    2 => n.pick(&[-limit, limit]),
+                    3 => n.range(-1, 1) as i8,
+                    4 => 0,
+                    _ => n.range(i64::from(-limit), i64::from(limit)) as i8,
+                })
+                .collect()
+        })
     }
 
     /// Smallest and largest output: all, a fused Relu, any range, or a single value.
@@ -145,9 +183,11 @@ impl Numbers {
             let (min, max) = self.clamp_pair(zero_point);
             return Clamp::PerTensor { min, max };
         }
-        let pairs: Vec<i8> = (0..channels)
-            .flat_map(|_| <[i8; 2]>::from(self.clamp_pair(zero_point)))
-            .collect();
+        let pairs: Vec<i8> = self.many(|n| {
+            (0..channels)
+                .flat_map(|_| <[i8; 2]>::from(n.clamp_pair(zero_point)))
+                .collect()
+        });
         Clamp::PerChannel {
             offset: layer.bytes(&pairs),
         }
@@ -169,9 +209,10 @@ impl Numbers {
     /// Requantization of accumulators that are typically around `typical`.
     pub fn requant(&mut self, layer: &mut Layer, by: &RequantShape) -> Requant {
         let useful = 2_f64.powi(32 - i32::from(by.pre_shift)) * 32.0 / by.typical.max(1.0);
-        let multipliers: Vec<i32> = (0..by.multipliers)
-            .map(|_| self.multiplier(useful))
-            .collect();
+        let multipliers: Vec<i32> = self.many(|n| {
+            let one = |_| n.multiplier(useful);
+            (0..by.multipliers).map(one).collect()
+        });
         let clamp = self.clamp(layer, by.channels, by.zero_point);
         Requant {
             multipliers: layer.values(&multipliers),

@@ -122,7 +122,7 @@ pub(super) fn mul(n: &mut Numbers, draft: &mut Draft) {
 pub(super) fn lut(n: &mut Numbers, draft: &mut Draft) {
     let (shape, x_zero_point, y_zero_point) = (shape(n), n.zero_point(), n.zero_point());
     let data = n.activations(shape.iter().product(), x_zero_point);
-    let table: Vec<i8> = (0..256).map(|_| n.byte()).collect();
+    let table: Vec<i8> = n.many(|n| (0..256).map(|_| n.byte()).collect());
     let table = draft.layer.bytes(&table);
     let input = draft.layer.input(shape, x_zero_point, data);
     let output = draft.layer.tensor(shape, y_zero_point);
@@ -139,19 +139,21 @@ fn softmax_table(n: &mut Numbers) -> Vec<i32> {
     let one = 1_i64 << 20;
     let mode = n.range(0, 7);
     let ratio = n.range(30_000, 65_536);
-    let mut last = one;
-    let mut table = vec![one as i32];
-    for _ in 1..256 {
-        last = (last * ratio) >> 16;
-        let entry = match mode {
-            0 => one,
-            1 => 0,
-            2 => n.range(0, one),
-            _ => last,
-        };
-        table.push(entry as i32);
-    }
-    table
+    n.many(|n| {
+        let mut last = one;
+        let mut table = vec![one as i32];
+        for _ in 1..256 {
+            last = (last * ratio) >> 16;
+            let entry = match mode {
+                0 => one,
+                1 => 0,
+                2 => n.range(0, one),
+                _ => last,
+            };
+            table.push(entry as i32);
+        }
+        table
+    })
 }
 
 pub(super) fn softmax(n: &mut Numbers, draft: &mut Draft) {

@@ -49,16 +49,18 @@ fn constants(n: &mut Numbers, draft: &mut Draft, shape: &Shape) -> Constants {
     let deviation = (shape.products as f64).sqrt() * f64::from(limit) * 45.0;
     let typical_bias = (deviation as i64).min(room);
     let mode = n.range(0, 9);
-    let biases: Vec<i32> = (0..shape.out_c)
-        .map(|_| match mode {
-            0 => n.pick(&[-room, room]),
-            1 => n.range(-room, room),
-            2 => n.range(room - room.min(3), room) * n.pick(&[-1, 1]),
-            3 => 0,
-            _ => n.range(-typical_bias, typical_bias),
-        })
-        .map(|bias| i32::try_from(bias).expect("within the bound"))
-        .collect();
+    let biases: Vec<i32> = n.many(|n| {
+        (0..shape.out_c)
+            .map(|_| match mode {
+                0 => n.pick(&[-room, room]),
+                1 => n.range(-room, room),
+                2 => n.range(room - room.min(3), room) * n.pick(&[-1, 1]),
+                3 => 0,
+                _ => n.range(-typical_bias, typical_bias),
+            })
+            .map(|bias| i32::try_from(bias).expect("within the bound"))
+            .collect()
+    });
     draft.feature("biases at the bound", mode == 0 || mode == 2);
     let typical = match mode {
         0..=2 => room as f64,

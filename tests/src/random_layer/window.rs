@@ -34,7 +34,9 @@ pub(super) enum Windows {
 /// Draws a direction over `input` elements until it has an output.
 fn axis(n: &mut Numbers, input: usize, windows: Windows) -> Axis {
     let (is_pool, is_three) = (windows == Windows::Pool, windows == Windows::Three);
+    let mut attempts = 0;
     loop {
+        attempts += 1;
         let kernel = if is_three {
             3
         } else if input == 1 && n.chance(70) {
@@ -56,6 +58,8 @@ fn axis(n: &mut Numbers, input: usize, windows: Windows) -> Axis {
         // A pool's pad is smaller than its window; a convolution may see nothing but border.
         let most = if is_pool { e - 1 } else { e + 1 };
         let (before, after) = match n.range(0, 3) {
+            // A list of choices that is at its end gives the same for ever.
+            _ if attempts > 100 => ((e - 1) / 2, (e - 1) / 2),
             0 => (0, 0),
             1 => ((e - 1) / 2, (e - 1) / 2),
             2 => (n.size(0, most), 0),

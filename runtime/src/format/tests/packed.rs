@@ -452,3 +452,25 @@ fn scratch_of_layers_in_rows_is_a_window() {
         }
     }
 }
+
+#[test]
+fn a_depthwise_convolution_that_is_none_wants_no_scratch() {
+    let tensors = [
+        tensor(0, [4, 4, 8]),
+        tensor(128, [4, 4, 8]),
+        tensor(0, [0, 4, 8]),
+    ];
+    let windows = [(0, 3), (3, 0), (0, 0)];
+    for (kernel_h, kernel_w) in windows {
+        let window = super::super::program::Window {
+            kernel_h,
+            kernel_w,
+            ..POINT
+        };
+        let op = Op::DepthwiseConv2d(conv(0, 1, window));
+        assert_eq!(scratch_bytes(&op, &tensors, Packing::Scalar), 0);
+        let _ = super::super::overlap::distance(&op, Packing::Dsp, &tensors[0], &tensors[1]);
+    }
+    let empty = Op::DepthwiseConv2d(conv(0, 2, POINT));
+    assert_eq!(scratch_bytes(&empty, &tensors, Packing::Dsp), 0);
+}

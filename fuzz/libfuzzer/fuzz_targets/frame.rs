@@ -1,0 +1,13 @@
+//! The target `frame` for libFuzzer, with the target's own mutations.
+#![no_main]
+
+use fewbit_libfuzzer::mutate;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+
+fuzz_target!(|bytes: &[u8]| {
+    (fewbit_fuzz::frame::TARGET.run)(bytes);
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate(&fewbit_fuzz::frame::TARGET, data, size, max_size, seed)
+});

@@ -1,0 +1,179 @@
+//! `cargo xtask fuzz`: damaged input for everything that reads any.
+//!
+//! Builds the command of `fuzz/` and runs it. Its profile is the usual one of the workspace: optimized where it matters, with debug assertions and
+//! overflow checks.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    ci::{DEVICE_SUITES, LIMIT, cargo},
+    process, repository,
+};
+
+/// The command's package and program.
+const PROGRAM: &str = "fewbit-fuzz";
+
+/// Seconds of each target in CI, and in its long form.
+const SHORT: u64 = 20;
+const LONG: u64 = 60;
+
+/// Time for everything around the campaigns, such as making a failure small.
+const MORE: u64 = 600;
+
+/// Targets of a run beyond which the time limit would be too short.
+const MOST_TARGETS: u64 = 10;
+
+/// Arguments of `cargo xtask fuzz`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The target; all of them, one after the other, if none is given.
+    #[arg(long)]
+    target: Option<String>,
+    /// How long each target runs.
+    #[arg(long, default_value_t = LONG)]
+    seconds: u64,
+    /// What the mutations follow from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the figures as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Write the slowest input to this file.
+    #[arg(long, requires = "target")]
+    slowest: Option<PathBuf>,
+    /// Run one file through the target, instead of mutations.
+    #[arg(long, requires = "target")]
+    replay: Option<PathBuf>,
+    /// List the targets.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Runs the targets.
+///
+/// # Errors
+///
+/// If an input fails, which is written to `fuzz/crashes/`, or the command does not build.
+pub fn task(args: &Args) -> Result<()> {
+    let mut words: Vec<String> = vec![
+        "--seconds".to_owned(),
+        args.seconds.to_string(),
+        "--seed".to_owned(),
+        args.seed.to_string(),
+    ];
+    if let Some(target) = &args.target {
+        words.extend(["--target".to_owned(), target.clone()]);
+    }
+    for (name, path) in [
+        ("--json", &args.json),
+        ("--slowest", &args.slowest),
+        ("--replay", &args.replay),
+    ] {
+        if let Some(path) = path {
+            // The command runs in the repository's root.
+            let path = std::path::absolute(path)
+                .with_context(|| format!("cannot find the folder of {}", path.display()))?;
+            words.extend([name.to_owned(), path.display().to_string()]);
+        }
+    }
+    if args.list {
+        words.push("--list".to_owned());
+    }
+    let mut command = Command::new(build()?);
+    command.current_dir(repository()).args(&words);
+    let limit = args
+        .seconds
+        .saturating_mul(MOST_TARGETS)
+        .saturating_add(MORE);
+    process::run(&mut command, Duration::from_secs(limit))
+}
+
+/// Builds the command as the workspace's tests are built, so that what both need is compiled once; returns its file.
+fn build() -> Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo
+        .args(["build", "--quiet", "--workspace", "--locked"])
+        .args(["--bin", PROGRAM, "--features", DEVICE_SUITES])
+        .args(["--message-format", "json-render-diagnostics"])
+        .stdin(Stdio::null());
+    let messages = process::output(&mut cargo, LIMIT)?;
+    executable(&messages).with_context(|| format!("cargo names no program {PROGRAM}"))
+}
+
+/// The program's file out of cargo's messages.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let mut found = None;
+    for line in messages.lines().filter(|line| line.starts_with('{')) {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let field = |name: &str| message.get(name).and_then(|value| value.as_str());
+        let target = message.get("target").and_then(|target| target.get("name"));
+        if target.and_then(|name| name.as_str()) == Some(PROGRAM)
+            && let Some(file) = field("executable")
+        {
+            found = Some(PathBuf::from(file));
+        }
+    }
+    found
+}
+
+/// Every target for a short time, as CI runs them.
+///
+/// # Errors
+///
+/// As [`task`].
+pub(crate) fn short() -> Result<()> {
+    all_for(SHORT)
+}
+
+/// Every target for a minute.
+///
+/// # Errors
+///
+/// As [`task`].
+pub(crate) fn long() -> Result<()> {
+    all_for(LONG)
+}
+
+fn all_for(seconds: u64) -> Result<()> {
+    task(&Args {
+        target: None,
+        seconds,
+        seed: 1,
+        json: None,
+        slowest: None,
+        replay: None,
+        list: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_found_in_cargos_messages() {
+        let artifact = |name: &str, executable: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"name":"{name}"}},"executable":{executable}}}"#
+            )
+        };
+        let messages = [
+            artifact("fewbit_fuzz", "null"),
+            artifact("xtask", r#""/t/debug/xtask""#),
+            artifact(PROGRAM, r#""/t/debug/fewbit-fuzz""#),
+            r#"{"reason":"build-finished","success":true}"#.to_owned(),
+        ]
+        .join("\n");
+        assert_eq!(
+            executable(&messages),
+            Some(PathBuf::from("/t/debug/fewbit-fuzz"))
+        );
+        assert_eq!(executable(&artifact("xtask", r#""/t/xtask""#)), None);
+    }
+}
