@@ -167,7 +167,10 @@ impl Session<'_, '_, '_> {
                 let rounds = rounds.max(1);
                 Ok(Answer::Cost(board.measured(|| spin(rounds))))
             }
-            Command::Stack => Ok(Answer::Stack(length(stack::used_bytes()))),
+            Command::Stack => Ok(Answer::Stack {
+                blob_crc: self.blob_crc,
+                bytes: length(stack::used_bytes()),
+            }),
             Command::Begin { length } => self.store.begin(length).map(|()| Answer::Written),
             Command::Store { offset, bytes } => {
                 self.store.put(offset, bytes).map(|()| Answer::Written)
@@ -246,6 +249,7 @@ impl Session<'_, '_, '_> {
             bytes += part.len();
         }
         Ran {
+            blob_crc: self.blob_crc,
             cost,
             output_bytes: length(bytes),
             output_crc: digest.finalize(),
@@ -261,6 +265,7 @@ impl Session<'_, '_, '_> {
             {
                 let bytes = bytes.get(..CHUNK_BYTES).unwrap_or(bytes);
                 return Ok(Answer::Bytes {
+                    blob_crc: self.blob_crc,
                     offset,
                     bytes: cast_slice(bytes),
                 });

@@ -2,12 +2,14 @@
 //!
 //! Everything a firmware holds of a run belongs to a job, a number that the host draws for each input. A request for
 //! another job than the firmware's is refused, so an answer can never be for another input, whatever was lost, repeated
-//! or reset in between. Every request can be sent again: the answer is the same.
+//! or reset in between. Every request can be sent again: the answer is the same. Whatever comes of a model carries the
+//! CRC-32 of its blob, so a result can never be another model's, which may run after a reset.
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the messages; [`Hello`] carries it.
-pub const VERSION: u16 = 2;
+/// Version of the messages; [`Hello`] carries it, and its own bytes are those of every version, so that hosts and firmware of
+/// different revisions can tell.
+pub const VERSION: u16 = 3;
 
 /// Most bytes of data in one message: a frame stays below 254 bytes, where byte stuffing costs one byte.
 pub const CHUNK_BYTES: usize = 192;
@@ -111,6 +113,8 @@ pub enum Answer<'a> {
     Ran(Ran),
     /// To [`Command::Read`].
     Bytes {
+        /// CRC-32 of the blob that made them.
+        blob_crc: u32,
         /// Where the bytes start in the output.
         offset: u32,
         /// The bytes: as many as fit in a message, fewer at the end.
@@ -119,8 +123,13 @@ pub enum Answer<'a> {
     },
     /// To [`Command::Spin`].
     Cost(u64),
-    /// To [`Command::Stack`], in bytes.
-    Stack(u32),
+    /// To [`Command::Stack`].
+    Stack {
+        /// CRC-32 of the blob that runs.
+        blob_crc: u32,
+        /// Bytes of the deepest stack.
+        bytes: u32,
+    },
 }
 
 /// A firmware and the model that it holds.
@@ -179,6 +188,8 @@ impl Unit {
 /// A run, or one step of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ran {
+    /// CRC-32 of the blob that ran.
+    pub blob_crc: u32,
     /// What it cost, in [`Hello::unit`].
     pub cost: u64,
     /// Bytes that can be read.

@@ -32,6 +32,15 @@ impl Emulator {
     ///
     /// If the board has no UART in the emulator, or QEMU cannot be found or started.
     pub fn start(board: &Board, elf: &Path) -> Result<(Self, TcpStream)> {
+        Self::start_with(board, elf, &[])
+    }
+
+    /// As [`Self::start`], with further arguments for QEMU.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_with(board: &Board, elf: &Path, more: &[String]) -> Result<(Self, TcpStream)> {
         match &board.qemu {
             Some(emulation) if emulation.serial => {}
             Some(_) => bail!(
@@ -40,7 +49,7 @@ impl Emulator {
             ),
             None => bail!("board {} is not an emulated one", board.name),
         }
-        Self::launch(board, elf, Wire::Uart)
+        Self::launch(board, elf, Wire::Uart, more)
     }
 
     /// Starts `elf` on the emulated `board`, stopped; the emulator, and its debug server.
@@ -49,10 +58,10 @@ impl Emulator {
     ///
     /// If QEMU cannot be found or started.
     pub fn debugged(board: &Board, elf: &Path) -> Result<(Self, TcpStream)> {
-        Self::launch(board, elf, Wire::Debugger)
+        Self::launch(board, elf, Wire::Debugger, &[])
     }
 
-    fn launch(board: &Board, elf: &Path, wire: Wire) -> Result<(Self, TcpStream)> {
+    fn launch(board: &Board, elf: &Path, wire: Wire, more: &[String]) -> Result<(Self, TcpStream)> {
         let (line, line_port) = listener()?;
         let (monitor, monitor_port) = listener()?;
         // QEMU sends byte by byte: without `nodelay` the rest of an answer waits for the first byte to be acknowledged.
@@ -70,6 +79,7 @@ impl Emulator {
             let socket = format!("socket,id=debugger,host=127.0.0.1,port={line_port},nodelay=on");
             command.args(["-chardev", &socket, "-gdb", "chardev:debugger"]);
         }
+        command.args(more);
         let shown = process::shown(&command);
         let mut child = command
             .stdin(Stdio::null())
