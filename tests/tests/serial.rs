@@ -133,7 +133,7 @@ fn no_result_is_taken_for_another_models() {
         let found = numbers.iter().find(|(blob, _)| CRC32.checksum(blob) == crc);
         found.expect("one of the three").1
     };
-    let application = Application::Slots { room: Vec::new() };
+    let application = Application::plain_slots();
     let firmware = firmware::build_application(&board, &built_in, &application).expect("builds");
     // Written into memory at each reset: the first word of the second slot.
     let worn_out = format!(

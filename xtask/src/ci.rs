@@ -579,6 +579,10 @@ fn clippy_of_boards() -> Result<()> {
     fs::write(&blob, sample::two_tables(16)?).context("cannot write the sample blob")?;
     let table = folder.path().join("input.table");
     fs::write(&table, [0; 256]).context("cannot write the sample's table")?;
+    let key = folder.path().join("key.pub");
+    let public = fewbit_signed::public_key(&[1; fewbit_signed::KEY_BYTES]);
+    fs::write(&key, fewbit_signed::show_public_key(&public).to_string())
+        .context("cannot write the sample's key")?;
     for board in board::all()? {
         // What real boards add is a main of a page each; one shows what they share, and the others are built above.
         if board.probe.is_some() && board.name != EXAMPLE_BOARD {
@@ -593,6 +597,7 @@ fn clippy_of_boards() -> Result<()> {
                 &["--features", "fewbit-firmware/mlperf"],
                 &["--features", "fewbit-firmware/rtt-link"],
                 &["--features", "fewbit-firmware/slots"],
+                &["--features", "fewbit-firmware/authenticated-updates"],
             ]
         } else if board.probe.is_some() {
             &[
@@ -610,6 +615,7 @@ fn clippy_of_boards() -> Result<()> {
                 .args(["--package", "bare"])
                 .args(*features)
                 .env("FEWBIT_SLOTS", "65536,65536")
+                .env("FEWBIT_UPDATE_KEY", &key)
                 .env("FEWBIT_MLPERF_MODEL", "sample")
                 .env("FEWBIT_MLPERF_TABLE", &table)
                 .args(["--", "-D", "warnings"]);

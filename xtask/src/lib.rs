@@ -68,6 +68,7 @@ mod suites;
 pub mod tidy;
 pub mod toolchain;
 pub mod update;
+pub mod update_key;
 pub mod verify;
 
 /// The root of the repository, wherever the task was called from.

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code, show_error, show_usage};
 use xtask::{
     bench, boards, ci, deny, emulate, flash, mlperf, mutants, new, quantize, setup, size, tidy,
-    update, verify,
+    update, update_key, verify,
 };
 
 /// Tasks of the fewbit project.
@@ -36,6 +36,8 @@ enum Task {
     Flash(flash::Args),
     /// Put another model into the slots of a board whose firmware runs.
     Update(update::Args),
+    /// Make a key for signed updates; one that is there is never overwritten.
+    UpdateKey(update_key::Args),
     /// Run a blob on a board and on this machine, and compare every output byte.
     Verify(verify::Args),
     /// Ask a board as the runner of MLPerf Tiny does, and compare its results with this machine's.
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Task::Boards(args) => boards::task(&args),
         Task::Flash(args) => flash::task(&args),
         Task::Update(args) => update::task(&args),
+        Task::UpdateKey(args) => update_key::task(&args),
         Task::Verify(args) => verify::task(&args),
         Task::Mlperf(args) => mlperf::task(&args),
         Task::Size(args) => size::task(&args),

@@ -171,14 +171,17 @@ impl Session<'_, '_, '_> {
                 blob_crc: self.blob_crc,
                 bytes: length(stack::used_bytes()),
             }),
-            Command::Begin { length } => self.store.begin(length).map(|()| Answer::Written),
+            Command::Begin { length, ref seal } => {
+                let begun = timed("begin", board, || self.store.begin(length, seal.as_ref()));
+                begun.map(|()| Answer::Written)
+            }
             Command::Store { offset, bytes } => {
                 self.store.put(offset, bytes).map(|()| Answer::Written)
             }
             Command::Commit { crc } => {
                 // Asked again, after the change.
                 if crc != self.blob_crc || self.store.has_begun() {
-                    self.store.commit(crc)?;
+                    timed("commit", board, || self.store.commit(crc))?;
                     self.stored = true;
                 }
                 Ok(Answer::Written)
@@ -295,6 +298,27 @@ impl Session<'_, '_, '_> {
 
     fn output_bytes(&self) -> usize {
         self.outputs(None).map(<[i8]>::len).sum()
+    }
+}
+
+/// Does a part of an update; where signatures are checked, the log says what it cost.
+fn timed<R>(
+    name: &str,
+    board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
+    act: impl FnOnce() -> R,
+) -> R {
+    #[cfg(feature = "authenticated-updates")]
+    {
+        let start = board.counter.now();
+        let result = act();
+        let cost = board.counter.cost_since(start);
+        defmt::println!("fewbit:update step={=str} cost={=u64}", name, cost);
+        result
+    }
+    #[cfg(not(feature = "authenticated-updates"))]
+    {
+        let _ = (name, board);
+        act()
     }
 }
 

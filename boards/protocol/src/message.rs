@@ -75,6 +75,9 @@ pub enum Command<'a> {
     Begin {
         /// Bytes of the blob.
         length: u32,
+        /// Who may; firmware without a key takes none, and firmware with one nothing without.
+        #[serde(borrow)]
+        seal: Option<Seal<'a>>,
     },
     /// Bytes of the blob, in order; answered with [`Answer::Written`], also for bytes that are there already.
     Store {
@@ -89,6 +92,19 @@ pub enum Command<'a> {
         /// CRC-32 of the whole blob.
         crc: u32,
     },
+}
+
+/// Signature of an update, and what it is over besides the product and the blob's length; the crate `fewbit-signed` says how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal<'a> {
+    /// Version of the update.
+    pub version: u32,
+    /// SHA-512 of the blob.
+    #[serde(borrow)]
+    pub digest: &'a [u8],
+    /// The signature.
+    #[serde(borrow)]
+    pub signature: &'a [u8],
 }
 
 /// From the firmware.
@@ -217,6 +233,16 @@ pub enum Refusal {
     NotAModel,
     /// The flash failed.
     FlashFailed,
+    /// The firmware takes signed updates only.
+    NotSigned,
+    /// The signature is not that of this update for this product by the firmware's key.
+    BadSignature,
+    /// The update's version is not higher than the newest that the slots have held.
+    OldVersion,
+    /// A run takes more operations than the firmware allows.
+    TooSlow,
+    /// The firmware has no key, and would take this update from anyone.
+    NoKey,
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::{
 use fewbit_protocol::{
     CRC32,
     frame::{FRAME_BYTES, Receiver, encode},
-    message::{Answer, CHUNK_BYTES, Command, Ran, Refusal, Request, Response, Unit, VERSION},
+    message::{Answer, CHUNK_BYTES, Command, Ran, Refusal, Request, Response, Seal, Unit, VERSION},
 };
 
 use super::line::Line;
@@ -256,13 +256,28 @@ impl Client {
     /// # Errors
     ///
     /// [`LinkError`]; `Refused` if the firmware has no slots, or no room or kernels for the model.
-    pub fn store(&mut self, blob: &[u8], mut advance: impl FnMut(usize)) -> Result<(), LinkError> {
+    pub fn store(&mut self, blob: &[u8], advance: impl FnMut(usize)) -> Result<(), LinkError> {
+        self.store_sealed(blob, None, advance)
+    }
+
+    /// As [`Self::store`], with a signature for firmware that asks for one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::store`]; `Refused` too if the signature is wrong, the version old, or there is no key to check it with.
+    pub fn store_sealed(
+        &mut self,
+        blob: &[u8],
+        seal: Option<Seal<'_>>,
+        mut advance: impl FnMut(usize),
+    ) -> Result<(), LinkError> {
         self.with_restarts(|client| {
             let written = |answer: &Answer<'_>| matches!(answer, Answer::Written).then_some(());
             let mut offset = 0;
             client.link.ask(
                 &Command::Begin {
                     length: length(blob),
+                    seal,
                 },
                 written,
             )?;

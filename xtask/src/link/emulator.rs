@@ -22,7 +22,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub struct Emulator {
     child: Child,
     monitor: TcpStream,
-    log: Option<thread::JoinHandle<String>>,
+    log: Option<thread::JoinHandle<Vec<String>>>,
 }
 
 impl Emulator {
@@ -90,10 +90,8 @@ impl Emulator {
         let pipe = child.stdout.take();
         // Read all the time, so that the child never waits for a full pipe; what it says is for a failure's message.
         let log = thread::spawn(move || match qemu::decode(&table, pipe, &|_| {}) {
-            Ok(lines) => lines
-                .last()
-                .map_or_else(String::new, |line| line.text.clone()),
-            Err(error) => format!("{error:#}"),
+            Ok(lines) => lines.into_iter().map(|line| line.text).collect(),
+            Err(error) => vec![format!("{error:#}")],
         });
         let streams =
             accept(&line, &mut child).and_then(|line| Ok((line, accept(&monitor, &mut child)?)));
@@ -125,12 +123,17 @@ impl Emulator {
     }
 
     /// Ends the emulator; the last message of the firmware, or an empty string.
-    pub fn last_words(mut self) -> String {
+    pub fn last_words(self) -> String {
+        self.log().pop().unwrap_or_default()
+    }
+
+    /// Ends the emulator; all messages of the firmware.
+    pub fn log(mut self) -> Vec<String> {
         let _ = self.child.kill();
         let _ = self.child.wait();
         match self.log.take() {
             Some(log) => log.join().unwrap_or_default(),
-            None => String::new(),
+            None => Vec::new(),
         }
     }
 }
