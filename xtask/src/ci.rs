@@ -404,7 +404,7 @@ fn everything<'c>(checks: impl IntoIterator<Item = &'c Check>) -> Result<()> {
 }
 
 /// A copy of this program, as cargo may write its file anew while the checks run.
-fn own_program(folder: &Path) -> Result<std::path::PathBuf> {
+pub(crate) fn own_program(folder: &Path) -> Result<std::path::PathBuf> {
     let own = env::current_exe().context("cannot find this program's file")?;
     let copy = folder.join(format!("xtask{}", env::consts::EXE_SUFFIX));
     fs::copy(&own, &copy).with_context(|| format!("cannot copy {}", own.display()))?;

@@ -74,9 +74,11 @@ struct Package {
 ///
 /// If a dependency breaks a rule (all of them are listed), or the rules or cargo's metadata cannot be read.
 pub fn task() -> Result<()> {
-    let mut problems = Vec::new();
+    let (mut packages, mut problems) = (0, Vec::new());
     for folder in [repository(), board::folder()] {
-        problems.extend(check(&folder)?);
+        let (count, found) = check(&folder)?;
+        packages += count;
+        problems.extend(found);
     }
     if !problems.is_empty() {
         bail!(
@@ -85,11 +87,11 @@ pub fn task() -> Result<()> {
             problems.join("\n- ")
         );
     }
-    Ok(())
+    say!("{packages} packages of two workspaces keep the rules")
 }
 
-/// Checks the workspace in `folder` against the `deny.toml` there, and returns what breaks it.
-fn check(folder: &Path) -> Result<Vec<String>> {
+/// Checks the workspace in `folder` against the `deny.toml` there, and returns how many packages it has and what breaks the rules.
+fn check(folder: &Path) -> Result<(usize, Vec<String>)> {
     let path = folder.join("deny.toml");
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -100,7 +102,9 @@ fn check(folder: &Path) -> Result<Vec<String>> {
         .args(["metadata", "--format-version", "1", "--locked"]);
     let metadata: Metadata = serde_json::from_str(&process::output(&mut cargo, METADATA_LIMIT)?)
         .with_context(|| format!("the metadata of {}", folder.display()))?;
-    problems(&rules, &metadata.packages).with_context(|| format!("in {}", path.display()))
+    let problems =
+        problems(&rules, &metadata.packages).with_context(|| format!("in {}", path.display()))?;
+    Ok((metadata.packages.len(), problems))
 }
 
 /// What breaks the rules, a sentence each.

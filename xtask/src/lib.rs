@@ -57,6 +57,7 @@ mod pool;
 mod probe;
 mod process;
 mod processors;
+pub mod prove;
 pub mod qemu;
 pub mod quantize;
 pub mod random;

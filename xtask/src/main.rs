@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code, show_error, show_usage};
 use xtask::{
-    bench, boards, ci, deny, emulate, flash, mlperf, mutants, new, quantize, setup, size, tidy,
-    update, update_key, verify,
+    bench, boards, ci, deny, emulate, flash, mlperf, mutants, new, prove, quantize, setup, size,
+    tidy, update, update_key, verify,
 };
 
 /// Tasks of the fewbit project.
@@ -48,6 +48,8 @@ enum Task {
     Emulate(emulate::Args),
     /// Change the loader in every small way, and say which changes no test dies of.
     Mutants(mutants::Args),
+    /// Run what shows that each promise of SECURITY.md is kept.
+    Prove(prove::Args),
     /// Install what is needed and run all tests, those on emulated boards included.
     Test(ci::TestArgs),
     /// Run every check that a change must pass.
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Task::Size(args) => size::task(&args),
         Task::Emulate(args) => emulate::task(&args),
         Task::Mutants(args) => mutants::task(&args),
+        Task::Prove(args) => prove::task(&args),
         Task::Test(args) => ci::test_task(&args),
         Task::Ci(args) => ci::task(&args),
         Task::Deny => deny::task(),

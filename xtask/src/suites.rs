@@ -40,7 +40,7 @@ const SECONDS: [(&str, u32); 16] = [
 ];
 
 /// Those that build firmware.
-const OF_BOARDS: [&str; 9] = [
+pub(crate) const OF_BOARDS: [&str; 9] = [
     "tests/tests/device.rs",
     "tests/tests/emulated.rs",
     "tests/tests/mlperf.rs",
