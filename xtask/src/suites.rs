@@ -77,9 +77,9 @@ struct Profile {
 
 /// A test program.
 #[derive(Debug, PartialEq, Eq)]
-struct Program {
+pub(crate) struct Program {
     /// Its main file, from the repository's root.
-    source: String,
+    pub source: String,
     manifest: PathBuf,
     executable: PathBuf,
 }
@@ -90,6 +90,24 @@ struct Program {
 ///
 /// If they do not compile.
 pub(crate) fn build(host_only: bool) -> Result<Vec<Job>> {
+    let mut jobs: Vec<Job> = build_programs(host_only)?.iter().map(job).collect();
+    let mut examples = test_command(host_only);
+    examples.args(["--doc", "--no-fail-fast"]);
+    jobs.push(Job {
+        name: EXAMPLES.to_owned(),
+        command: examples,
+        seconds: 10,
+        lock: Lock::Host,
+    });
+    Ok(jobs)
+}
+
+/// Builds all test programs.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(crate) fn build_programs(host_only: bool) -> Result<Vec<Program>> {
     let mut cargo = test_command(host_only);
     cargo.args(["--no-run", "--message-format", "json-render-diagnostics"]);
     let shown = process::shown(&cargo);
@@ -113,16 +131,7 @@ pub(crate) fn build(host_only: bool) -> Result<Vec<Job>> {
     if programs.is_empty() {
         bail!("`{shown}` names no test program");
     }
-    let mut jobs: Vec<Job> = programs.iter().map(job).collect();
-    let mut examples = test_command(host_only);
-    examples.args(["--doc", "--no-fail-fast"]);
-    jobs.push(Job {
-        name: EXAMPLES.to_owned(),
-        command: examples,
-        seconds: 10,
-        lock: Lock::Host,
-    });
-    Ok(jobs)
+    Ok(programs)
 }
 
 fn test_command(host_only: bool) -> Command {
@@ -160,7 +169,7 @@ fn programs(messages: &str, root: &Path) -> Result<Vec<Program>> {
 }
 
 /// Starts the program as cargo would: in its package's folder, with the variables by which it finds that.
-fn job(program: &Program) -> Job {
+pub(crate) fn job(program: &Program) -> Job {
     let folder = program.manifest.parent().unwrap_or(Path::new("."));
     let mut command = Command::new(&program.executable);
     command

@@ -18,9 +18,10 @@ use fewbit::{cli::write_json, report};
 use serde::Serialize;
 
 use crate::{
-    ci::{self, LIMIT, cargo},
+    ci::{self, LIMIT},
     pool::{self, Ended, Job, Lock},
-    process, setup, suites,
+    setup,
+    suites::{self, Program},
 };
 use promises::{Command, Figure, PROMISES, Promise};
 
@@ -51,6 +52,8 @@ struct Proof {
     /// A figure of the evidence, or why there is none.
     figure: String,
     seconds: f64,
+    /// Of all processes of the evidence, where the system counts them.
+    cpu_seconds: Option<f64>,
 }
 
 /// Runs the evidence of all promises, or of some, and prints the table.
@@ -90,8 +93,9 @@ pub fn task(args: &Args) -> Result<()> {
         .filter(|proof| !proof.kept)
         .map(|proof| proof.name)
         .collect();
+    let cpu: f64 = proofs.iter().filter_map(|proof| proof.cpu_seconds).sum();
     say!(
-        "{} promises kept, {} not, {:.0} s",
+        "{} promises kept, {} not, {:.0} s, {cpu:.0} CPU s",
         proofs.len() - broken.len(),
         broken.len(),
         start.elapsed().as_secs_f64()
@@ -105,25 +109,18 @@ pub fn task(args: &Args) -> Result<()> {
 fn run(promises: &[&Promise]) -> Result<Vec<Proof>> {
     setup::ensure()?;
     setup::ensure_emulators()?;
-    // Builds wait for each other, and what is not built yet would count as time of the evidence.
-    let mut built: Vec<Vec<String>> = Vec::new();
-    for promise in promises {
-        if let Command::Tests(source, _) = promise.command {
-            let arguments = test_program(source)?;
-            if !built.contains(&arguments) {
-                process::run(
-                    cargo().args(&arguments).args(["--no-run", "--quiet"]),
-                    LIMIT,
-                )?;
-                built.push(arguments);
-            }
-        }
-    }
+    let tests = |promise: &&Promise| matches!(promise.command, Command::Tests(..));
+    // As `cargo xtask test` builds them, so that nothing is compiled twice.
+    let tests = if promises.iter().any(tests) {
+        suites::build_programs(false)?
+    } else {
+        Vec::new()
+    };
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let program = ci::own_program(folder.path())?;
     let mut jobs = Vec::new();
     for promise in promises {
-        jobs.push(job(promise, &program)?);
+        jobs.push(job(promise, &program, &tests)?);
     }
     let mut found: Vec<Proof> = Vec::new();
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -147,40 +144,44 @@ fn run(promises: &[&Promise]) -> Result<Vec<Proof>> {
     Ok(found)
 }
 
-/// What runs a promise's evidence.
-fn job(promise: &Promise, program: &Path) -> Result<Job> {
-    let (mut command, lock) = match promise.command {
+/// What runs a promise's evidence: this program, or one of the tests'.
+fn job(promise: &Promise, xtask: &Path, programs: &[Program]) -> Result<Job> {
+    let mut job = match promise.command {
         Command::Xtask(arguments) => {
-            let mut command = Process::new(program);
+            let mut command = Process::new(xtask);
             command.args(arguments);
-            let lock = match arguments {
-                ["ci", ..] => Lock::Boards,
-                _ => Lock::None,
-            };
-            (command, lock)
+            Job {
+                name: String::new(),
+                command,
+                seconds: 0,
+                lock: match arguments {
+                    ["ci", ..] => Lock::Boards,
+                    _ => Lock::None,
+                },
+            }
         }
         Command::Tests(source, tests) => {
-            let mut command = cargo();
-            command
-                .args(test_program(source)?)
-                .args(["--quiet", "--", "--nocapture"])
-                .args(tests);
-            let lock = if needs_boards(source) {
-                Lock::Boards
-            } else {
-                Lock::None
-            };
-            (command, lock)
+            let main = main_file(source);
+            let program = programs.iter().find(|program| program.source == main);
+            let program = program.with_context(|| format!("no test program is built of {main}"))?;
+            let mut job = suites::job(program);
+            job.command.arg("--nocapture").args(tests);
+            job
         }
     };
+    job.name = promise.name.to_owned();
+    job.seconds = promise.seconds;
     // What cannot be run is a failure and not passed over.
-    command.env("CI", "1").env("RUST_BACKTRACE", "0");
-    Ok(Job {
-        name: promise.name.to_owned(),
-        command,
-        seconds: promise.seconds,
-        lock,
-    })
+    job.command.env("CI", "1").env("RUST_BACKTRACE", "0");
+    Ok(job)
+}
+
+/// The main file of the program that a file's tests are in.
+fn main_file(source: &str) -> String {
+    match source.split_once("/src/") {
+        Some((package, _)) => format!("{package}/src/lib.rs"),
+        None => source.to_owned(),
+    }
 }
 
 /// Whether the tests in a file need the emulator.
@@ -254,6 +255,7 @@ fn judge(promise: &Promise, ended: &Ended) -> Result<Proof> {
         kept: verdict.is_ok(),
         figure: verdict.unwrap_or_else(|error| error),
         seconds: ended.time.as_secs_f64(),
+        cpu_seconds: ended.cpu_seconds,
     })
 }
 
