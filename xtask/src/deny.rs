@@ -103,8 +103,8 @@ pub fn task() -> Result<()> {
             problems.join("\n- ")
         );
     }
-    for folder in [repository(), board::folder()] {
-        say!("{}", cargo_deny(&folder)?)?;
+    for (name, folder) in [("host", repository()), ("boards", board::folder())] {
+        say!("{}", cargo_deny(name, &folder)?)?;
     }
     say!("{packages} packages of two workspaces keep the rules")
 }
@@ -117,12 +117,11 @@ const BY_HAND: &str = "advisories are those of the lists in deny.toml";
 /// # Errors
 ///
 /// If it finds something.
-fn cargo_deny(folder: &Path) -> Result<String> {
-    let shown = folder.file_name().unwrap_or_default().display().to_string();
+fn cargo_deny(name: &str, folder: &Path) -> Result<String> {
     let mut version = Command::new("cargo-deny");
     version.arg("--version");
     let Ok(version) = process::output(&mut version, METADATA_LIMIT) else {
-        return Ok(format!("{shown}: cargo-deny is not installed; {BY_HAND}"));
+        return Ok(format!("{name}: cargo-deny is not installed; {BY_HAND}"));
     };
     let mut cargo = Command::new("cargo-deny");
     cargo
@@ -130,7 +129,7 @@ fn cargo_deny(folder: &Path) -> Result<String> {
         .args(["--color", "never", "check"]);
     let output = cargo.output().context("cannot start cargo-deny")?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    judge(&shown, version.trim(), output.status.success(), &said)
+    judge(name, version.trim(), output.status.success(), &said)
 }
 
 /// What cargo-deny's end means.

@@ -65,14 +65,17 @@ where
         receiver: Receiver::new(),
         out: VecDeque::new(),
     };
-    let patience = Patience {
+    Client::connect(Box::new(line), patience())
+}
+
+fn patience() -> Patience {
+    Patience {
         first: Duration::from_millis(2),
         longest: Duration::from_millis(4),
         request: Duration::from_millis(40),
         work: Duration::from_millis(40),
         restarts: 3,
-    };
-    Client::connect(Box::new(line), patience)
+    }
 }
 
 #[test]
@@ -106,6 +109,67 @@ fn an_answer_that_comes_at_the_second_request_is_taken() {
     let client = client.expect("answers");
     assert_eq!(client.resent(), 1);
     assert_eq!(client.identity().input_bytes, 3);
+}
+
+/// A firmware that answers each request when the third after it has come.
+struct Late {
+    receiver: Receiver,
+    sequences: VecDeque<u32>,
+    out: VecDeque<u8>,
+}
+
+impl Line for Late {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for byte in bytes {
+            let Some(request) = self.receiver.push::<Request<'_>>(*byte) else {
+                continue;
+            };
+            self.sequences.push_back(request.sequence);
+            if self.sequences.len() > 3
+                && let Some(sequence) = self.sequences.pop_front()
+            {
+                let answer = Ok(hello(VERSION));
+                let mut frame = [0; FRAME_BYTES];
+                let frame = encode(&Response { sequence, answer }, &mut frame).expect("short");
+                self.out.extend(frame);
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, bytes: &mut [u8], limit: Duration) -> io::Result<usize> {
+        if self.out.is_empty() {
+            std::thread::sleep(limit);
+        }
+        let count = bytes.len().min(self.out.len());
+        for (place, byte) in bytes.iter_mut().zip(self.out.drain(..count)) {
+            *place = byte;
+        }
+        Ok(count)
+    }
+}
+
+/// However late: the answer to a request that was sent again is an answer, that to another question is none.
+#[test]
+fn late_answers_to_the_same_request_are_taken_and_no_others() {
+    let line = |sequences: &[u32]| Late {
+        receiver: Receiver::new(),
+        sequences: sequences.iter().copied().collect(),
+        out: VecDeque::new(),
+    };
+    // Enough time, whatever else the machine does.
+    let patience = Patience {
+        request: Duration::from_secs(20),
+        ..patience()
+    };
+    let client = Client::connect(Box::new(line(&[])), patience).expect("answers late");
+    assert_eq!(client.resent(), 3);
+    // Three answers to what someone else has asked come first.
+    let mut client = Client::connect(Box::new(line(&[7, 8, 9])), patience).expect("answers");
+    assert_eq!(client.resent(), 3);
+    // Late ones of this client's first question are no answers to its second one.
+    client.refresh().expect("answers late");
+    assert_eq!(client.resent(), 6);
 }
 
 #[test]
