@@ -3,7 +3,12 @@
 //! `FEWBIT_BLOB` names the blob file. The runtime reads it here, on the host, so that the tables and the arena of the
 //! firmware are exactly as large as this model needs, and a blob that does not load fails the build and not the board.
 
-use std::{env, fmt::Write as _, fs, path::PathBuf};
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use fewbit_runtime::{
     AlignedBlob, Model, Summary,
@@ -110,7 +115,7 @@ pub(crate) fn write() {
     )
     .expect("writing to a string");
     if env::var_os("CARGO_FEATURE_SLOTS").is_some() {
-        source.push_str(&slots());
+        source.push_str(&slots(&path));
     }
     if env::var_os("CARGO_FEATURE_MLPERF").is_some() {
         source.push_str(&mlperf());
@@ -134,8 +139,8 @@ fn others() -> Vec<PathBuf> {
     others
 }
 
-/// Where the slots for models are.
-fn slots() -> String {
+/// Where the slots for models are, and how long a model in them may run.
+fn slots(own: &Path) -> String {
     println!("cargo::rerun-if-env-changed=FEWBIT_SLOTS");
     let slots = env::var("FEWBIT_SLOTS").unwrap_or_default();
     let numbers = slots
@@ -147,10 +152,38 @@ fn slots() -> String {
         );
     };
     let (offset, bytes): (u32, u32) = (offset, bytes);
+    let most = most_operations();
+    for path in others().iter().map(PathBuf::as_path).chain([own]) {
+        // Read before, and found to load.
+        let blob = AlignedBlob::new(&fs::read(path).unwrap_or_default());
+        let model = Model::<CAPACITY, CAPACITY>::from_bytes(blob.as_bytes());
+        let operations = model.map_or(0, |model| model.work());
+        if operations > most {
+            fail(&format!(
+                "{} takes {operations} operations a run, FEWBIT_MOST_OPERATIONS allows {most}",
+                path.display()
+            ));
+        }
+    }
     format!(
         "/// Where the slots for models start in the flash.\npub const SLOTS_OFFSET: usize = {offset};\n\
-         /// Bytes of a slot.\npub const SLOT_BYTES: usize = {bytes};\n"
+         /// Bytes of a slot.\npub const SLOT_BYTES: usize = {bytes};\n\
+         /// Elementary operations of the longest run that a model may take.\npub const MOST_OPERATIONS: u64 = {most};\n"
     )
+}
+
+/// Elementary operations of the longest run; as many as the format allows if nothing else is said.
+fn most_operations() -> u64 {
+    println!("cargo::rerun-if-env-changed=FEWBIT_MOST_OPERATIONS");
+    match env::var("FEWBIT_MOST_OPERATIONS") {
+        Err(env::VarError::NotPresent) => u64::MAX,
+        Ok(number) if number.parse().is_ok_and(|number: u64| number > 0) => {
+            number.parse().unwrap_or(u64::MAX)
+        }
+        _ => {
+            fail("FEWBIT_MOST_OPERATIONS is a whole number above 0: operations of the longest run")
+        }
+    }
 }
 
 /// The constants of MLPerf Tiny's interface.
@@ -173,7 +206,7 @@ fn mlperf() -> String {
 }
 
 /// Ends the build with a message that cargo shows as an error.
-fn fail(message: &str) -> ! {
+pub(crate) fn fail(message: &str) -> ! {
     println!("cargo::error={message}");
     std::process::exit(1)
 }

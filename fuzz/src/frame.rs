@@ -5,7 +5,7 @@ use crate::{Outcome, Target};
 use fastrand::Rng;
 use fewbit_protocol::frame::{FRAME_BYTES, Receiver, encode};
 use fewbit_protocol::message::{
-    Answer, CHUNK_BYTES, Command, Hello, Ran, Refusal, Request, Response, Unit,
+    Answer, CHUNK_BYTES, Command, Hello, Ran, Refusal, Request, Response, Seal, Unit, VERSION,
 };
 use serde::ser::{Serialize, SerializeTuple as _, Serializer};
 
@@ -120,7 +120,7 @@ fn response_kind(answer: &Result<Answer<'_>, Refusal>) -> &'static str {
         Ok(Answer::Ran(_)) => "ran",
         Ok(Answer::Bytes { .. }) => "bytes",
         Ok(Answer::Cost(_)) => "cost",
-        Ok(Answer::Stack(_)) => "stack, answered",
+        Ok(Answer::Stack { .. }) => "stack, answered",
         Err(_) => "refusal",
     }
 }
@@ -149,7 +149,14 @@ fn message(rng: &mut Rng) -> Vec<u8> {
             4 => Command::Read { job, offset },
             5 => Command::Spin { rounds: job },
             6 => Command::Stack,
-            7 => Command::Begin { length: offset },
+            7 => Command::Begin {
+                length: offset,
+                seal: rng.bool().then(|| Seal {
+                    version: job,
+                    digest: &bytes[..bytes.len() / 2],
+                    signature: &bytes[bytes.len() / 2..],
+                }),
+            },
             8 => Command::Store { offset, bytes },
             _ => Command::Commit { crc: rng.u32(..) },
         };
@@ -157,7 +164,7 @@ fn message(rng: &mut Rng) -> Vec<u8> {
     } else {
         let answer = match rng.u8(0..7) {
             0 => Ok(Answer::Hello(Hello {
-                version: 2,
+                version: VERSION,
                 board: "mps2-an386",
                 blob_crc: rng.u32(..),
                 blob_bytes: offset,
@@ -171,13 +178,21 @@ fn message(rng: &mut Rng) -> Vec<u8> {
             })),
             1 => Ok(Answer::Written),
             2 => Ok(Answer::Ran(Ran {
+                blob_crc: job,
                 cost: rng.u64(..),
                 output_bytes: offset,
                 output_crc: rng.u32(..),
             })),
-            3 => Ok(Answer::Bytes { offset, bytes }),
+            3 => Ok(Answer::Bytes {
+                blob_crc: job,
+                offset,
+                bytes,
+            }),
             4 => Ok(Answer::Cost(rng.u64(..))),
-            5 => Ok(Answer::Stack(offset)),
+            5 => Ok(Answer::Stack {
+                blob_crc: job,
+                bytes: offset,
+            }),
             _ => Err(Refusal::UnknownJob),
         };
         postcard::to_stdvec(&Response { sequence, answer })

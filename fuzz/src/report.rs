@@ -61,5 +61,12 @@ pub fn table(all: &[Figures]) -> String {
             let _ = writeln!(text, "  never reached: {}", figures.never.join(", "));
         }
     }
+    let crashes: usize = all.iter().map(|figures| figures.crashes.len()).sum();
+    let executions: u64 = all.iter().map(|figures| figures.executions).sum();
+    let _ = writeln!(
+        text,
+        "\n{executions} executions of {} targets, {crashes} crashes",
+        all.len()
+    );
     text
 }

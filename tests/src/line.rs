@@ -15,8 +15,13 @@ const FAULTS: f64 = 1.0 / 600.0;
 
 /// What the sample model computes, written from its description: saturating negation, then 3 added, wrapping.
 pub fn expected(input: &[i8]) -> Vec<i8> {
+    expected_adding(input, 3)
+}
+
+/// The same for the sample model that adds another number.
+pub fn expected_adding(input: &[i8], number: i16) -> Vec<i8> {
     let negated = input.iter().map(|value| (-i16::from(*value)).min(127));
-    negated.map(|value| (value + 3) as i8).collect()
+    negated.map(|value| (value + number) as i8).collect()
 }
 
 /// Counts of what was done to a line.

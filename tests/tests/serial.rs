@@ -4,13 +4,15 @@
 
 #![cfg(feature = "device")]
 
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fewbit::output::write_atomically;
+use fewbit_protocol::CRC32;
 use fewbit_tests::digits;
-use fewbit_tests::line::{BadLine, expected, relay};
+use fewbit_tests::line::{BadLine, expected, expected_adding, relay};
 use xtask::board::Board;
 use xtask::firmware::{self, Application, Firmware};
 use xtask::link::client::{Client, LinkError, Patience};
@@ -46,35 +48,54 @@ fn impatience() -> Patience {
     }
 }
 
-#[test]
-fn no_fault_of_the_line_makes_a_wrong_result() {
-    let (board, firmware) = sample_firmware();
-    let (mut emulator, line) = Emulator::start(&board, &firmware.elf).expect("starts");
-    // Requests until the next reset, while there is to be one.
-    let reset_in = Arc::new(Mutex::new(None));
-    let resets = Arc::new(AtomicUsize::new(0));
-    let line = BadLine::new(line, 7, {
-        let (reset_in, resets) = (Arc::clone(&reset_in), Arc::clone(&resets));
-        move || {
-            let mut reset_in = reset_in.lock().expect("no panic holds it");
-            *reset_in = match *reset_in {
+/// Resets of a board in the middle of what is asked.
+#[derive(Clone, Default)]
+struct Resets {
+    /// Requests until the next one, while there is to be one.
+    after: Arc<Mutex<Option<usize>>>,
+    done: Arc<AtomicUsize>,
+}
+
+impl Resets {
+    /// A bad line to a board that they are of.
+    fn line(&self, mut emulator: Emulator, line: TcpStream, seed: u64) -> BadLine {
+        let Self { after, done } = self.clone();
+        BadLine::new(line, seed, move || {
+            let mut after = after.lock().expect("no panic holds it");
+            *after = match *after {
                 Some(0) => {
                     emulator.reset().expect("runs");
-                    resets.fetch_add(1, Ordering::Relaxed);
+                    done.fetch_add(1, Ordering::Relaxed);
                     None
                 }
                 Some(requests) => Some(requests - 1),
                 None => None,
             };
-        }
-    });
+        })
+    }
+
+    fn after(&self, requests: usize) {
+        *self.after.lock().expect("no panic holds it") = Some(requests);
+    }
+
+    fn done(&self) -> usize {
+        self.done.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn no_fault_of_the_line_makes_a_wrong_result() {
+    let (board, firmware) = sample_firmware();
+    let (emulator, line) = Emulator::start(&board, &firmware.elf).expect("starts");
+    let resets = Resets::default();
+    let line = resets.line(emulator, line, 7);
     let damage = line.damage();
     let mut client = Client::connect(Box::new(line), impatience()).expect("answers");
     let mut random = fastrand::Rng::with_seed(8);
     for run in 0..RUNS {
         let input: Vec<i8> = (0..SIZE).map(|_| random.i8(..)).collect();
         if random.f64() < RESETS {
-            *reset_in.lock().expect("no panic holds it") = Some(random.usize(0..8));
+            resets.after(random.usize(0..8));
         }
         // Every third one operator by operator, whose output is the model's after the last.
         let found = if run % 3 == 0 {
@@ -86,7 +107,7 @@ fn no_fault_of_the_line_makes_a_wrong_result() {
         assert_eq!(found.output, expected(&input), "run {run}");
     }
     let damage = damage.lock().expect("no panic holds it");
-    let resets = resets.load(Ordering::Relaxed);
+    let resets = resets.done();
     println!(
         "{damage:?}, {resets} resets, {} requests sent again",
         client.resent()
@@ -95,6 +116,81 @@ fn no_fault_of_the_line_makes_a_wrong_result() {
     assert!(least > 300, "{damage:?}");
     assert!(resets > 20, "{resets}");
     assert!(client.resent() > 1000, "{}", client.resent());
+}
+
+/// Each reset takes the model from the newest slot, as worn-out flash may, and the board falls back to the other slot's, of equal sizes:
+/// no result of it is taken for the one's that was there when the client connected, over a bad line.
+#[test]
+fn no_result_is_taken_for_another_models() {
+    let board = Board::load(M4).expect("known");
+    let slots = board.slots.expect("has slots");
+    let blob = |number| sample::two_tables_adding(SIZE, number).expect("a blob");
+    // Those of the firmware, of the first slot and of the second one.
+    let (built_in, older, newer) = (blob(3), blob(5), blob(7));
+    assert!(built_in.len() == older.len() && older.len() == newer.len());
+    let numbers = [(&built_in, 3), (&older, 5), (&newer, 7)];
+    let number_of = |crc| {
+        let found = numbers.iter().find(|(blob, _)| CRC32.checksum(blob) == crc);
+        found.expect("one of the three").1
+    };
+    let application = Application::plain_slots();
+    let firmware = firmware::build_application(&board, &built_in, &application).expect("builds");
+    // Written into memory at each reset: the first word of the second slot.
+    let worn_out = format!(
+        "loader,addr={},data=0,data-len=4",
+        slots.offset + slots.slot_bytes
+    );
+    let arguments = ["-device".to_owned(), worn_out];
+    let (emulator, line) = Emulator::start_with(&board, &firmware.elf, &arguments).expect("starts");
+    let resets = Resets::default();
+    let line = resets.line(emulator, line, 9);
+    let damage = line.damage();
+    let mut client = Client::connect(Box::new(line), impatience()).expect("answers");
+    assert_eq!(number_of(client.identity().blob_crc), 3);
+    client.store(&older, |_| {}).expect("has room");
+    client.store(&newer, |_| {}).expect("has room");
+    let mut random = fastrand::Rng::with_seed(10);
+    let (mut results, mut others) = (0, 0);
+    for run in 0..RUNS {
+        let connected = client.identity().blob_crc;
+        let input: Vec<i8> = (0..SIZE).map(|_| random.i8(..)).collect();
+        if random.f64() < RESETS {
+            resets.after(random.usize(0..8));
+        }
+        let found = if run % 3 == 0 {
+            client.operator_output(&input, 1)
+        } else {
+            client.infer(&input)
+        };
+        match found {
+            Ok(found) => {
+                let expected = expected_adding(&input, number_of(connected));
+                assert_eq!(found.output, expected, "run {run}");
+                results += 1;
+            }
+            Err(LinkError::OtherModel { expected, found }) => {
+                others += 1;
+                assert_eq!(
+                    (expected, found),
+                    (CRC32.checksum(&newer), CRC32.checksum(&older))
+                );
+                client.refresh().expect("answers");
+            }
+            Err(error) => panic!("run {run}: {error}"),
+        }
+        // A while later someone brings the newer one back.
+        if number_of(client.identity().blob_crc) == 5 && random.f64() < 0.2 {
+            client.store(&newer, |_| {}).expect("has room");
+        }
+    }
+    let damage = damage.lock().expect("no panic holds it");
+    println!(
+        "{damage:?}, {} resets, {results} results, {others} of another model refused",
+        resets.done()
+    );
+    let least = damage.dropped.min(damage.flipped).min(damage.repeated);
+    assert!(least > 300, "{damage:?}");
+    assert!(results > 900 && others > 20, "{results} and {others}");
 }
 
 #[test]

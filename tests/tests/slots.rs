@@ -9,7 +9,7 @@ use std::time::Duration;
 use fewbit_protocol::{CRC32, message::Refusal};
 use fewbit_tests::line::{BadLine, expected, relay};
 use xtask::board::Board;
-use xtask::firmware::{self, Application};
+use xtask::firmware::{self, Application, Updates};
 use xtask::link::client::{Client, LinkError, Patience};
 use xtask::link::emulator::Emulator;
 use xtask::link::line;
@@ -34,6 +34,7 @@ fn a_model_is_swapped_while_the_firmware_runs() {
     let (built_in, small, large, too_large) = (blob(100), blob(64), blob(300), blob(301));
     let application = Application::Slots {
         room: vec![large.clone()],
+        updates: Updates::default(),
     };
     let firmware = firmware::build_application(&board, &built_in, &application).expect("builds");
     let (mut emulator, line) = Emulator::start(&board, &firmware.elf).expect("starts");
@@ -87,9 +88,11 @@ fn a_model_is_swapped_while_the_firmware_runs() {
 fn a_model_arrives_whole_over_a_bad_line() {
     let board = Board::load("mps2-an386").expect("known");
     let blob = |size| sample::two_tables(size).expect("a blob");
-    let room = vec![blob(300)];
-    let firmware = firmware::build_application(&board, &blob(100), &Application::Slots { room })
-        .expect("builds");
+    let application = Application::Slots {
+        room: vec![blob(300)],
+        updates: Updates::default(),
+    };
+    let firmware = firmware::build_application(&board, &blob(100), &application).expect("builds");
     let (_emulator, line) = Emulator::start(&board, &firmware.elf).expect("starts");
     let line = BadLine::new(line, 1, || {});
     let damage = line.damage();
@@ -133,6 +136,9 @@ fn update_stores_a_blob_or_says_what_to_do() {
             blob: blob.to_owned(),
             board: board.name.clone(),
             port: port.clone(),
+            key: None,
+            model_version: None,
+            product: None,
             timeout: Some(60),
         });
         let line = line::open(&port).expect("listens");
@@ -140,7 +146,7 @@ fn update_stores_a_blob_or_says_what_to_do() {
         let result = result.map_err(|error| format!("{error:#}"));
         ((emulator, client), result)
     };
-    let slots = Application::Slots { room: Vec::new() };
+    let slots = Application::plain_slots();
     let ((_emulator, mut client), result) = update(&slots, &small);
     result.expect("has room");
     assert_eq!(crc_of(&client), CRC32.checksum(&blob));
@@ -169,7 +175,7 @@ fn a_firmware_without_slots_refuses() {
     );
     check(&mut client, 250);
     let other = Board::load("mps2-an385").expect("known");
-    let slots = Application::Slots { room: Vec::new() };
+    let slots = Application::plain_slots();
     let error = firmware::build_application(&other, &blob, &slots).expect_err("no slots");
     assert!(format!("{error:#}").contains("has no slots"), "{error:#}");
 }

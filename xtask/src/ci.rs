@@ -415,7 +415,7 @@ fn everything<'c>(checks: impl IntoIterator<Item = &'c Check>) -> Result<()> {
 }
 
 /// A copy of this program, as cargo may write its file anew while the checks run.
-fn own_program(folder: &Path) -> Result<std::path::PathBuf> {
+pub(crate) fn own_program(folder: &Path) -> Result<std::path::PathBuf> {
     let own = env::current_exe().context("cannot find this program's file")?;
     let copy = folder.join(format!("xtask{}", env::consts::EXE_SUFFIX));
     fs::copy(&own, &copy).with_context(|| format!("cannot copy {}", own.display()))?;
@@ -556,6 +556,10 @@ fn clippy_of_boards() -> Result<()> {
     fs::write(&blob, sample::two_tables(16)?).context("cannot write the sample blob")?;
     let table = folder.path().join("input.table");
     fs::write(&table, [0; 256]).context("cannot write the sample's table")?;
+    let key = folder.path().join("key.pub");
+    let public = fewbit_signed::public_key(&[1; fewbit_signed::KEY_BYTES]);
+    fs::write(&key, fewbit_signed::show_public_key(&public).to_string())
+        .context("cannot write the sample's key")?;
     for board in board::all()? {
         // What real boards add is a main of a page each; one shows what they share, and the others are built above.
         if board.probe.is_some() && board.name != EXAMPLE_BOARD {
@@ -570,6 +574,7 @@ fn clippy_of_boards() -> Result<()> {
                 &["--features", "fewbit-firmware/mlperf"],
                 &["--features", "fewbit-firmware/rtt-link"],
                 &["--features", "fewbit-firmware/slots"],
+                &["--features", "fewbit-firmware/authenticated-updates"],
             ]
         } else if board.probe.is_some() {
             &[
@@ -587,6 +592,7 @@ fn clippy_of_boards() -> Result<()> {
                 .args(["--package", "bare"])
                 .args(*features)
                 .env("FEWBIT_SLOTS", "65536,65536")
+                .env("FEWBIT_UPDATE_KEY", &key)
                 .env("FEWBIT_MLPERF_MODEL", "sample")
                 .env("FEWBIT_MLPERF_TABLE", &table)
                 .args(["--", "-D", "warnings"]);

@@ -1,8 +1,8 @@
 //! `cargo xtask deny`: licences, sources and versions of all dependencies.
 //!
 //! The rules are in `deny.toml` (host crates) and `boards/deny.toml` (what ends up on a chip, and stricter), written in
-//! cargo-deny's format so that `cargo deny check` reads them as well. This task needs neither that program nor a
-//! network: the advisory database cannot be fetched offline, so the list of denied versions stands in for it.
+//! cargo-deny's format. This task needs neither that program nor a network: the list of denied versions stands in for
+//! the advisory database, which cannot be fetched offline. Where cargo-deny is installed it is run too, and its word counts.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -24,7 +24,23 @@ const METADATA_LIMIT: Duration = Duration::from_secs(600);
 struct Rules {
     licenses: Licenses,
     #[serde(default)]
+    advisories: Advisories,
+    #[serde(default)]
     bans: Bans,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Advisories {
+    #[serde(default)]
+    ignore: Vec<Ignored>,
+}
+
+/// An advisory that is known and taken.
+#[derive(Debug, Deserialize)]
+struct Ignored {
+    id: String,
+    /// Starts with the crate's name and a colon.
+    reason: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,9 +90,11 @@ struct Package {
 ///
 /// If a dependency breaks a rule (all of them are listed), or the rules or cargo's metadata cannot be read.
 pub fn task() -> Result<()> {
-    let mut problems = Vec::new();
+    let (mut packages, mut problems) = (0, Vec::new());
     for folder in [repository(), board::folder()] {
-        problems.extend(check(&folder)?);
+        let (count, found) = check(&folder)?;
+        packages += count;
+        problems.extend(found);
     }
     if !problems.is_empty() {
         bail!(
@@ -85,11 +103,50 @@ pub fn task() -> Result<()> {
             problems.join("\n- ")
         );
     }
-    Ok(())
+    for (name, folder) in [("host", repository()), ("boards", board::folder())] {
+        say!("{}", cargo_deny(name, &folder)?)?;
+    }
+    say!("{packages} packages of two workspaces keep the rules")
 }
 
-/// Checks the workspace in `folder` against the `deny.toml` there, and returns what breaks it.
-fn check(folder: &Path) -> Result<Vec<String>> {
+/// What is said where only the lists of this repository were asked.
+const BY_HAND: &str = "advisories are those of the lists in deny.toml";
+
+/// Runs cargo-deny in a workspace, where it is installed and its database can be reached; what was done, in words.
+///
+/// # Errors
+///
+/// If it finds something.
+fn cargo_deny(name: &str, folder: &Path) -> Result<String> {
+    let mut version = Command::new("cargo-deny");
+    version.arg("--version");
+    let Ok(version) = process::output(&mut version, METADATA_LIMIT) else {
+        return Ok(format!("{name}: cargo-deny is not installed; {BY_HAND}"));
+    };
+    let mut cargo = Command::new("cargo-deny");
+    cargo
+        .current_dir(folder)
+        .args(["--color", "never", "check"]);
+    let output = cargo.output().context("cannot start cargo-deny")?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    judge(name, version.trim(), output.status.success(), &said)
+}
+
+/// What cargo-deny's end means.
+fn judge(folder: &str, version: &str, success: bool, said: &str) -> Result<String> {
+    if success {
+        return Ok(format!("{folder}: {version} finds nothing"));
+    }
+    if said.contains("advisory database") && !said.contains("error[") {
+        return Ok(format!(
+            "{folder}: {version} cannot reach the advisory database; {BY_HAND}"
+        ));
+    }
+    bail!("{version} in {folder}:\n{}", said.trim_end())
+}
+
+/// Checks the workspace in `folder` against the `deny.toml` there, and returns how many packages it has and what breaks the rules.
+fn check(folder: &Path) -> Result<(usize, Vec<String>)> {
     let path = folder.join("deny.toml");
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -100,7 +157,9 @@ fn check(folder: &Path) -> Result<Vec<String>> {
         .args(["metadata", "--format-version", "1", "--locked"]);
     let metadata: Metadata = serde_json::from_str(&process::output(&mut cargo, METADATA_LIMIT)?)
         .with_context(|| format!("the metadata of {}", folder.display()))?;
-    problems(&rules, &metadata.packages).with_context(|| format!("in {}", path.display()))
+    let problems =
+        problems(&rules, &metadata.packages).with_context(|| format!("in {}", path.display()))?;
+    Ok((metadata.packages.len(), problems))
 }
 
 /// What breaks the rules, a sentence each.
@@ -157,6 +216,16 @@ fn problems(rules: &Rules, packages: &[Package]) -> Result<Vec<String>> {
             },
         }
     }
+    for ignored in &rules.advisories.ignore {
+        let name = ignored.reason.split_once(':').map(|(name, _)| name);
+        if !packages.iter().any(|package| Some(&*package.name) == name) {
+            problems.push(format!(
+                "{} is ignored for {:?}, and no crate of this name is there: the reason is to start with the crate's name and a colon",
+                ignored.id,
+                name.unwrap_or(&ignored.reason)
+            ));
+        }
+    }
     Ok(problems)
 }
 
@@ -196,6 +265,8 @@ mod tests {
             [licenses]
             allow = ["MIT", "Apache-2.0 WITH LLVM-exception"]
             exceptions = [{ crate = "mozilla", allow = ["MPL-2.0"] }]
+            [advisories]
+            ignore = [{ id = "RUSTSEC-2000-0001", reason = "own: it is known" }]
             [bans]
             deny = [
                 { crate = "old@<1.2.3", reason = "it corrupts memory" },
@@ -204,6 +275,22 @@ mod tests {
             "#,
         )
         .expect("well formed")
+    }
+
+    #[test]
+    fn cargo_deny_is_believed_unless_it_could_not_look() {
+        let judged = |success, said| judge("boards", "cargo-deny 0.18.4", success, said);
+        let nothing = judged(true, "advisories ok, bans ok\n").expect("fine");
+        assert_eq!(nothing, "boards: cargo-deny 0.18.4 finds nothing");
+        let offline = "[ERROR] failed to fetch advisory database https://example.org/db\n";
+        let by_hand = judged(false, offline).expect("not its fault");
+        assert!(by_hand.contains("cannot reach"), "{by_hand}");
+        let found = "error[vulnerability]: use after free\nadvisories FAILED\n";
+        let error = judged(false, found).expect_err("found").to_string();
+        assert!(error.contains("use after free"), "{error}");
+        let both = format!("{offline}error[rejected]: failed to satisfy license requirements\n");
+        assert!(judged(false, &both).is_err());
+        assert!(judged(false, "error: unknown key\n").is_err());
     }
 
     fn package(name: &str, version: &str, license: Option<&str>, source: Option<&str>) -> Package {
@@ -259,7 +346,9 @@ mod tests {
             package("never", "9.0.0", Some("MIT"), Some(CRATES_IO)),
         ];
         let found = problems(&rules(), &packages).expect("valid rules");
-        assert_eq!(found.len(), packages.len(), "{found:#?}");
+        assert_eq!(found.len(), packages.len() + 1, "{found:#?}");
+        // What is ignored for a crate that is not there.
+        assert!(found[packages.len()].starts_with("RUSTSEC-2000-0001"));
         for (problem, package) in found.iter().zip(&packages) {
             assert!(problem.starts_with(&package.name), "{problem}");
         }

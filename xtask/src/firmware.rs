@@ -29,6 +29,9 @@ const BUILD_LIMIT: Duration = Duration::from_secs(900);
 /// shows whether what is left was enough.
 pub(crate) const STACK_BYTES: u64 = 2048;
 
+/// The same where signatures of updates are checked: what that takes at most.
+pub const SIGNATURE_STACK_BYTES: u64 = 9 * 1024;
+
 /// A board has too little memory for a model.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -60,6 +63,8 @@ pub enum Application {
     Slots {
         /// Blobs that tables, kernels and the arena are to be large enough for, besides its own.
         room: Vec<Vec<u8>>,
+        /// Which updates it takes.
+        updates: Updates,
     },
     /// Answers the runner of MLPerf Tiny over a UART.
     Mlperf {
@@ -68,6 +73,24 @@ pub enum Application {
         /// The model's input value for each byte of the benchmark's.
         table: Box<[i8; 256]>,
     },
+}
+
+/// Which updates a firmware with slots takes; by default, all that it can run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Updates {
+    /// Only those that are signed with the secret half of this key.
+    pub key: Option<UpdateKey>,
+    /// Only those that take at most so many operations a run.
+    pub most_operations: Option<u64>,
+}
+
+/// Whom a firmware takes updates from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateKey {
+    /// The public key.
+    pub public: [u8; fewbit_signed::KEY_BYTES],
+    /// What updates are signed for, if not the board's name.
+    pub product: Option<String>,
 }
 
 impl Application {
@@ -80,17 +103,28 @@ impl Application {
         }
     }
 
+    /// With slots for any update, and no more room than its own model takes.
+    pub fn plain_slots() -> Self {
+        Self::Slots {
+            room: Vec::new(),
+            updates: Updates::default(),
+        }
+    }
+
     /// With slots, and room for these blobs.
     ///
     /// # Errors
     ///
     /// If one cannot be read.
-    pub fn slots(room: &[PathBuf]) -> Result<Self> {
+    pub fn slots(room: &[PathBuf], updates: Updates) -> Result<Self> {
         let read = |path: &PathBuf| {
             fs::read(path).with_context(|| format!("cannot read {}", path.display()))
         };
         let room: Result<Vec<Vec<u8>>> = room.iter().map(read).collect();
-        Ok(Self::Slots { room: room? })
+        Ok(Self::Slots {
+            room: room?,
+            updates,
+        })
     }
 
     /// The feature of `fewbit-firmware` that makes it, if any.
@@ -99,6 +133,7 @@ impl Application {
             Self::Job => None,
             Self::Serial => Some("serial"),
             Self::Rtt => Some("rtt-link"),
+            Self::Slots { updates, .. } if updates.key.is_some() => Some("authenticated-updates"),
             Self::Slots { .. } => Some("slots"),
             Self::Mlperf { .. } => Some("mlperf"),
         }
@@ -110,7 +145,13 @@ impl Application {
             Self::Job => "job".to_owned(),
             Self::Serial => "serial".to_owned(),
             Self::Rtt => "rtt".to_owned(),
-            Self::Slots { room } => format!("slots-{}", content_name(&room.concat())),
+            Self::Slots { room, updates } => {
+                let facts = format!("{updates:?}");
+                format!(
+                    "slots-{}",
+                    content_name(&[&room.concat(), facts.as_bytes()].concat())
+                )
+            }
             Self::Mlperf { model, table } => {
                 format!("mlperf-{model}-{}", content_name(&bytes(&table[..])))
             }
@@ -122,22 +163,8 @@ impl Application {
         if let Some(feature) = self.feature() {
             cargo.args(["--features", &format!("fewbit-firmware/{feature}")]);
         }
-        if let Self::Slots { room } = self {
-            let slots = slots_of(board)?;
-            let files: Result<Vec<PathBuf>> = room
-                .iter()
-                .map(|blob| {
-                    check(board, blob)?;
-                    let file = kept()?.join(format!("{}.fewbit", content_name(blob)));
-                    write_whole(&file, blob)?;
-                    Ok(file)
-                })
-                .collect();
-            let files = env::join_paths(files?).context("the folder of finished firmware")?;
-            cargo.env("FEWBIT_ROOM", files).env(
-                "FEWBIT_SLOTS",
-                format!("{},{}", slots.offset, slots.slot_bytes),
-            );
+        if let Self::Slots { room, updates } = self {
+            configure_slots(board, cargo, room, updates)?;
         }
         if let Self::Mlperf { model, table } = self {
             let file = kept()?.join(format!("{}.table", content_name(&bytes(&table[..]))));
@@ -148,6 +175,52 @@ impl Application {
         }
         Ok(())
     }
+}
+
+/// What firmware with slots is built with.
+fn configure_slots(
+    board: &Board,
+    cargo: &mut Command,
+    room: &[Vec<u8>],
+    updates: &Updates,
+) -> Result<()> {
+    let slots = slots_of(board)?;
+    let kept = kept()?;
+    let files: Result<Vec<PathBuf>> = room
+        .iter()
+        .map(|blob| {
+            check(board, blob)?;
+            let file = kept.join(format!("{}.fewbit", content_name(blob)));
+            write_whole(&file, blob)?;
+            Ok(file)
+        })
+        .collect();
+    let files = env::join_paths(files?).context("the folder of finished firmware")?;
+    cargo.env("FEWBIT_ROOM", files).env(
+        "FEWBIT_SLOTS",
+        format!("{},{}", slots.offset, slots.slot_bytes),
+    );
+    // Of this call and not of the caller's environment.
+    for name in [
+        "FEWBIT_UPDATE_KEY",
+        "FEWBIT_UPDATE_PRODUCT",
+        "FEWBIT_MOST_OPERATIONS",
+    ] {
+        cargo.env_remove(name);
+    }
+    if let Some(key) = &updates.key {
+        let text = fewbit_signed::show_public_key(&key.public).to_string();
+        let file = kept.join(format!("{}.pub", content_name(text.as_bytes())));
+        write_whole(&file, text.as_bytes())?;
+        cargo.env("FEWBIT_UPDATE_KEY", file);
+        if let Some(product) = &key.product {
+            cargo.env("FEWBIT_UPDATE_PRODUCT", product);
+        }
+    }
+    if let Some(most) = updates.most_operations {
+        cargo.env("FEWBIT_MOST_OPERATIONS", most.to_string());
+    }
+    Ok(())
 }
 
 /// Where a board has slots for models.
@@ -235,7 +308,11 @@ pub fn build_application(
         let what = "firmware in front of the slots";
         fits(board, "flash", what, sizes.flash_bytes, room)?;
     }
-    let ram_bytes = sizes.static_ram_bytes + STACK_BYTES;
+    let stack_bytes = match application {
+        Application::Slots { updates, .. } if updates.key.is_some() => SIGNATURE_STACK_BYTES,
+        _ => STACK_BYTES,
+    };
+    let ram_bytes = sizes.static_ram_bytes + stack_bytes;
     let what = "firmware, with variables, arena and the least stack,";
     fits(board, "RAM", what, ram_bytes, board.ram_bytes)?;
     Ok(Firmware {
@@ -394,7 +471,7 @@ fn fits(
 /// # Errors
 ///
 /// If the compiler's wrapper for the board's core cannot be made.
-pub(crate) fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> Result<Command> {
+pub fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> Result<Command> {
     let mut cargo = toolchain.cargo(&board.target);
     cargo
         .current_dir(board::folder())
@@ -411,6 +488,7 @@ pub(crate) fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> 
         let crates = [
             "fewbit-runtime",
             "fewbit-protocol",
+            "fewbit-signed",
             "fewbit-firmware",
             "bare",
             &board.name,

@@ -14,8 +14,8 @@ use fewbit::cli::QuantizeArgs;
 
 use crate::{
     board::{Board, Probe},
-    firmware::{self, Application},
-    mlperf, probe, process, quantize,
+    firmware::{self, Application, UpdateKey, Updates},
+    mlperf, probe, process, quantize, update_key,
 };
 
 /// Time for erasing, writing and checking the flash of a chip.
@@ -41,12 +41,38 @@ pub struct Args {
     /// A model that this firmware is to have room and kernels for, besides its own
     #[arg(long, value_name = "BLOB", requires = "slots")]
     room: Vec<PathBuf>,
+    /// Take only updates that are signed with the secret half of this public key, which `cargo xtask update-key` makes
+    #[arg(long, value_name = "FILE", requires = "slots")]
+    update_key: Option<PathBuf>,
+    /// What updates are signed for, instead of the board's name
+    #[arg(long, value_name = "NAME", requires = "update_key")]
+    product: Option<String>,
+    /// Take only updates of at most so many operations a run
+    #[arg(long, value_name = "OPERATIONS", requires = "slots")]
+    most_operations: Option<u64>,
     /// The probe, as `probe-rs list` names it, where there are several
     #[arg(long, value_name = "VID:PID:SERIAL")]
     probe: Option<String>,
     /// Build, and show the commands instead of running them
     #[arg(long)]
     dry_run: bool,
+}
+
+impl Args {
+    /// Which updates the firmware is to take.
+    fn updates(&self) -> Result<Updates> {
+        let key = match &self.update_key {
+            Some(path) => Some(UpdateKey {
+                public: update_key::read_public(path)?,
+                product: self.product.clone(),
+            }),
+            None => None,
+        };
+        Ok(Updates {
+            key,
+            most_operations: self.most_operations,
+        })
+    }
 }
 
 /// Builds the firmware and writes it to the board.
@@ -77,7 +103,7 @@ pub fn task(args: &Args) -> Result<()> {
     let application = match args.mlperf {
         Some(model) => model.application(&bytes)?,
         None if args.rtt => Application::Rtt,
-        None if args.slots => Application::slots(&args.room)?,
+        None if args.slots => Application::slots(&args.room, args.updates()?)?,
         None => Application::of(&board),
     };
     let firmware = firmware::build_application(&board, &bytes, &application)
@@ -163,6 +189,9 @@ mod tests {
             rtt: false,
             slots: false,
             room: Vec::new(),
+            update_key: None,
+            product: None,
+            most_operations: None,
             probe: None,
             dry_run: true,
         };

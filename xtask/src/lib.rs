@@ -59,6 +59,7 @@ mod pool;
 mod probe;
 mod process;
 mod processors;
+pub mod prove;
 pub mod qemu;
 pub mod quantize;
 pub mod random;
@@ -70,6 +71,7 @@ mod suites;
 pub mod tidy;
 pub mod toolchain;
 pub mod update;
+pub mod update_key;
 pub mod verify;
 
 /// The root of the repository, wherever the task was called from.

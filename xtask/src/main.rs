@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use fewbit::cli::{QuantizeArgs, exit_code, show_error, show_usage};
 use xtask::{
-    bench, boards, bounds, ci, deny, emulate, flash, fuzz, mlperf, mutants, new, quantize, setup,
-    size, tidy, update, verify,
+    bench, boards, bounds, ci, deny, emulate, flash, fuzz, mlperf, mutants, new, prove, quantize,
+    setup, size, tidy, update, update_key, verify,
 };
 
 /// Tasks of the fewbit project.
@@ -38,6 +38,8 @@ enum Task {
     Flash(flash::Args),
     /// Put another model into the slots of a board whose firmware runs.
     Update(update::Args),
+    /// Make a key for signed updates; one that is there is never overwritten.
+    UpdateKey(update_key::Args),
     /// Run a blob on a board and on this machine, and compare every output byte.
     Verify(verify::Args),
     /// Ask a board as the runner of MLPerf Tiny does, and compare its results with this machine's.
@@ -50,6 +52,8 @@ enum Task {
     Mutants(mutants::Args),
     /// Feed damaged input to everything that reads any, and check what must hold of it.
     Fuzz(fuzz::Args),
+    /// Run what shows that each promise of SECURITY.md is kept.
+    Prove(prove::Args),
     /// Install what is needed and run all tests, those on emulated boards included.
     Test(ci::TestArgs),
     /// Run every check that a change must pass.
@@ -74,12 +78,14 @@ fn main() -> ExitCode {
         Task::Bounds(args) => bounds::task(&args),
         Task::Flash(args) => flash::task(&args),
         Task::Update(args) => update::task(&args),
+        Task::UpdateKey(args) => update_key::task(&args),
         Task::Verify(args) => verify::task(&args),
         Task::Mlperf(args) => mlperf::task(&args),
         Task::Size(args) => size::task(&args),
         Task::Emulate(args) => emulate::task(&args),
         Task::Mutants(args) => mutants::task(&args),
         Task::Fuzz(args) => fuzz::task(&args),
+        Task::Prove(args) => prove::task(&args),
         Task::Test(args) => ci::test_task(&args),
         Task::Ci(args) => ci::task(&args),
         Task::Deny => deny::task(),

@@ -15,11 +15,20 @@ use fewbit_runtime::{
 ///
 /// If the writer refuses it: `size` is 0.
 pub fn two_tables(size: u16) -> Result<Vec<u8>> {
+    two_tables_adding(size, 3)
+}
+
+/// As [`two_tables`], with another number to add: models of equal sizes that say different things.
+///
+/// # Errors
+///
+/// As [`two_tables`].
+pub fn two_tables_adding(size: u16, number: i8) -> Result<Vec<u8>> {
     let mut writer = BlobWriter::new();
     // A table starts with the entry of -128.
     let values = || i8::MIN..=i8::MAX;
     let negate: Vec<i8> = values().map(i8::saturating_neg).collect();
-    let add: Vec<i8> = values().map(|value| value.wrapping_add(3)).collect();
+    let add: Vec<i8> = values().map(|value| value.wrapping_add(number)).collect();
     let negate = writer.append_weights(&negate);
     let add = writer.append_weights(&add);
     let port = |tensor| Port {

@@ -1,7 +1,8 @@
 //! `cargo xtask tidy`: what the compiler does not check.
 //!
 //! Conventions that are not checked are not kept: module docs, white space, the index of decisions, memory maps that
-//! agree with their board files, and the format's specification, which carries a hash of the sources it describes and names the tests of all checks.
+//! agree with their board files, the format's specification, which carries a hash of the sources it describes and names the tests of all checks, and
+//! the promises in SECURITY.md, which are a list in code.
 
 use std::{
     fmt::Write as _,
@@ -14,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-use crate::{board, mutants, process, repository};
+use crate::{board, mutants, process, prove, repository};
 
 /// Largest file in the repository; data that is larger is generated or fetched.
 const MAXIMUM_BYTES: u64 = 2 * 1024 * 1024;
@@ -33,18 +34,24 @@ const HASH_KEY: &str = "format-hash: ";
 /// Arguments of `cargo xtask tidy`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Write the hash of the format's sources into docs/model-format.md, once the text says what they do.
+    /// Write the hash of the format's sources into docs/model-format.md, once the text says what they do, and the table of
+    /// promises into SECURITY.md.
     #[arg(long)]
     bless: bool,
 }
 
-/// Checks everything, or writes the hash.
+/// Checks everything, or writes the hash and the table.
 ///
 /// # Errors
 ///
 /// If anything is not tidy (all of it is listed), or files cannot be read.
 pub fn task(args: &Args) -> Result<()> {
-    if args.bless { bless() } else { check() }
+    if args.bless {
+        bless()?;
+        prove::bless(&repository())
+    } else {
+        check()
+    }
 }
 
 /// Checks everything.
@@ -96,6 +103,7 @@ pub fn check() -> Result<()> {
     problems.extend(memory_maps()?);
     problems.extend(format_hash(&root)?);
     problems.extend(mutants::problems(&root)?);
+    problems.extend(prove::problems(&root)?);
     if !problems.is_empty() {
         bail!(
             "{} things are not tidy:\n- {}",

@@ -33,6 +33,8 @@ pub mod slots;
 pub mod stack;
 #[cfg(any(feature = "serial", feature = "rtt"))]
 mod store;
+#[cfg(feature = "slots")]
+mod updates;
 
 /// Name of the board, which xtask passes on.
 pub const BOARD_NAME: &str = env!("FEWBIT_BOARD_NAME", "FEWBIT_BOARD_NAME is the board's name");

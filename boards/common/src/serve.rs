@@ -167,15 +167,21 @@ impl Session<'_, '_, '_> {
                 let rounds = rounds.max(1);
                 Ok(Answer::Cost(board.measured(|| spin(rounds))))
             }
-            Command::Stack => Ok(Answer::Stack(length(stack::used_bytes()))),
-            Command::Begin { length } => self.store.begin(length).map(|()| Answer::Written),
+            Command::Stack => Ok(Answer::Stack {
+                blob_crc: self.blob_crc,
+                bytes: length(stack::used_bytes()),
+            }),
+            Command::Begin { length, ref seal } => {
+                let begun = timed("begin", board, || self.store.begin(length, seal.as_ref()));
+                begun.map(|()| Answer::Written)
+            }
             Command::Store { offset, bytes } => {
                 self.store.put(offset, bytes).map(|()| Answer::Written)
             }
             Command::Commit { crc } => {
                 // Asked again, after the change.
                 if crc != self.blob_crc || self.store.has_begun() {
-                    self.store.commit(crc)?;
+                    timed("commit", board, || self.store.commit(crc))?;
                     self.stored = true;
                 }
                 Ok(Answer::Written)
@@ -246,6 +252,7 @@ impl Session<'_, '_, '_> {
             bytes += part.len();
         }
         Ran {
+            blob_crc: self.blob_crc,
             cost,
             output_bytes: length(bytes),
             output_crc: digest.finalize(),
@@ -261,6 +268,7 @@ impl Session<'_, '_, '_> {
             {
                 let bytes = bytes.get(..CHUNK_BYTES).unwrap_or(bytes);
                 return Ok(Answer::Bytes {
+                    blob_crc: self.blob_crc,
                     offset,
                     bytes: cast_slice(bytes),
                 });
@@ -290,6 +298,27 @@ impl Session<'_, '_, '_> {
 
     fn output_bytes(&self) -> usize {
         self.outputs(None).map(<[i8]>::len).sum()
+    }
+}
+
+/// Does a part of an update; where signatures are checked, the log says what it cost.
+fn timed<R>(
+    name: &str,
+    board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
+    act: impl FnOnce() -> R,
+) -> R {
+    #[cfg(feature = "authenticated-updates")]
+    {
+        let start = board.counter.now();
+        let result = act();
+        let cost = board.counter.cost_since(start);
+        defmt::println!("fewbit:update step={=str} cost={=u64}", name, cost);
+        result
+    }
+    #[cfg(not(feature = "authenticated-updates"))]
+    {
+        let _ = (name, board);
+        act()
     }
 }
 

@@ -5,17 +5,18 @@
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
 use embedded_storage::nor_flash::NorFlash;
-use fewbit_protocol::message::Refusal;
-use fewbit_runtime::Model;
+use fewbit_protocol::message::{Refusal, Seal};
+use fewbit_runtime::{LoadError, Model};
 use fewbit_slots::{Idle, Slots, UpdateError};
 
 use crate::{
     app::{self, RunError},
     board::Board,
     counter::Counter,
-    model::{BLOB, KERNELS, OPS, SLOT_BYTES, SLOTS_OFFSET, TENSORS},
+    model::{BLOB, KERNELS, MOST_OPERATIONS, OPS, SLOT_BYTES, SLOTS_OFFSET, TENSORS},
     serve,
     store::Store,
+    updates::{Begun, may_run},
 };
 
 /// Answers requests for ever.
@@ -42,7 +43,8 @@ pub unsafe fn run<F: NorFlash>(
         unsafe { Slots::new(flash, offset, base, slot_bytes) }.map_err(|_| RunError::Slots)?;
     let arena = app::arena()?;
     loop {
-        let (active, idle) = slots.open(|blob| runs(blob, arena.len()));
+        let (active, idle) =
+            slots.open(|slot| may_run(slot) && runs(slot.blob, arena.len()).is_ok());
         let blob = active.map_or(&BLOB.0, |slot| slot.blob);
         defmt::info!(
             "model of {=usize} bytes, generation {=u32}",
@@ -51,40 +53,59 @@ pub unsafe fn run<F: NorFlash>(
         );
         let mut store = Stored {
             idle,
+            begun: None,
             arena_bytes: arena.len(),
         };
         serve::session(&mut board, blob, arena, &mut store)?;
     }
 }
 
-/// Whether this firmware can run a blob: its format, its kernels, its tables and its arena.
+/// Whether this firmware can run a blob: its format, its kernels, its tables, its arena and its operations.
 #[inline(never)]
-fn runs(blob: &[u8], arena_bytes: usize) -> bool {
-    match Model::<TENSORS, OPS, KERNELS>::with_kernels(blob) {
-        Ok(model) if model.arena_bytes() <= arena_bytes => return true,
+fn runs(blob: &[u8], arena_bytes: usize) -> Result<(), Refusal> {
+    match Model::<TENSORS, OPS, KERNELS>::with_work_limit(blob, MOST_OPERATIONS) {
+        Ok(model) if model.arena_bytes() <= arena_bytes => return Ok(()),
         Ok(model) => defmt::warn!(
             "the stored model asks for an arena of {=usize} bytes, there are {=usize}",
             model.arena_bytes(),
             arena_bytes
         ),
-        Err(error) => defmt::warn!("the stored model does not load: {}", error),
+        Err(error) => {
+            defmt::warn!("the stored model does not load: {}", error);
+            if let LoadError::Work { .. } = error {
+                return Err(Refusal::TooSlow);
+            }
+        }
     }
-    false
+    Err(Refusal::NotAModel)
 }
 
 /// The slot that is not in use.
 struct Stored<'s, F> {
     idle: Idle<'s, F>,
+    /// The update that is being written.
+    begun: Option<Begun>,
     arena_bytes: usize,
 }
 
 impl<F: NorFlash> Store for Stored<'_, F> {
-    fn begin(&mut self, length: u32) -> Result<(), Refusal> {
+    fn begin(&mut self, length: u32, seal: Option<&Seal<'_>>) -> Result<(), Refusal> {
+        if length > self.idle.room() {
+            return Err(Refusal::OutOfRange);
+        }
+        // Before anything is erased: what may not be stored takes nothing away, not even the slot that is not in use.
+        let begun = Begun::new(length, seal, self.idle.newest_version())?;
         // Asked again, as erasing took longer than the host waits.
-        if self.idle.length() == Some(length) && self.idle.written() == Some(0) {
+        if self.begun == Some(begun)
+            && self.idle.length() == Some(length)
+            && self.idle.written() == Some(0)
+        {
             return Ok(());
         }
-        self.idle.begin(length).map_err(refusal)
+        self.begun = None;
+        self.idle.begin(length).map_err(refusal)?;
+        self.begun = Some(begun);
+        Ok(())
     }
 
     fn has_begun(&self) -> bool {
@@ -105,10 +126,11 @@ impl<F: NorFlash> Store for Stored<'_, F> {
 
     fn commit(&mut self, crc: u32) -> Result<(), Refusal> {
         let blob = self.idle.blob().map_err(refusal)?;
-        if !runs(blob, self.arena_bytes) {
-            return Err(Refusal::NotAModel);
-        }
-        self.idle.commit(crc).map_err(refusal)
+        let begun = self.begun.ok_or(Refusal::OutOfOrder)?;
+        begun.check(blob)?;
+        runs(blob, self.arena_bytes)?;
+        let version = begun.version();
+        self.idle.commit_version(crc, version).map_err(refusal)
     }
 }
 

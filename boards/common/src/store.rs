@@ -1,11 +1,11 @@
 //! Where a firmware keeps another model than the one that it was built with.
 
-use fewbit_protocol::message::Refusal;
+use fewbit_protocol::message::{Refusal, Seal};
 
 /// A place for a model that a host sends.
 pub(crate) trait Store {
-    /// Makes room for a blob of `length` bytes.
-    fn begin(&mut self, length: u32) -> Result<(), Refusal>;
+    /// Makes room for a blob of `length` bytes, if whoever signed it may.
+    fn begin(&mut self, length: u32, seal: Option<&Seal<'_>>) -> Result<(), Refusal>;
 
     /// Whether a blob was begun and not committed.
     fn has_begun(&self) -> bool;
@@ -21,7 +21,7 @@ pub(crate) trait Store {
 pub(crate) struct NoStore;
 
 impl Store for NoStore {
-    fn begin(&mut self, _: u32) -> Result<(), Refusal> {
+    fn begin(&mut self, _: u32, _: Option<&Seal<'_>>) -> Result<(), Refusal> {
         Err(Refusal::NoSlots)
     }
 

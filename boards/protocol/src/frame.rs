@@ -120,6 +120,33 @@ mod tests {
         assert_eq!(frame, [0, 2, 1, 5, 0xbe, 0x23, 0xc2, 0x58, 0]);
     }
 
+    /// A host of any version reads a greeting of any other: these are the bytes of version 2, from its description.
+    #[test]
+    fn the_greeting_has_the_same_bytes_in_every_version() {
+        let response = Response {
+            sequence: 1,
+            answer: Ok(Answer::Hello(Hello {
+                version: 2,
+                board: "desk",
+                blob_crc: 0x1234_5678,
+                blob_bytes: 300,
+                input_bytes: 5,
+                output_bytes: 6,
+                ops: 7,
+                arena_bytes: 8,
+                unit: Unit::Microseconds,
+            })),
+        };
+        let mut frame = [0; FRAME_BYTES];
+        let frame = encode(&response, &mut frame).expect("short");
+        // CRC-32 by Python's zlib, then stuffed by a script.
+        let documented = [
+            0, 2, 1, 1, 23, 2, 4, 100, 101, 115, 107, 248, 172, 209, 145, 1, 172, 2, 5, 6, 7, 8, 2,
+            191, 244, 94, 80, 0,
+        ];
+        assert_eq!(frame, documented);
+    }
+
     #[test]
     fn a_full_chunk_fits_in_a_frame_and_comes_back() {
         for byte in [0, 1, 255] {
@@ -148,6 +175,20 @@ mod tests {
                 arena_bytes: u32::MAX,
                 unit: Unit::Cycles { clock_hz: u32::MAX },
             })),
+        };
+        let mut frame = [0; FRAME_BYTES];
+        assert!(encode(&response, &mut frame).is_some());
+    }
+
+    #[test]
+    fn a_full_answer_fits_in_a_frame() {
+        let response = Response {
+            sequence: u32::MAX,
+            answer: Ok(Answer::Bytes {
+                blob_crc: u32::MAX,
+                offset: u32::MAX,
+                bytes: &[255; CHUNK_BYTES],
+            }),
         };
         let mut frame = [0; FRAME_BYTES];
         assert!(encode(&response, &mut frame).is_some());

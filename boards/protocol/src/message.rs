@@ -2,12 +2,14 @@
 //!
 //! Everything a firmware holds of a run belongs to a job, a number that the host draws for each input. A request for
 //! another job than the firmware's is refused, so an answer can never be for another input, whatever was lost, repeated
-//! or reset in between. Every request can be sent again: the answer is the same.
+//! or reset in between. Every request can be sent again: the answer is the same. Whatever comes of a model carries the
+//! CRC-32 of its blob, so a result can never be another model's, which may run after a reset.
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the messages; [`Hello`] carries it.
-pub const VERSION: u16 = 2;
+/// Version of the messages; [`Hello`] carries it, and its own bytes are those of every version, so that hosts and firmware of
+/// different revisions can tell.
+pub const VERSION: u16 = 3;
 
 /// Most bytes of data in one message: a frame stays below 254 bytes, where byte stuffing costs one byte.
 pub const CHUNK_BYTES: usize = 192;
@@ -73,6 +75,9 @@ pub enum Command<'a> {
     Begin {
         /// Bytes of the blob.
         length: u32,
+        /// Who may; firmware without a key takes none, and firmware with one nothing without.
+        #[serde(borrow)]
+        seal: Option<Seal<'a>>,
     },
     /// Bytes of the blob, in order; answered with [`Answer::Written`], also for bytes that are there already.
     Store {
@@ -87,6 +92,19 @@ pub enum Command<'a> {
         /// CRC-32 of the whole blob.
         crc: u32,
     },
+}
+
+/// Signature of an update, and what it is over besides the product and the blob's length; the crate `fewbit-signed` says how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal<'a> {
+    /// Version of the update.
+    pub version: u32,
+    /// SHA-512 of the blob.
+    #[serde(borrow)]
+    pub digest: &'a [u8],
+    /// The signature.
+    #[serde(borrow)]
+    pub signature: &'a [u8],
 }
 
 /// From the firmware.
@@ -111,6 +129,8 @@ pub enum Answer<'a> {
     Ran(Ran),
     /// To [`Command::Read`].
     Bytes {
+        /// CRC-32 of the blob that made them.
+        blob_crc: u32,
         /// Where the bytes start in the output.
         offset: u32,
         /// The bytes: as many as fit in a message, fewer at the end.
@@ -119,8 +139,13 @@ pub enum Answer<'a> {
     },
     /// To [`Command::Spin`].
     Cost(u64),
-    /// To [`Command::Stack`], in bytes.
-    Stack(u32),
+    /// To [`Command::Stack`].
+    Stack {
+        /// CRC-32 of the blob that runs.
+        blob_crc: u32,
+        /// Bytes of the deepest stack.
+        bytes: u32,
+    },
 }
 
 /// A firmware and the model that it holds.
@@ -179,6 +204,8 @@ impl Unit {
 /// A run, or one step of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ran {
+    /// CRC-32 of the blob that ran.
+    pub blob_crc: u32,
     /// What it cost, in [`Hello::unit`].
     pub cost: u64,
     /// Bytes that can be read.
@@ -206,6 +233,16 @@ pub enum Refusal {
     NotAModel,
     /// The flash failed.
     FlashFailed,
+    /// The firmware takes signed updates only.
+    NotSigned,
+    /// The signature is not that of this update for this product by the firmware's key.
+    BadSignature,
+    /// The update's version is not higher than the newest that the slots have held.
+    OldVersion,
+    /// A run takes more operations than the firmware allows.
+    TooSlow,
+    /// The firmware has no key, and would take this update from anyone.
+    NoKey,
 }
 
 #[cfg(test)]

@@ -13,12 +13,13 @@
 //! | 8 | 4 | generation, one more than the other slot's at the time; the higher one is the newer |
 //! | 12 | 4 | bytes of the blob |
 //! | 16 | 4 | CRC-32 of the blob |
-//! | 20 | 8 | zeros |
+//! | 20 | 4 | version of the model: 0, or that of a signed update |
+//! | 24 | 4 | zeros |
 //! | 28 | 4 | CRC-32 of the 28 bytes before |
 //! | 32 | | the blob |
 //!
 //! Checksums are CRC-32 as zlib computes it. Which formats of blobs a firmware can run is not decided here: the caller
-//! of [`Slots::open`] tries each sound one.
+//! of [`Slots::open`] tries each sound one. Nor are versions compared here: [`Idle::newest_version`] says which was there.
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(unsafe_code, reason = "a flash in memory"))]
@@ -91,6 +92,8 @@ pub enum UpdateError<E> {
 pub struct Slot<'s> {
     /// The higher one is the newer.
     pub generation: u32,
+    /// What it was committed with: 0 by [`Idle::commit`].
+    pub version: u32,
     /// The blob, where it lies.
     pub blob: &'s [u8],
 }
@@ -156,7 +159,7 @@ impl<F: NorFlash> Slots<F> {
     /// Where there is none, the second slot is in use by nothing and the first one is written.
     pub fn open(
         &mut self,
-        mut accepts: impl FnMut(&[u8]) -> bool,
+        mut accepts: impl FnMut(&Slot<'_>) -> bool,
     ) -> (Option<Slot<'_>>, Idle<'_, F>) {
         let memory = |index: u32| Memory {
             base: self
@@ -164,6 +167,9 @@ impl<F: NorFlash> Slots<F> {
                 .wrapping_add(index as usize * self.slot_bytes as usize),
             bytes: self.slot_bytes,
         };
+        let headers = [0, 1].map(|index| Header::read(memory(index).bytes()));
+        let versions = headers.iter().flatten().map(|header| header.version);
+        let newest_version = versions.max().unwrap_or(0);
         let found = [0, 1].map(|index| slot(memory(index).bytes()));
         let newest = found.iter().flatten().map(|slot| slot.generation).max();
         let mut order = [0, 1];
@@ -172,13 +178,14 @@ impl<F: NorFlash> Slots<F> {
         }
         let active = order
             .into_iter()
-            .find(|&index| found[index].is_some_and(|slot| accepts(slot.blob)));
+            .find(|&index| found[index].is_some_and(|slot| accepts(&slot)));
         let idle: u32 = if active == Some(0) { 1 } else { 0 };
         let idle = Idle {
             flash: &mut self.flash,
             start: self.offset + idle * self.slot_bytes,
             memory: memory(idle),
             generation: newest.map_or(1, |newest| newest.saturating_add(1)),
+            newest_version,
             progress: None,
         };
         (active.and_then(|index| found[index]), idle)
@@ -205,22 +212,45 @@ impl Memory {
     }
 }
 
+/// What a sound header says.
+struct Header {
+    generation: u32,
+    length: u32,
+    crc: u32,
+    version: u32,
+}
+
+impl Header {
+    /// The header of a slot; none if it is not sound.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let header = bytes.get(..HEADER_BYTES as usize)?;
+        let word = |at: usize| {
+            let word = header.get(at..)?.first_chunk()?;
+            Some(u32::from_le_bytes(*word))
+        };
+        let sound = header.starts_with(&MAGIC)
+            && word(4)? == LAYOUT
+            && word(28)? == CRC32.checksum(header.get(..28)?);
+        if !sound {
+            return None;
+        }
+        Some(Self {
+            generation: word(8)?,
+            length: word(12)?,
+            crc: word(16)?,
+            version: word(20)?,
+        })
+    }
+}
+
 /// The model in a slot, if header and blob are sound.
 fn slot(bytes: &[u8]) -> Option<Slot<'_>> {
-    let (header, rest) = bytes.split_at_checked(HEADER_BYTES as usize)?;
-    let word = |at: usize| {
-        let word = header.get(at..)?.first_chunk()?;
-        Some(u32::from_le_bytes(*word))
-    };
-    let sound = header.starts_with(&MAGIC)
-        && word(4)? == LAYOUT
-        && word(28)? == CRC32.checksum(header.get(..28)?);
-    if !sound {
-        return None;
-    }
-    let blob = rest.get(..word(12)? as usize)?;
-    (CRC32.checksum(blob) == word(16)?).then_some(Slot {
-        generation: word(8)?,
+    let header = Header::read(bytes)?;
+    let rest = bytes.get(HEADER_BYTES as usize..)?;
+    let blob = rest.get(..header.length as usize)?;
+    (CRC32.checksum(blob) == header.crc).then_some(Slot {
+        generation: header.generation,
+        version: header.version,
         blob,
     })
 }
@@ -233,6 +263,8 @@ pub struct Idle<'s, F> {
     memory: Memory,
     /// Of the model that is written next.
     generation: u32,
+    /// The highest of all sound headers.
+    newest_version: u32,
     progress: Option<Progress>,
 }
 
@@ -249,6 +281,12 @@ impl<F: NorFlash> Idle<'_, F> {
     #[must_use]
     pub fn room(&self) -> u32 {
         self.memory.bytes - HEADER_BYTES
+    }
+
+    /// The highest version that a sound header names, of a model that is damaged or not accepted too; 0 where there is none.
+    #[must_use]
+    pub fn newest_version(&self) -> u32 {
+        self.newest_version
     }
 
     /// Erases the slot for a blob of `length` bytes.
@@ -352,6 +390,15 @@ impl<F: NorFlash> Idle<'_, F> {
     ///
     /// [`UpdateError`]; the slot stays idle then.
     pub fn commit(&mut self, crc: u32) -> Result<(), UpdateError<F::Error>> {
+        self.commit_version(crc, 0)
+    }
+
+    /// As [`Idle::commit`], of a model that has a version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Idle::commit`].
+    pub fn commit_version(&mut self, crc: u32, version: u32) -> Result<(), UpdateError<F::Error>> {
         let blob = self.blob()?;
         let found = CRC32.checksum(blob);
         if found != crc {
@@ -359,7 +406,7 @@ impl<F: NorFlash> Idle<'_, F> {
         }
         let length = u32::try_from(blob.len()).unwrap_or(u32::MAX);
         let mut header = [0; HEADER_BYTES as usize];
-        let words = [LAYOUT, self.generation, length, crc];
+        let words = [LAYOUT, self.generation, length, crc, version];
         header[..4].copy_from_slice(&MAGIC);
         for (place, word) in header[4..].chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());

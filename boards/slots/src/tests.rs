@@ -219,12 +219,46 @@ fn a_model_that_is_not_accepted_is_passed_over_and_overwritten() {
         store(&mut slots, &blob(seed, 20)).expect("power");
     }
     let refused = blob(2, 20);
-    let (slot, idle) = slots.open(|blob| blob != refused);
+    let (slot, idle) = slots.open(|slot| slot.blob != refused);
     assert_eq!(slot.map(|slot| slot.generation), Some(1));
     assert_eq!(idle.start, OFFSET + SLOT);
     assert_eq!(idle.generation, 3);
     let (slot, idle) = slots.open(|_| false);
     assert_eq!((slot, idle.start), (None, OFFSET));
+}
+
+/// Versions are kept, and known of models that are damaged or not accepted as long as their headers are sound.
+#[test]
+fn the_newest_version_outlives_its_model() {
+    let memory = Mapped::new(0xFF);
+    let mut slots = memory.slots(usize::MAX);
+    let commit = |slots: &mut Slots<Nor>, version: u32| {
+        let blob = blob(version as u8, 30);
+        let (_, mut idle) = slots.open(|_| true);
+        idle.begin(30).expect("power");
+        idle.write(&blob).expect("power");
+        let crc = CRC32.checksum(&blob);
+        idle.commit_version(crc, version).expect("power");
+    };
+    let state = |slots: &mut Slots<Nor>| {
+        let (slot, idle) = slots.open(|_| true);
+        (slot.map(|slot| slot.version), idle.newest_version())
+    };
+    assert_eq!(state(&mut slots), (None, 0));
+    commit(&mut slots, 0x0102_0304);
+    assert_eq!(state(&mut slots), (Some(0x0102_0304), 0x0102_0304));
+    // In the second slot; then its blob breaks, and its header.
+    commit(&mut slots, u32::MAX);
+    assert_eq!(state(&mut slots), (Some(u32::MAX), u32::MAX));
+    memory.flip(OFFSET + SLOT + HEADER_BYTES, 0);
+    assert_eq!(state(&mut slots), (Some(0x0102_0304), u32::MAX));
+    let (slot, idle) = slots.open(|_| false);
+    assert_eq!((slot, idle.newest_version()), (None, u32::MAX));
+    memory.flip(OFFSET + SLOT + 20, 3);
+    assert_eq!(state(&mut slots), (Some(0x0102_0304), 0x0102_0304));
+    // One without a version comes after all the same.
+    store(&mut slots, &blob(9, 10)).expect("power");
+    assert_eq!(state(&mut slots), (Some(0), 0x0102_0304));
 }
 
 #[test]

@@ -162,7 +162,12 @@ fn judge(rows: &[Row], until_a_panic: bool) -> Result<()> {
             problems.join("\n")
         );
     }
-    Ok(())
+    let deepest = rows.iter().filter_map(|row| row.bounds.stack_bytes).max();
+    say!(
+        "{} firmwares: no panic and no recursion, at most {} bytes of stack",
+        rows.len(),
+        deepest.unwrap_or_default()
+    )
 }
 
 /// Builds and analyses the least firmware of these boards.

@@ -1,8 +1,8 @@
 //! The host's side of the framed serial protocol (`docs/serial-protocol.md`).
 //!
 //! A request is sent until its answer comes; an input is started anew when the firmware has lost it. What is returned
-//! as a result was asked for by its own number and has the checksums that the firmware made of the whole input and the
-//! whole output.
+//! as a result was asked for by its own number, has the checksums that the firmware made of the whole input and the
+//! whole output, and is of the model that was there when the client connected: a reset may have put another one in its place.
 
 use std::{
     collections::VecDeque,
@@ -13,7 +13,7 @@ use std::{
 use fewbit_protocol::{
     CRC32,
     frame::{FRAME_BYTES, Receiver, encode},
-    message::{Answer, CHUNK_BYTES, Command, Ran, Refusal, Request, Response, Unit, VERSION},
+    message::{Answer, CHUNK_BYTES, Command, Ran, Refusal, Request, Response, Seal, Unit, VERSION},
 };
 
 use super::line::Line;
@@ -43,12 +43,27 @@ pub enum LinkError {
     )]
     OtherAnswer,
     /// It speaks another version of the protocol.
-    #[error("the firmware speaks version {found} of the protocol, this xtask version {expected}")]
+    #[error(
+        "the firmware speaks version {found} of the protocol, this xtask version {expected}; \
+         flash the firmware anew with this xtask, or use the xtask that the firmware was built with"
+    )]
     Version {
         /// This side's.
         expected: u16,
         /// The firmware's.
         found: u16,
+    },
+    /// Another model runs than the one that the client connected with.
+    #[error(
+        "the firmware runs another model: its blob has CRC-32 {found:08x}, the one that was there before {expected:08x}; \
+         it was reset and fell back, or someone else has stored a model. No result of it was taken; \
+         connect again to go on with it, or store the model anew"
+    )]
+    OtherModel {
+        /// Of the model when the client connected.
+        expected: u32,
+        /// Of the model that answers.
+        found: u32,
     },
     /// Inputs were lost again and again.
     #[error(
@@ -164,7 +179,7 @@ impl Client {
     ///
     /// [`LinkError`].
     pub fn infer(&mut self, input: &[i8]) -> Result<Inference, LinkError> {
-        self.with_restarts(|client| {
+        self.of_model(|client| {
             let (job, input_crc) = client.start(input)?;
             let ran = client.ran(&Command::Run { job, input_crc })?;
             client.output(job, ran)
@@ -178,7 +193,7 @@ impl Client {
     /// [`LinkError`].
     pub fn operators(&mut self, input: &[i8]) -> Result<Vec<Ran>, LinkError> {
         let ops = self.identity.ops;
-        self.with_restarts(|client| {
+        self.of_model(|client| {
             let (job, input_crc) = client.start(input)?;
             (0..ops)
                 .map(|op| client.ran(&Command::Step { job, input_crc, op }))
@@ -195,7 +210,7 @@ impl Client {
         if op >= self.identity.ops {
             return Err(LinkError::Refused(Refusal::OutOfRange));
         }
-        self.with_restarts(|client| {
+        self.of_model(|client| {
             let (job, input_crc) = client.start(input)?;
             for before in 0..op {
                 client.ran(&Command::Step {
@@ -228,10 +243,12 @@ impl Client {
     ///
     /// [`LinkError`].
     pub fn stack_bytes(&mut self) -> Result<u32, LinkError> {
-        self.link.ask(&Command::Stack, |answer| match answer {
-            Answer::Stack(bytes) => Some(*bytes),
+        let (blob_crc, bytes) = self.link.ask(&Command::Stack, |answer| match *answer {
+            Answer::Stack { blob_crc, bytes } => Some((blob_crc, bytes)),
             _ => None,
-        })
+        })?;
+        self.check_model(blob_crc)?;
+        Ok(bytes)
     }
 
     /// Stores a model in the firmware's slots; it runs from then on. `advance` hears how many bytes were sent.
@@ -239,13 +256,28 @@ impl Client {
     /// # Errors
     ///
     /// [`LinkError`]; `Refused` if the firmware has no slots, or no room or kernels for the model.
-    pub fn store(&mut self, blob: &[u8], mut advance: impl FnMut(usize)) -> Result<(), LinkError> {
+    pub fn store(&mut self, blob: &[u8], advance: impl FnMut(usize)) -> Result<(), LinkError> {
+        self.store_sealed(blob, None, advance)
+    }
+
+    /// As [`Self::store`], with a signature for firmware that asks for one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::store`]; `Refused` too if the signature is wrong, the version old, or there is no key to check it with.
+    pub fn store_sealed(
+        &mut self,
+        blob: &[u8],
+        seal: Option<Seal<'_>>,
+        mut advance: impl FnMut(usize),
+    ) -> Result<(), LinkError> {
         self.with_restarts(|client| {
             let written = |answer: &Answer<'_>| matches!(answer, Answer::Written).then_some(());
             let mut offset = 0;
             client.link.ask(
                 &Command::Begin {
                     length: length(blob),
+                    seal,
                 },
                 written,
             )?;
@@ -259,8 +291,49 @@ impl Client {
             let crc = CRC32.checksum(blob);
             client.link.ask(&Command::Commit { crc }, written)
         })?;
+        self.refresh()?;
+        self.check_stored(CRC32.checksum(blob))
+    }
+
+    /// Asks again who is there; results are that model's from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`].
+    pub fn refresh(&mut self) -> Result<&Identity, LinkError> {
         self.identity = self.link.identity()?;
-        Ok(())
+        Ok(&self.identity)
+    }
+
+    /// Whether what runs is what was just stored.
+    fn check_stored(&self, stored: u32) -> Result<(), LinkError> {
+        let found = self.identity.blob_crc;
+        if found == stored {
+            Ok(())
+        } else {
+            Err(LinkError::OtherModel {
+                expected: stored,
+                found,
+            })
+        }
+    }
+
+    /// Refuses what another model says than the one that the client connected with.
+    fn check_model(&self, found: u32) -> Result<(), LinkError> {
+        let expected = self.identity.blob_crc;
+        if found == expected {
+            Ok(())
+        } else {
+            Err(LinkError::OtherModel { expected, found })
+        }
+    }
+
+    /// Why a model cannot be run: that another one is there with other sizes, where it is so.
+    fn explained(&mut self, error: LinkError) -> LinkError {
+        match self.link.identity() {
+            Ok(now) => self.check_model(now.blob_crc).err().unwrap_or(error),
+            Err(_) => error,
+        }
     }
 
     /// Repeats `run` as long as the firmware has lost what it needs for it.
@@ -280,6 +353,20 @@ impl Client {
             }
         }
         Err(LinkError::TooManyRestarts(self.link.patience.restarts + 1))
+    }
+
+    /// As [`Self::with_restarts`], for what is asked of the model.
+    fn of_model<R>(
+        &mut self,
+        run: impl FnMut(&mut Self) -> Result<R, LinkError>,
+    ) -> Result<R, LinkError> {
+        self.with_restarts(run).map_err(|error| match error {
+            // What another model of other sizes leads to.
+            LinkError::Refused(Refusal::OutOfRange) | LinkError::TooManyRestarts(_) => {
+                self.explained(error)
+            }
+            other => other,
+        })
     }
 
     /// Sends an input under a new number; the number and the checksum.
@@ -304,10 +391,12 @@ impl Client {
     }
 
     fn ran(&mut self, command: &Command<'_>) -> Result<Ran, LinkError> {
-        self.link.ask(command, |answer| match answer {
+        let ran = self.link.ask(command, |answer| match answer {
             Answer::Ran(ran) => Some(*ran),
             _ => None,
-        })
+        })?;
+        self.check_model(ran.blob_crc)?;
+        Ok(ran)
     }
 
     /// Fetches what has run.
@@ -316,13 +405,15 @@ impl Client {
         while length(&output) < ran.output_bytes {
             let offset = length(&output);
             let command = Command::Read { job, offset };
-            let part = self.link.ask(&command, |answer| match answer {
+            let (blob_crc, part) = self.link.ask(&command, |answer| match answer {
                 Answer::Bytes {
+                    blob_crc,
                     offset: found,
                     bytes,
-                } if *found == offset && !bytes.is_empty() => Some(bytes.to_vec()),
+                } if *found == offset && !bytes.is_empty() => Some((*blob_crc, bytes.to_vec())),
                 _ => None,
             })?;
+            self.check_model(blob_crc)?;
             output.extend(part);
         }
         if length(&output) != ran.output_bytes || CRC32.checksum(&output) != ran.output_crc {
@@ -391,12 +482,14 @@ impl Link {
         let start = Instant::now();
         let mut wait = self.patience.first;
         let mut requests = 0;
+        let mut first = None;
         while requests == 0 || start.elapsed() < limit {
             if requests != 0 {
                 self.resent += 1;
             }
             requests += 1;
             let sequence = self.numbers.next();
+            let first = *first.get_or_insert(sequence);
             let mut frame = [0; FRAME_BYTES];
             let request = Request {
                 sequence,
@@ -417,11 +510,15 @@ impl Link {
                 }
                 while let Some(byte) = self.pending.pop_front() {
                     match self.receiver.push::<Response<'_>>(byte) {
-                        Some(response) if response.sequence == sequence => {
+                        // To this request or to one that was the same: on a slow line each answer is late, and all are alike.
+                        Some(response)
+                            if response.sequence.wrapping_sub(first)
+                                <= sequence.wrapping_sub(first) =>
+                        {
                             let answer = response.answer.map_err(LinkError::Refused)?;
                             return read(&answer).ok_or(LinkError::OtherAnswer);
                         }
-                        // A late answer to an earlier request.
+                        // A late answer to another request.
                         _ => {}
                     }
                 }
@@ -457,148 +554,4 @@ impl Numbers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use fewbit_protocol::message::Hello;
-
-    /// A firmware in a function: for each request that arrives, the answer that it gives, or silence.
-    struct Scripted<F> {
-        answer: F,
-        receiver: Receiver,
-        out: VecDeque<u8>,
-    }
-
-    impl<F> Line for Scripted<F>
-    where
-        F: for<'a> FnMut(&Command<'a>) -> Option<Result<Answer<'static>, Refusal>> + Send,
-    {
-        fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-            for byte in bytes {
-                let Some(request) = self.receiver.push::<Request<'_>>(*byte) else {
-                    continue;
-                };
-                if let Some(answer) = (self.answer)(&request.command) {
-                    let sequence = request.sequence;
-                    let response = Response { sequence, answer };
-                    let mut frame = [0; FRAME_BYTES];
-                    let frame = encode(&response, &mut frame).expect("short");
-                    self.out.extend(frame);
-                }
-            }
-            Ok(())
-        }
-
-        fn receive(&mut self, bytes: &mut [u8], limit: Duration) -> io::Result<usize> {
-            if self.out.is_empty() {
-                std::thread::sleep(limit);
-            }
-            let count = bytes.len().min(self.out.len());
-            for (place, byte) in bytes.iter_mut().zip(self.out.drain(..count)) {
-                *place = byte;
-            }
-            Ok(count)
-        }
-    }
-
-    fn hello(version: u16) -> Answer<'static> {
-        Answer::Hello(Hello {
-            version,
-            board: "none",
-            blob_crc: 1,
-            blob_bytes: 2,
-            input_bytes: 3,
-            output_bytes: 1,
-            ops: 1,
-            arena_bytes: 4,
-            unit: Unit::Microseconds,
-        })
-    }
-
-    fn connect<F>(answer: F) -> Result<Client, LinkError>
-    where
-        F: for<'a> FnMut(&Command<'a>) -> Option<Result<Answer<'static>, Refusal>> + Send + 'static,
-    {
-        let line = Scripted {
-            answer,
-            receiver: Receiver::new(),
-            out: VecDeque::new(),
-        };
-        let patience = Patience {
-            first: Duration::from_millis(2),
-            longest: Duration::from_millis(4),
-            request: Duration::from_millis(40),
-            work: Duration::from_millis(40),
-            restarts: 3,
-        };
-        Client::connect(Box::new(line), patience)
-    }
-
-    #[test]
-    fn silence_and_other_versions_are_told_apart() {
-        let error = connect(|_| None).err().expect("silent");
-        assert!(
-            matches!(error, LinkError::Silent { requests: 2.., .. }),
-            "{error}"
-        );
-        let error = connect(|_| Some(Ok(hello(VERSION + 1))))
-            .err()
-            .expect("another version");
-        assert!(error.to_string().contains("version"), "{error}");
-        let error = connect(|_| Some(Ok(Answer::Written)))
-            .err()
-            .expect("no greeting");
-        assert!(matches!(error, LinkError::OtherAnswer), "{error}");
-    }
-
-    #[test]
-    fn an_answer_that_comes_at_the_second_request_is_taken() {
-        let mut requests = 0;
-        let client = connect(move |_| {
-            requests += 1;
-            (requests == 2).then_some(Ok(hello(VERSION)))
-        });
-        let client = client.expect("answers");
-        assert_eq!(client.resent(), 1);
-        assert_eq!(client.identity().input_bytes, 3);
-    }
-
-    #[test]
-    fn a_firmware_that_loses_its_input_again_and_again_is_given_up() {
-        let client = connect(|command| {
-            Some(match command {
-                Command::Hello => Ok(hello(VERSION)),
-                Command::Write { .. } => Ok(Answer::Written),
-                _ => Err(Refusal::InputDiffers),
-            })
-        });
-        let mut client = client.expect("answers");
-        let error = client.infer(&[1, 2, 3]).expect_err("never runs");
-        assert!(matches!(error, LinkError::TooManyRestarts(4)), "{error}");
-        let error = client.infer(&[1, 2]).expect_err("too short");
-        assert!(error.to_string().contains("2 bytes"), "{error}");
-    }
-
-    #[test]
-    fn an_output_with_another_checksum_is_no_result() {
-        let client = connect(|command| {
-            Some(Ok(match command {
-                Command::Hello => hello(VERSION),
-                Command::Write { .. } => Answer::Written,
-                Command::Read { .. } => Answer::Bytes {
-                    offset: 0,
-                    bytes: &[9],
-                },
-                _ => Answer::Ran(Ran {
-                    cost: 1,
-                    output_bytes: 1,
-                    output_crc: CRC32.checksum(&[8]),
-                }),
-            }))
-        });
-        let error = client
-            .expect("answers")
-            .infer(&[1, 2, 3])
-            .expect_err("9 is not 8");
-        assert!(matches!(error, LinkError::OtherAnswer), "{error}");
-    }
-}
+mod tests;

@@ -22,7 +22,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub struct Emulator {
     child: Child,
     monitor: TcpStream,
-    log: Option<thread::JoinHandle<String>>,
+    log: Option<thread::JoinHandle<Vec<String>>>,
 }
 
 impl Emulator {
@@ -32,6 +32,15 @@ impl Emulator {
     ///
     /// If the board has no UART in the emulator, or QEMU cannot be found or started.
     pub fn start(board: &Board, elf: &Path) -> Result<(Self, TcpStream)> {
+        Self::start_with(board, elf, &[])
+    }
+
+    /// As [`Self::start`], with further arguments for QEMU.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_with(board: &Board, elf: &Path, more: &[String]) -> Result<(Self, TcpStream)> {
         match &board.qemu {
             Some(emulation) if emulation.serial => {}
             Some(_) => bail!(
@@ -40,7 +49,7 @@ impl Emulator {
             ),
             None => bail!("board {} is not an emulated one", board.name),
         }
-        Self::launch(board, elf, Wire::Uart)
+        Self::launch(board, elf, Wire::Uart, more)
     }
 
     /// Starts `elf` on the emulated `board`, stopped; the emulator, and its debug server.
@@ -49,10 +58,10 @@ impl Emulator {
     ///
     /// If QEMU cannot be found or started.
     pub fn debugged(board: &Board, elf: &Path) -> Result<(Self, TcpStream)> {
-        Self::launch(board, elf, Wire::Debugger)
+        Self::launch(board, elf, Wire::Debugger, &[])
     }
 
-    fn launch(board: &Board, elf: &Path, wire: Wire) -> Result<(Self, TcpStream)> {
+    fn launch(board: &Board, elf: &Path, wire: Wire, more: &[String]) -> Result<(Self, TcpStream)> {
         let (line, line_port) = listener()?;
         let (monitor, monitor_port) = listener()?;
         // QEMU sends byte by byte: without `nodelay` the rest of an answer waits for the first byte to be acknowledged.
@@ -70,6 +79,7 @@ impl Emulator {
             let socket = format!("socket,id=debugger,host=127.0.0.1,port={line_port},nodelay=on");
             command.args(["-chardev", &socket, "-gdb", "chardev:debugger"]);
         }
+        command.args(more);
         let shown = process::shown(&command);
         let mut child = command
             .stdin(Stdio::null())
@@ -80,10 +90,8 @@ impl Emulator {
         let pipe = child.stdout.take();
         // Read all the time, so that the child never waits for a full pipe; what it says is for a failure's message.
         let log = thread::spawn(move || match qemu::decode(&table, pipe, &|_| {}) {
-            Ok(lines) => lines
-                .last()
-                .map_or_else(String::new, |line| line.text.clone()),
-            Err(error) => format!("{error:#}"),
+            Ok(lines) => lines.into_iter().map(|line| line.text).collect(),
+            Err(error) => vec![format!("{error:#}")],
         });
         let streams =
             accept(&line, &mut child).and_then(|line| Ok((line, accept(&monitor, &mut child)?)));
@@ -115,12 +123,17 @@ impl Emulator {
     }
 
     /// Ends the emulator; the last message of the firmware, or an empty string.
-    pub fn last_words(mut self) -> String {
+    pub fn last_words(self) -> String {
+        self.log().pop().unwrap_or_default()
+    }
+
+    /// Ends the emulator; all messages of the firmware.
+    pub fn log(mut self) -> Vec<String> {
         let _ = self.child.kill();
         let _ = self.child.wait();
         match self.log.take() {
             Some(log) => log.join().unwrap_or_default(),
-            None => String::new(),
+            None => Vec::new(),
         }
     }
 }
