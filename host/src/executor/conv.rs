@@ -4,17 +4,19 @@
 //! pixel; the inner loops read them in place. An input with padding is first copied, with its border, to a buffer that stays in
 //! the cache, a tile at a time.
 
+use std::ops::Range;
+
 use crate::graph::{Conv2d, Window};
 
-use super::epilogue::Epilogue;
+use super::epilogue::{self, Epilogue, Tail};
 use super::products::{Panels, Products};
 use super::tiles;
 
 /// Elements that one tile reads and writes: a quarter of a small second-level cache.
 const TILE_ELEMENTS: usize = 1 << 15;
 
-/// Tiles of single pixels are a multiple of this, so that all blocks of the inner loops are full.
-const WHOLE_BLOCKS: usize = 12;
+/// Weights that are better read by one thread alone: half a mebibyte of them and more.
+const MANY_WEIGHTS: usize = 1 << 17;
 
 /// A convolution, prepared for an input size.
 #[derive(Clone, Debug)]
@@ -92,18 +94,22 @@ impl DenseConv {
         }
         let cost = self.window.stride[0] * self.line_len() + self.output[1] * self.out_channels;
         let fitting = (TILE_ELEMENTS / cost).max(1);
+        let lines = self.output[0];
         if self.is_pointwise() {
-            let lines = samples * self.output[0];
-            return fitting
-                .min(lines.div_ceil(2))
-                .next_multiple_of(if lines > 4 * WHOLE_BLOCKS {
-                    WHOLE_BLOCKS
-                } else {
-                    1
-                });
+            let lines = samples * lines;
+            let tiles = lines.div_ceil(fitting).next_multiple_of(2);
+            return lines.div_ceil(tiles);
         }
         let two = if samples > 1 { 1 } else { 2 };
-        fitting.min(self.output[0].div_ceil(two))
+        fitting.min(lines.div_ceil(two))
+    }
+
+    /// Whether threads share out the output channels, each of them with all pixels: where weights are many, and more than the
+    /// input. Elsewhere they share out pixels, which those of the next node then find in their own caches.
+    fn shares_channels(&self, input: usize) -> bool {
+        let weights = self.runs.len() * self.run_len * self.out_channels;
+        let alone = self.groups.len() == 1 && !self.window.is_padded();
+        alone && weights > MANY_WEIGHTS.max(input)
     }
 
     pub(super) fn run(&self, input: &[f32], output: &mut [f32], epilogue: &Epilogue) {
@@ -116,6 +122,17 @@ impl DenseConv {
             (sample_in, sample_out) = (input.len(), output.len());
         }
         let cost = output.len() * self.runs.len() * self.run_len;
+        let (tail, rest) = epilogue.split();
+        if sample_out == output.len() && self.shares_channels(sample_in) {
+            let parts: Vec<_> = self.groups[0].parts(rayon::current_num_threads()).collect();
+            tiles::for_each_part(output, self.out_channels, &parts, cost, |part, rows| {
+                self.multiply(input, 0, rows, part.clone(), tail);
+                for row in rows {
+                    epilogue::apply(rest, row, part.start, part.len());
+                }
+            });
+            return;
+        }
         tiles::for_each(
             output,
             sample_out,
@@ -124,17 +141,19 @@ impl DenseConv {
             |sample, index, out| {
                 let input = &input[sample * sample_in..][..sample_in];
                 let first = index * tile;
+                let mut rows: Vec<_> = out.chunks_exact_mut(self.out_channels).collect();
+                let all = 0..self.out_channels;
                 if self.window.is_padded() {
-                    let lines =
-                        (out.len() / line_out - 1) * self.window.stride[0] + self.window.kernel[0];
+                    let lines = (rows.len() / self.output[1] - 1) * self.window.stride[0]
+                        + self.window.kernel[0];
                     tiles::with_scratch(lines * self.line_len(), |padded| {
                         self.pad(input, first, padded);
-                        self.multiply(padded, 0, out);
+                        self.multiply(padded, 0, &mut rows, all, tail);
                     });
                 } else {
-                    self.multiply(input, first, out);
+                    self.multiply(input, first, &mut rows, all, tail);
                 }
-                epilogue.apply(out, 0, self.out_channels);
+                epilogue::apply(rest, out, 0, self.out_channels);
             },
         );
     }
@@ -163,26 +182,55 @@ impl DenseConv {
         }
     }
 
-    /// Sums of products of a tile whose output line `first` sees line `first * stride` of `source`.
-    fn multiply(&self, source: &[f32], first: usize, out: &mut [f32]) {
-        let lines = out.len() / (self.output[1] * self.out_channels);
+    /// The output channels `wanted` of a tile whose output line `first` sees line `first * stride` of `source`; `rows` are these
+    /// channels of its pixels.
+    fn multiply(
+        &self,
+        source: &[f32],
+        first: usize,
+        rows: &mut [&mut [f32]],
+        wanted: Range<usize>,
+        tail: Tail,
+    ) {
+        let lines = rows.len() / self.output[1];
         let [step_y, step_x] = self.window.stride;
         let (step_y, step_x) = (step_y * self.line_len(), step_x * self.in_channels);
         let bases: Vec<usize> = (first..first + lines)
             .flat_map(|y| (0..self.output[1]).map(move |x| y * step_y + x * step_x))
             .collect();
+        if let [panels] = self.groups.as_slice() {
+            Products {
+                source,
+                bases: &bases,
+                runs: &self.runs,
+                run_len: self.run_len,
+                panels,
+                origin: wanted.start,
+                wanted,
+                tail,
+                out: rows,
+            }
+            .run();
+            return;
+        }
         let in_channels = self.in_channels / self.groups.len();
         let out_channels = self.out_channels / self.groups.len();
         for (group, panels) in self.groups.iter().enumerate() {
+            let first = group * out_channels;
+            let mut rows: Vec<_> = rows
+                .iter_mut()
+                .map(|row| &mut row[first..][..out_channels])
+                .collect();
             Products {
                 source: &source[group * in_channels..],
                 bases: &bases,
                 runs: &self.runs,
                 run_len: self.run_len,
                 panels,
-                from: 0,
-                out: &mut out[group * out_channels..],
-                out_stride: self.out_channels,
+                wanted: 0..out_channels,
+                tail: tail.at_channel(first),
+                out: &mut rows,
+                origin: 0,
             }
             .run();
         }

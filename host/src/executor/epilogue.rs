@@ -3,6 +3,8 @@
 //! Applied to rows of channels while they are still in the cache. A node's own tail and the tails of nodes fused into it run the
 //! same loops in the same order, so fusing changes no bit.
 
+use std::array;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::graph::{Activation, BatchNorm};
@@ -36,17 +38,104 @@ pub(super) struct Epilogue {
     pub(super) steps: Vec<Step>,
 }
 
+/// The steps that a kernel does to its sums before it stores them: those of a usual epilogue, in their order.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tail<'a> {
+    bias: Option<&'a [f32]>,
+    /// Scales and shifts.
+    affine: Option<[&'a [f32]; 2]>,
+    clamp: Option<[f32; 2]>,
+}
+
+impl Tail<'_> {
+    /// The tail of the channels `first..`.
+    pub(super) fn at_channel(self, first: usize) -> Self {
+        Tail {
+            bias: self.bias.map(|bias| &bias[first..]),
+            affine: self.affine.map(|pair| pair.map(|values| &values[first..])),
+            clamp: self.clamp,
+        }
+    }
+
+    /// Applies the tail to rows of vectors whose first channel is `first`; what vectors have behind the last channel becomes
+    /// arbitrary.
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "with iterators the compiler keeps the rows in memory, which takes a fifth longer"
+    )]
+    #[inline(always)]
+    pub(super) fn apply<S: Simd, const VECTORS: usize, const ROWS: usize>(
+        &self,
+        simd: S,
+        mut rows: [[S::f32s; VECTORS]; ROWS],
+        first: usize,
+    ) -> [[S::f32s; VECTORS]; ROWS] {
+        let load = |values: &[f32]| -> [S::f32s; VECTORS] {
+            let values = values.get(first..).unwrap_or_default();
+            if let Some(values) = values.get(..VECTORS * S::F32_LANES) {
+                let vectors = S::as_simd_f32s(values).0;
+                return array::from_fn(|vector| vectors[vector]);
+            }
+            array::from_fn(|vector| {
+                let values = values.get(vector * S::F32_LANES..).unwrap_or_default();
+                let len = values.len().min(S::F32_LANES);
+                simd.partial_load_f32s(&values[..len])
+            })
+        };
+        if let Some(bias) = self.bias {
+            let bias = load(bias);
+            for row in 0..ROWS {
+                for vector in 0..VECTORS {
+                    rows[row][vector] = simd.add_f32s(rows[row][vector], bias[vector]);
+                }
+            }
+        }
+        if let Some([scale, shift]) = self.affine {
+            let (scale, shift) = (load(scale), load(shift));
+            for row in 0..ROWS {
+                for vector in 0..VECTORS {
+                    let pair = [scale[vector], shift[vector]];
+                    rows[row][vector] = affine(simd, rows[row][vector], pair);
+                }
+            }
+        }
+        if let Some(bounds) = self.clamp {
+            let bounds = bounds.map(|bound| simd.splat_f32s(bound));
+            for row in 0..ROWS {
+                for vector in 0..VECTORS {
+                    rows[row][vector] = clamp(simd, rows[row][vector], bounds);
+                }
+            }
+        }
+        rows
+    }
+}
+
 impl Epilogue {
+    /// What kernels do themselves, and the steps that are left.
+    pub(super) fn split(&self) -> (Tail<'_>, &[Step]) {
+        let mut tail = Tail::default();
+        let mut steps = self.steps.as_slice();
+        if let [Step::Bias(bias), rest @ ..] = steps {
+            tail.bias = Some(bias);
+            steps = rest;
+        }
+        if let [Step::Affine { scale, shift }, rest @ ..] = steps {
+            tail.affine = Some([scale, shift]);
+            steps = rest;
+        }
+        if let [Step::Activation(activation), rest @ ..] = steps
+            && let Some(bounds) = uniform_bounds(activation)
+        {
+            tail.clamp = Some(bounds);
+            steps = rest;
+        }
+        (tail, steps)
+    }
+
     /// Applies all steps to rows of `len` channels, the first of which is channel `first`.
     pub(super) fn apply(&self, rows: &mut [f32], first: usize, len: usize) {
-        if !self.steps.is_empty() {
-            Arch::new().dispatch(Apply {
-                steps: &self.steps,
-                rows,
-                first,
-                len,
-            });
-        }
+        apply(&self.steps, rows, first, len);
     }
 
     /// As [`Epilogue::apply`] to a whole tensor with `channels` channels, on all threads.
@@ -54,6 +143,18 @@ impl Epilogue {
         if !self.steps.is_empty() {
             tiles::for_each_rows(values, channels, |_, rows| self.apply(rows, 0, channels));
         }
+    }
+}
+
+/// Applies `steps` to rows of `len` channels, the first of which is channel `first`.
+pub(super) fn apply(steps: &[Step], rows: &mut [f32], first: usize, len: usize) {
+    if !steps.is_empty() {
+        Arch::new().dispatch(Apply {
+            steps,
+            rows,
+            first,
+            len,
+        });
     }
 }
 
@@ -99,9 +200,7 @@ impl WithSimd for Apply<'_> {
                 }
                 Step::Affine { scale, shift } => {
                     let pair = [&scale[channels.clone()], &shift[channels.clone()]];
-                    let affine = |x, [scale, shift]: [S::f32s; 2]| {
-                        simd.add_f32s(simd.mul_f32s(x, scale), shift)
-                    };
+                    let affine = |x, pair| affine(simd, x, pair);
                     match next {
                         Some(bounds) => each(simd, rows, pair, |x, pair| {
                             clamp(simd, affine(x, pair), bounds)
@@ -131,6 +230,11 @@ fn uniform_bounds(activation: &Activation) -> Option<[f32; 2]> {
         Activation::ClipPerChannel { .. } => None,
         activation => activation.clamp_bounds(0).map(|(min, max)| [min, max]),
     }
+}
+
+#[inline(always)]
+fn affine<S: Simd>(simd: S, x: S::f32s, [scale, shift]: [S::f32s; 2]) -> S::f32s {
+    simd.add_f32s(simd.mul_f32s(x, scale), shift)
 }
 
 #[inline(always)]

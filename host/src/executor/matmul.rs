@@ -3,6 +3,7 @@
 //! Each sum goes through its products in their order, as those of convolutions do, so that the result is the same on every processor
 //! and for every way to share the work out. Libraries for matrix products cut the sums by sizes of caches and width of vectors.
 
+use super::epilogue::Tail;
 use super::products::{Panels, Products};
 
 /// The right operand, laid out for the machine's vectors, for any number of left ones.
@@ -49,15 +50,18 @@ impl Right {
             return;
         }
         let bases: Vec<usize> = (0..rows.count).map(|row| row * rows.stride).collect();
+        let out = &mut out[..rows.count * self.columns];
+        let mut out: Vec<_> = out.chunks_exact_mut(self.columns).collect();
         Products {
             source: lhs,
             bases: &bases,
             runs: &[0],
             run_len: self.depth,
             panels: &self.panels,
-            from,
-            out,
-            out_stride: self.columns,
+            wanted: from..self.columns,
+            tail: Tail::default(),
+            out: &mut out,
+            origin: 0,
         }
         .run();
     }

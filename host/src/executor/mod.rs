@@ -15,6 +15,7 @@ pub(crate) mod layout;
 pub(crate) mod matmul;
 mod plan;
 mod products;
+mod strips;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -199,8 +200,18 @@ impl<'g> Executor<'g> {
     ) {
         let len = |id: TensorId| samples * self.graph.tensors[id].elements();
         let slot = |id: TensorId| self.plan.slot[id];
+        // The only input of a run that is not observed is read where it lies.
+        let direct = match self.graph.inputs.as_slice() {
+            [only] if hook.is_none() && !self.graph.outputs.contains(&only.tensor) => {
+                Some(only.tensor)
+            }
+            _ => None,
+        };
         let mut offset = 0;
         for tensor in self.graph.inputs.iter().map(|input| input.tensor) {
+            if direct == Some(tensor) {
+                continue;
+            }
             let elements = self.graph.tensors[tensor].elements();
             let values = &mut buffers[slot(tensor)][..len(tensor)];
             let source = input.chunks_exact(self.input_elements());
@@ -222,8 +233,12 @@ impl<'g> Executor<'g> {
                 .inputs
                 .iter()
                 // The first input of a step that works in place is in the output.
-                .map(|&id| buffers[slot(id)].get(..len(id)).unwrap_or_default())
+                .map(|&id| match direct == Some(id) {
+                    true => input,
+                    false => buffers[slot(id)].get(..len(id)).unwrap_or_default(),
+                })
                 .collect();
+            let in_place = step.in_place && direct != step.inputs.first().copied();
             let channels = self.graph.tensors[step.output].channels();
             let epilogue = if hook.is_some() {
                 &step.own
@@ -231,7 +246,7 @@ impl<'g> Executor<'g> {
                 &step.fused
             };
             step.kernel
-                .run(&inputs, output, channels, step.in_place, epilogue);
+                .run(&inputs, output, channels, in_place, epilogue);
             if let Some(hook) = &mut hook {
                 hook.tensor(step.output, output);
             }

@@ -3,22 +3,34 @@
 //! A block of output pixels and channels stays in registers while the kernel goes through the whole window, and reads the input
 //! where it lies: no matrix of windows is gathered, and no operand is packed but the weights, once. Every sum goes through its
 //! products in the order of the weights, alone, each added in one rounding, so that neither tiles nor vectors nor processors change it.
+//! Bias, BatchNorm and clamp follow before it is stored.
 
 use std::array;
+use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::aligned::Aligned;
+use super::epilogue::Tail;
 use super::fused::multiply_add;
 use super::tiles;
 
 /// Vectors of output channels in a panel, at most: with [`most_rows`], as many sums as registers hold beside the operands.
 const MOST_VECTORS: usize = 3;
 
-/// Output pixels that share the loads of a panel's weights.
-fn most_rows(vectors: usize) -> usize {
-    if vectors == MOST_VECTORS { 4 } else { 6 }
+/// Output pixels that share the loads of a panel's weights, at most: few where there are few registers, and enough that one
+/// sum need not wait for its last product.
+const fn most_rows(vectors: usize, registers: usize) -> usize {
+    match (vectors, registers >= 32) {
+        (1, _) | (2, true) => MOST_ROWS,
+        (2, false) => 6,
+        (_, true) => 8,
+        (_, false) => 4,
+    }
 }
+
+/// The most of [`most_rows`].
+const MOST_ROWS: usize = 12;
 
 /// Weights of one group as the kernel reads them: panels of a few vectors of output channels, each `[depth][channels of the panel]`,
 /// zeros behind the last channel.
@@ -81,6 +93,19 @@ impl Panels {
     }
 }
 
+impl Panels {
+    /// Cuts the columns into at most `most` ranges of whole panels, which only differ by one panel.
+    pub(super) fn parts(&self, most: usize) -> impl Iterator<Item = Range<usize>> {
+        let starts: Vec<usize> = panels(self.columns, self.lanes)
+            .map(|(first, _)| first)
+            .collect();
+        let most = starts.len().div_ceil(most);
+        let start = move |panel: usize| starts.get(panel).copied().unwrap_or(self.columns);
+        tiles::even_parts(panels(self.columns, self.lanes).count(), most)
+            .map(move |part| start(part.start)..start(part.end))
+    }
+}
+
 /// First channel and vectors of every panel. Pairs of vectors need the fewest loads of weights; one panel of three takes an odd
 /// vector, which alone would leave the multipliers idle.
 fn panels(columns: usize, lanes: usize) -> impl Iterator<Item = (usize, usize)> {
@@ -116,28 +141,31 @@ impl WithSimd for Lanes {
     }
 }
 
-/// Output pixels of one group: pixel `i` is at `out[i * out_stride..]` and sums, over all `runs`, the products of
+/// Output pixels of one group: pixel `i` is at `out[i]` and sums, over all `runs`, the products of
 /// `source[bases[i] + run..][..run_len]` with the weights.
-pub(super) struct Products<'a> {
+pub(super) struct Products<'a, 'o> {
     pub(super) source: &'a [f32],
     pub(super) bases: &'a [usize],
     pub(super) runs: &'a [usize],
     pub(super) run_len: usize,
     pub(super) panels: &'a Panels,
-    /// The first column that is wanted; those before it may be left as they are.
-    pub(super) from: usize,
-    pub(super) out: &'a mut [f32],
-    pub(super) out_stride: usize,
+    /// The columns that are wanted; others of the same panels may be written too, where `out` has them.
+    pub(super) wanted: Range<usize>,
+    /// What is done to each sum.
+    pub(super) tail: Tail<'a>,
+    /// Columns of each pixel, beginning with column `origin`.
+    pub(super) out: &'a mut [&'o mut [f32]],
+    pub(super) origin: usize,
 }
 
-impl Products<'_> {
+impl Products<'_, '_> {
     pub(super) fn run(self) {
         debug_assert_eq!(self.runs.len() * self.run_len, self.panels.depth);
         Arch::new().dispatch(self);
     }
 }
 
-impl WithSimd for Products<'_> {
+impl WithSimd for Products<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -150,56 +178,60 @@ impl WithSimd for Products<'_> {
         } = *self.panels;
         assert_eq!(lanes, S::F32_LANES, "weights laid out for other vectors");
         for (first, vectors) in panels(columns, lanes) {
-            if first + vectors * lanes <= self.from {
+            if first + vectors * lanes <= self.wanted.start || first >= self.wanted.end {
                 continue;
             }
             let weights = &values[first * depth..][..vectors * lanes * depth];
             let weights = S::as_simd_f32s(weights).0;
-            for rows in tiles::even_parts(self.bases.len(), most_rows(vectors)) {
-                let bases = &self.bases[rows.clone()];
-                let at = rows.start * self.out_stride + first;
+            let most = most_rows(vectors, S::REGISTER_COUNT);
+            for rows in tiles::even_parts(self.bases.len(), most) {
                 match vectors {
-                    1 => self.rows::<S, 1>(simd, bases, weights, at, columns - first),
-                    2 => self.rows::<S, 2>(simd, bases, weights, at, columns - first),
-                    _ => self.rows::<S, MOST_VECTORS>(simd, bases, weights, at, columns - first),
+                    1 => self.rows::<S, 1>(simd, rows, weights, first),
+                    2 => self.rows::<S, 2>(simd, rows, weights, first),
+                    _ => self.rows::<S, MOST_VECTORS>(simd, rows, weights, first),
                 }
             }
         }
     }
 }
 
-impl Products<'_> {
-    /// The block of a panel and the pixels at `bases`, whose first element is `out[at]`; of its channels, `columns` exist.
+/// The block with as many rows as there are, of those that there may be.
+macro_rules! block {
+    ($products:ident.block($simd:ident, $rows:ident, $weights:ident, $first:ident), $($count:literal)*) => {
+        match $rows.len() {
+            $($count if $count <= most_rows(VECTORS, S::REGISTER_COUNT) => {
+                $products.block::<S, $count, VECTORS>($simd, $rows.start, $weights, $first);
+            })*
+            _ => {}
+        }
+    };
+}
+
+impl Products<'_, '_> {
+    /// The block of the pixels `rows` and the panel whose first channel is `first`.
     #[inline(always)]
     fn rows<S: Simd, const VECTORS: usize>(
         &mut self,
         simd: S,
-        bases: &[usize],
+        rows: Range<usize>,
         weights: &[S::f32s],
-        at: usize,
-        columns: usize,
+        first: usize,
     ) {
         let weights = weights.as_chunks::<VECTORS>().0;
-        match *bases {
-            [a] => self.block(simd, [a], weights, at, columns),
-            [a, b] => self.block(simd, [a, b], weights, at, columns),
-            [a, b, c] => self.block(simd, [a, b, c], weights, at, columns),
-            [a, b, c, d] => self.block(simd, [a, b, c, d], weights, at, columns),
-            [a, b, c, d, e] => self.block(simd, [a, b, c, d, e], weights, at, columns),
-            [a, b, c, d, e, f] => self.block(simd, [a, b, c, d, e, f], weights, at, columns),
-            _ => {}
-        }
+        block!(self.block(simd, rows, weights, first), 1 2 3 4 5 6 7 8 9 10 11 12);
     }
 
     #[inline(always)]
     fn block<S: Simd, const ROWS: usize, const VECTORS: usize>(
         &mut self,
         simd: S,
-        bases: [usize; ROWS],
+        row: usize,
         weights: &[[S::f32s; VECTORS]],
-        at: usize,
-        columns: usize,
+        first: usize,
     ) {
+        let Some(bases) = self.bases[row..].first_chunk::<ROWS>() else {
+            return;
+        };
         let len = self.run_len;
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
         for (&run, weights) in self.runs.iter().zip(weights.chunks_exact(len)) {
@@ -216,8 +248,10 @@ impl Products<'_> {
                 }
             }
         }
-        for (row, sums) in sums.iter().enumerate() {
-            let out = &mut self.out[at + row * self.out_stride..];
+        let sums = self.tail.apply(simd, sums, first);
+        let columns = self.panels.columns - first;
+        for (out, sums) in self.out[row..].iter_mut().zip(&sums) {
+            let out = &mut out[first - self.origin..];
             if columns >= VECTORS * S::F32_LANES {
                 let out = &mut out[..VECTORS * S::F32_LANES];
                 S::as_mut_simd_f32s(out).0.copy_from_slice(sums);
@@ -248,15 +282,17 @@ mod tests {
         let rows = lhs.len() / panels.depth;
         let bases: Vec<usize> = (0..rows).map(|row| row * panels.depth).collect();
         let mut out = vec![f32::NAN; rows * columns];
+        let mut lines: Vec<_> = out.chunks_mut(columns).collect();
         Products {
             source: lhs,
             bases: &bases,
             runs: &[0],
             run_len: panels.depth,
             panels: &panels,
-            from,
-            out: &mut out,
-            out_stride: columns,
+            wanted: from..columns,
+            tail: Tail::default(),
+            out: &mut lines,
+            origin: 0,
         }
         .with_simd(simd);
         out

@@ -44,6 +44,38 @@ pub(super) fn for_each(
         });
 }
 
+/// Calls `work(part, rows)` for every part of the columns of `output`, which has rows of `row_len`; `rows` are the part's columns
+/// of all rows. The parts follow one another from the first column to the last.
+pub(super) fn for_each_part(
+    output: &mut [f32],
+    row_len: usize,
+    parts: &[Range<usize>],
+    cost: usize,
+    work: impl Fn(&Range<usize>, &mut [&mut [f32]]) + Sync,
+) {
+    let count = output.len() / row_len;
+    let mut tasks: Vec<_> = parts
+        .iter()
+        .map(|part| (part, Vec::with_capacity(count)))
+        .collect();
+    for mut row in output.chunks_exact_mut(row_len) {
+        for (part, rows) in &mut tasks {
+            let (columns, rest) = row.split_at_mut(part.len());
+            rows.push(columns);
+            row = rest;
+        }
+    }
+    if cost < WORTH_SHARING {
+        for (part, mut rows) in tasks {
+            work(part, &mut rows);
+        }
+    } else {
+        tasks
+            .into_par_iter()
+            .for_each(|(part, mut rows)| work(part, &mut rows));
+    }
+}
+
 /// Calls `work(first, values)` for tiles of whole rows of `row_len` elements; `first` is the index of the tile's first element.
 pub(super) fn for_each_rows(
     output: &mut [f32],

@@ -12,11 +12,13 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::graph::{Conv2d, Window};
 
 use super::depthwise;
-use super::epilogue::Epilogue;
+use super::epilogue::{self, Epilogue, Tail};
+use super::strips::{self, Strip};
 use super::tiles;
 
-/// Taps of one tile: enough that starting a task does not show.
-const TILE_TAPS: usize = 1 << 16;
+/// Taps of one tile: enough that starting a task does not show, and that lines of the input are used again while they are in the
+/// first-level cache.
+const TILE_TAPS: usize = 1 << 18;
 
 /// How taps are combined.
 #[derive(Clone, Debug)]
@@ -104,6 +106,11 @@ impl Windowed {
         let sample_in = self.input[0] * self.input[1] * self.in_channels;
         let cost = output.len() * self.window.kernel[0] * self.window.kernel[1];
         let (sample_out, tile_len) = (self.output[0] * row_len, self.tile * row_len);
+        // Strips have a tail; the other loops leave the whole epilogue to passes of their own.
+        let (tail, rest) = match self.has_strips() {
+            true => epilogue.split(),
+            false => (Tail::default(), epilogue.steps.as_slice()),
+        };
         tiles::for_each(output, sample_out, tile_len, cost, |sample, tile, out| {
             let input = &input[sample * sample_in..][..sample_in];
             Arch::new().dispatch(Rows {
@@ -111,8 +118,9 @@ impl Windowed {
                 input,
                 output: out,
                 first: tile * self.tile,
+                tail,
             });
-            epilogue.apply(out, 0, channels);
+            epilogue::apply(rest, out, 0, channels);
         });
     }
 }
@@ -131,6 +139,8 @@ struct Rows<'a> {
     input: &'a [f32],
     output: &'a mut [f32],
     first: usize,
+    /// For strips.
+    tail: Tail<'a>,
 }
 
 /// The taps of one output pixel that lie inside the input, and where the first of them is.
@@ -173,6 +183,21 @@ impl WithSimd for Rows<'_> {
             && operator.multiplier == 1
         {
             let lines = self.output.len() / line_len;
+            if operator.has_strips() {
+                strips::Tile {
+                    input: self.input,
+                    out: self.output,
+                    weights,
+                    channels,
+                    line_step: operator.line_step(),
+                    kernel: operator.window.kernel[1],
+                    stride: operator.window.stride[1],
+                    strips: &operator.strips(self.first, lines),
+                    tail: self.tail,
+                }
+                .run(simd);
+                return;
+            }
             depthwise::Tile {
                 input: self.input,
                 out: self.output,
@@ -193,6 +218,54 @@ impl WithSimd for Rows<'_> {
 }
 
 impl Windowed {
+    /// Whether this is a convolution for which there are loops over strips.
+    fn has_strips(&self) -> bool {
+        let window = &self.window;
+        matches!(self.reduction, Reduction::Depthwise { .. })
+            && self.multiplier == 1
+            && window.dilation[1] == 1
+            && strips::has_kernel(window.kernel[1], window.stride[1])
+    }
+
+    /// Input elements from a line of the kernel to the next.
+    fn line_step(&self) -> usize {
+        self.window.dilation[0] * self.input[1] * self.in_channels
+    }
+
+    /// The pixels of `lines` output lines, cut into strips.
+    fn strips(&self, first: usize, lines: usize) -> Vec<Strip> {
+        let window = &self.window;
+        let channels = self.in_channels * self.multiplier;
+        (first..first + lines)
+            .flat_map(|y| {
+                tiles::even_parts(self.output[1], strips::MOST_PIXELS).map(move |part| (y, part))
+            })
+            .map(|(y, part)| {
+                let taps = window.taps_inside(0, y, self.input[0]);
+                let origin = part.start * window.stride[1];
+                let pad = window.pad_before[1];
+                let seen = (part.len() - 1) * window.stride[1] + window.kernel[1];
+                let start = pad.saturating_sub(origin).min(seen);
+                let end = (self.input[1] + pad).saturating_sub(origin).min(seen);
+                let line = y * window.stride[0] + taps.start * window.dilation[0];
+                let inside = !taps.is_empty() && start < end;
+                Strip {
+                    out: ((y - first) * self.output[1] + part.start) * channels,
+                    pixels: part.len(),
+                    columns: start..end,
+                    // Without taps the index is meaningless and unused.
+                    input: if inside {
+                        ((line - window.pad_before[0]) * self.input[1] + origin + start - pad)
+                            * self.in_channels
+                    } else {
+                        0
+                    },
+                    lines: if inside { taps } else { 0..0 },
+                }
+            })
+            .collect()
+    }
+
     /// The pixels of `lines` output lines, cut into parts that see the same taps.
     fn parts(&self, first: usize, lines: usize) -> Vec<depthwise::Pixels> {
         let channels = self.in_channels * self.multiplier;
@@ -322,4 +395,145 @@ fn multiplied(input: &[f32], out: &mut [f32], taps: Taps, weights: &[f32], multi
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::epilogue::Step;
+    use crate::graph::{Activation, Linear};
+    use crate::random::Sequence;
+    use pulp::{Scalar, Scalar128b, Scalar256b, Scalar512b};
+
+    /// The sum of each output element, its taps one after the other, and then its tail.
+    fn expected(conv: &Conv2d, size: [usize; 2], input: &[f32], steps: &[Step]) -> Vec<u32> {
+        let (window, channels) = (&conv.window, conv.in_channels);
+        let [out_h, out_w] = [0, 1].map(|axis| window.output_size(axis, size[axis]).unwrap());
+        let mut values = Vec::new();
+        for place in 0..out_h * out_w * channels {
+            let (y, x, channel) = (
+                place / channels / out_w,
+                place / channels % out_w,
+                place % channels,
+            );
+            let row = conv.linear.rows().nth(channel).unwrap();
+            let mut sum = 0.0f32;
+            for (tap, &weight) in row.iter().enumerate() {
+                let (ky, kx) = (tap / window.kernel[1], tap % window.kernel[1]);
+                let at = (y * window.stride[0] + ky * window.dilation[0])
+                    .checked_sub(window.pad_before[0])
+                    .filter(|&y| y < size[0])
+                    .zip(
+                        (x * window.stride[1] + kx)
+                            .checked_sub(window.pad_before[1])
+                            .filter(|&x| x < size[1]),
+                    );
+                if let Some((y, x)) = at {
+                    sum = input[(y * size[1] + x) * channels + channel].mul_add(weight, sum);
+                }
+            }
+            for step in steps {
+                sum = match step {
+                    Step::Bias(bias) => sum + bias[channel],
+                    Step::Affine { scale, shift } => sum * scale[channel] + shift[channel],
+                    Step::Activation(activation) => activation.apply(channel, sum),
+                };
+            }
+            values.push(sum.to_bits());
+        }
+        values
+    }
+
+    fn found<S: Simd>(simd: S, operator: &Windowed, input: &[f32], tail: Tail) -> Vec<u32> {
+        let channels = operator.in_channels;
+        let mut output = vec![f32::NAN; operator.output[0] * operator.output[1] * channels];
+        // The last lines first, as a tile of their own.
+        let first = operator.output[0] / 2;
+        let (above, below) = output.split_at_mut(first * operator.output[1] * channels);
+        for (first, output) in [(first, below), (0, above)] {
+            let rows = Rows {
+                operator,
+                input,
+                output,
+                first,
+                tail,
+            };
+            rows.with_simd(simd);
+        }
+        output.iter().map(|value| value.to_bits()).collect()
+    }
+
+    #[test]
+    fn no_vector_changes_a_bit_of_a_strip() {
+        let mut random = Sequence::new(7);
+        // Channels, size, kernel, strides, dilation of lines, pads before and behind.
+        let cases = [
+            (5, [7, 7], [5, 5], [1, 1], 1, [2; 4]),
+            (37, [9, 14], [3, 3], [1, 1], 1, [1; 4]),
+            (16, [11, 19], [3, 3], [2, 2], 1, [0, 0, 1, 1]),
+            (48, [12, 12], [5, 5], [2, 2], 1, [1, 1, 2, 2]),
+            (33, [6, 3], [5, 5], [1, 1], 1, [2; 4]),
+            (21, [9, 17], [3, 5], [1, 2], 2, [3, 4, 0, 1]),
+            (17, [5, 1], [1, 3], [1, 1], 1, [0, 1, 0, 1]),
+        ];
+        for (channels, size, kernel, stride, dilation, pads) in cases {
+            let mut numbers = |count: usize| -> Vec<f32> {
+                let each = |_| (random.unit() - 0.5) * libm::exp2f(random.unit() * 20.0 - 10.0);
+                (0..count).map(each).collect()
+            };
+            let conv = Conv2d {
+                linear: Linear {
+                    weights: numbers(channels * kernel[0] * kernel[1]),
+                    bias: vec![0.0; channels],
+                    out_channels: channels,
+                    folded: None,
+                },
+                in_channels: channels,
+                groups: channels,
+                window: Window {
+                    kernel,
+                    stride,
+                    dilation: [dilation, 1],
+                    pad_before: [pads[0], pads[1]],
+                    pad_after: [pads[2], pads[3]],
+                },
+            };
+            let input = numbers(size[0] * size[1] * channels);
+            let clip = Activation::Clip {
+                min: -0.5,
+                max: 60.0,
+            };
+            let affine = Step::Affine {
+                scale: numbers(channels),
+                shift: numbers(channels),
+            };
+            let output = [0, 1].map(|axis| conv.window.output_size(axis, size[axis]).unwrap());
+            let operator = Windowed::depthwise(&conv, size, output);
+            assert!(operator.has_strips());
+            let bias = Step::Bias(numbers(channels));
+            let epilogues = [
+                vec![],
+                vec![bias.clone()],
+                vec![affine.clone(), Step::Activation(clip.clone())],
+                vec![bias, affine, Step::Activation(clip)],
+            ];
+            for steps in epilogues {
+                let expected = expected(&conv, size, &input, &steps);
+                let epilogue = Epilogue { steps };
+                let (tail, rest) = epilogue.split();
+                assert!(rest.is_empty());
+                for found in [
+                    found(Scalar, &operator, &input, tail),
+                    found(Scalar128b, &operator, &input, tail),
+                    found(Scalar256b, &operator, &input, tail),
+                    found(Scalar512b, &operator, &input, tail),
+                ] {
+                    assert_eq!(
+                        found, expected,
+                        "{channels} channels, {kernel:?}, {stride:?}"
+                    );
+                }
+            }
+        }
+    }
 }

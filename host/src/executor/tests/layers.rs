@@ -59,6 +59,9 @@ fn convolutions_match_plain_loops() {
         (5, 7, 1, [3, 4], window([1, 1], [1, 1], [1, 1], [0; 4])),
         (33, 18, 1, [23, 41], window([1, 1], [1, 1], [1, 1], [0; 4])),
         (70, 130, 1, [7, 7], window([1, 1], [1, 1], [1, 1], [0; 4])),
+        // So many weights that threads share out the output channels, with and without a stride.
+        (400, 352, 1, [3, 4], window([1, 1], [1, 1], [1, 1], [0; 4])),
+        (400, 345, 1, [5, 3], window([1, 1], [2, 2], [1, 1], [0; 4])),
         // Pointwise with stride, and with padding.
         (6, 9, 1, [7, 9], window([1, 1], [2, 2], [1, 1], [0; 4])),
         (

@@ -143,3 +143,47 @@ fn inputs_that_are_outputs_survive() {
         .forward(&[-1.0, 2.0, -3.0, 4.0], 1);
     assert_eq!(output.unwrap(), [0.0, 2.0, 0.0, 4.0, -1.0, 2.0, -3.0, 4.0]);
 }
+
+#[test]
+fn threads_that_share_out_channels_give_the_same_bits() {
+    let pointwise = window([1, 1], [1, 1], [1, 1], [0; 4]);
+    let mut graph = single(
+        Op::Conv2d(conv(400, 345, 1, pointwise)),
+        &[&[3, 5, 400]],
+        &[],
+    );
+    let norm = Op::BatchNorm(BatchNorm::affine(noise(345, 30), noise(345, 31)));
+    let normed = push(&mut graph, norm, &[1], &[]);
+    let leaky = Op::Activation(Activation::LeakyRelu { alpha: 0.1 });
+    let output = push(&mut graph, leaky, &[normed], &[]);
+    graph.outputs = vec![output];
+    let executor = Executor::new(&graph).unwrap();
+    let input = noise(executor.input_elements(), 32);
+    let observed = executor.run(&input, 1, &mut |_, _: &mut [f32]| {}).unwrap();
+    for threads in [1, 2, 3, 40] {
+        let found = in_threads(threads, || executor.forward(&input, 1).unwrap());
+        assert!(found == observed, "{threads} threads");
+    }
+}
+
+#[test]
+fn inputs_are_read_where_they_lie() {
+    // In place over the input, whose buffer nobody has filled.
+    let relu = Op::Activation(Activation::Relu);
+    let graph = single(relu.clone(), &[&[4]], &[]);
+    let executor = Executor::new(&graph).unwrap();
+    let input = [-1.0, 2.0, -3.0, 4.0];
+    for _ in 0..2 {
+        assert_eq!(executor.forward(&input, 1).unwrap(), [0.0, 2.0, 0.0, 4.0]);
+    }
+    assert_eq!(input, [-1.0, 2.0, -3.0, 4.0]);
+    // Read again, as the second operand and as both.
+    let mut graph = single(relu, &[&[4]], &[]);
+    let sum = push(&mut graph, Op::Add, &[1, 0], &[]);
+    let square = push(&mut graph, Op::Mul, &[0, 0], &[]);
+    let output = push(&mut graph, Op::Sub, &[sum, square], &[]);
+    graph.outputs = vec![output];
+    let executor = Executor::new(&graph).unwrap();
+    let found = executor.forward(&input, 1).unwrap();
+    assert_eq!(found, [-2.0, 0.0, -12.0, -8.0]);
+}
