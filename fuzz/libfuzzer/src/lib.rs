@@ -13,7 +13,10 @@ pub fn mutate(target: &Target, data: &mut [u8], size: usize, max_size: usize, se
         return fuzzer_mutate(data, size, max_size);
     }
     // The input at hand, and one to take parts from.
-    let corpus = [data[..size].to_vec(), first[rng.usize(0..first.len())].clone()];
+    let corpus = [
+        data[..size].to_vec(),
+        first[rng.usize(0..first.len())].clone(),
+    ];
     let changed = (target.mutate)(&mut rng, &corpus);
     let length = changed.len().min(max_size).min(data.len());
     data[..length].copy_from_slice(&changed[..length]);
