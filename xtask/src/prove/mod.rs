@@ -1,6 +1,6 @@
 //! `cargo xtask prove`: the evidence of every promise of SECURITY.md.
 //!
-//! The promises are one list, [`promises::PROMISES`]. Their evidence is built first, then run side by side; what fails is
+//! The promises are one list, in `promises.rs`. Their evidence is built first, then run side by side; what fails is
 //! shown whole.
 
 mod promises;
