@@ -179,12 +179,21 @@ fn linker() -> Option<PathBuf> {
 
 /// LLVM's disassembler: the one of the toolchain's component `llvm-tools`, or the system's.
 pub(crate) fn disassembler() -> Option<PathBuf> {
-    let host = concat!(env!("XTASK_HOST"), "/bin/llvm-objdump");
-    sysroot()
-        .map(|root| root.join("lib").join("rustlib").join(host))
-        .map(|file| file.with_extension(env::consts::EXE_EXTENSION))
-        .filter(|file| file.is_file())
-        .or_else(|| process::find_program("llvm-objdump"))
+    llvm_tool("llvm-objdump").or_else(|| process::find_program("llvm-objdump"))
+}
+
+/// What this program was compiled for, by Rust's name.
+pub(crate) const HOST: &str = env!("XTASK_HOST");
+
+/// A tool of the toolchain's component `llvm-tools`.
+pub(crate) fn llvm_tool(name: &str) -> Option<PathBuf> {
+    let folder = sysroot()?
+        .join("lib")
+        .join("rustlib")
+        .join(HOST)
+        .join("bin");
+    let file = folder.join(name).with_extension(env::consts::EXE_EXTENSION);
+    file.is_file().then_some(file)
 }
 
 /// True if the Debian way lacks nothing but a linker, or would if its packages were there.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use fewbit::{cli::write_json, report};
+use fewbit::cli::write_json;
 use serde::Serialize;
 
 use crate::{
@@ -56,7 +56,7 @@ struct Proof {
     cpu_seconds: Option<f64>,
 }
 
-/// Runs the evidence of all promises, or of some, and prints the table.
+/// Runs the evidence of all promises, or of some, and prints what came of each.
 ///
 /// # Errors
 ///
@@ -77,16 +77,14 @@ pub fn task(args: &Args) -> Result<()> {
     }
     let start = Instant::now();
     let proofs = run(&promises)?;
-    let mut rows = report::table(&["promise", "evidence", "figure"]);
     for proof in &proofs {
         let verdict = if proof.kept { "" } else { "NOT KEPT: " };
-        rows.add_row([
-            proof.promise,
-            &*proof.command,
-            &format!("{verdict}{}", proof.figure),
-        ]);
+        say!("\n{}: {}", proof.name, proof.promise)?;
+        say!("  evidence: {}", proof.evidence)?;
+        say!("  shown by: {}", proof.command)?;
+        say!("  {verdict}{}", proof.figure)?;
     }
-    say!("{rows}")?;
+    say!("")?;
     write_json(args.json.as_deref(), &proofs)?;
     let broken: Vec<&str> = proofs
         .iter()

@@ -3,6 +3,8 @@
 //! Builds the command of `fuzz/` and runs it. Its profile is the usual one of the workspace: optimized where it matters, with debug assertions and
 //! overflow checks.
 
+mod coverage;
+
 use std::{
     path::PathBuf,
     process::{Command, Stdio},
@@ -53,6 +55,9 @@ pub struct Args {
     /// List the targets.
     #[arg(long)]
     list: bool,
+    /// Count which lines of the readers the inputs come to, and print the table; builds once more, and needs rustup's `llvm-tools`.
+    #[arg(long, conflicts_with_all = ["replay", "list"])]
+    coverage: bool,
 }
 
 /// Runs the targets.
@@ -85,13 +90,20 @@ pub fn task(args: &Args) -> Result<()> {
     if args.list {
         words.push("--list".to_owned());
     }
-    let mut command = Command::new(build()?);
-    command.current_dir(repository()).args(&words);
     let limit = args
         .seconds
         .saturating_mul(MOST_TARGETS)
         .saturating_add(MORE);
-    process::run(&mut command, Duration::from_secs(limit))
+    let limit = Duration::from_secs(limit);
+    let run = |mut command: Command, limit: Duration| {
+        process::run(command.current_dir(repository()).args(&words), limit)
+    };
+    if args.coverage {
+        let counters = coverage::Counters::build()?;
+        run(counters.command(), coverage::limit(limit))?;
+        return counters.show();
+    }
+    run(Command::new(build()?), limit)
 }
 
 /// Builds the command as the workspace's tests are built, so that what both need is compiled once; returns its file.
@@ -149,6 +161,7 @@ fn all_for(seconds: u64) -> Result<()> {
         slowest: None,
         replay: None,
         list: false,
+        coverage: false,
     })
 }
 
