@@ -31,15 +31,20 @@ where
     }
 
     fn receive(&mut self, bytes: &mut [u8], limit: Duration) -> io::Result<usize> {
-        if self.out.is_empty() {
-            std::thread::sleep(limit);
-        }
-        let count = bytes.len().min(self.out.len());
-        for (place, byte) in bytes.iter_mut().zip(self.out.drain(..count)) {
-            *place = byte;
-        }
-        Ok(count)
+        Ok(take(&mut self.out, bytes, limit))
     }
+}
+
+/// Moves what has come to `bytes`; waits in vain where nothing has.
+fn take(out: &mut VecDeque<u8>, bytes: &mut [u8], limit: Duration) -> usize {
+    if out.is_empty() {
+        std::thread::sleep(limit);
+    }
+    let count = bytes.len().min(out.len());
+    for (place, byte) in bytes.iter_mut().zip(out.drain(..count)) {
+        *place = byte;
+    }
+    count
 }
 
 fn hello(version: u16) -> Answer<'static> {
@@ -138,14 +143,7 @@ impl Line for Late {
     }
 
     fn receive(&mut self, bytes: &mut [u8], limit: Duration) -> io::Result<usize> {
-        if self.out.is_empty() {
-            std::thread::sleep(limit);
-        }
-        let count = bytes.len().min(self.out.len());
-        for (place, byte) in bytes.iter_mut().zip(self.out.drain(..count)) {
-            *place = byte;
-        }
-        Ok(count)
+        Ok(take(&mut self.out, bytes, limit))
     }
 }
 
