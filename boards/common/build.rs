@@ -28,7 +28,7 @@ mod updates {
         let Some(path) = env::var_os("FEWBIT_UPDATE_KEY").map(PathBuf::from) else {
             fail(
                 "authenticated updates need a key: FEWBIT_UPDATE_KEY names the file of the public one, \
-                 which `cargo xtask update-key FILE` makes as FILE.pub",
+                 which `fewbit update-key FILE` makes as FILE.pub",
             );
         };
         println!("cargo::rerun-if-changed={}", path.display());

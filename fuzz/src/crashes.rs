@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Where they are kept.
 #[must_use]
 pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("crashes")
+    crate::root().join("fuzz/crashes")
 }
 
 /// The files of a target in `folder`, in the order of their names; none if there is no folder.

@@ -15,6 +15,17 @@ pub mod recipe;
 pub mod report;
 
 use fastrand::Rng;
+use fewbit_device::repository::Repository;
+use std::path::PathBuf;
+
+/// The folder of the repository, where inputs and crashes are.
+///
+/// # Panics
+/// Outside of any.
+pub(crate) fn root() -> PathBuf {
+    let repository = Repository::of_cargo().expect("fuzzing runs in the repository");
+    repository.root().to_owned()
+}
 
 /// Something that reads untrusted bytes.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use fewbit::cli::{note, show};
+use fewbit_cli::{note, show};
 use fewbit_fuzz::campaign::{self, Figures, NO_END, Options};
 use fewbit_fuzz::minimize::minimize;
 use fewbit_fuzz::{TARGETS, Target, crashes, report, target};

@@ -2,7 +2,7 @@
 //!
 //! A model file is imported into a float [`graph`], rewritten by [`passes`], calibrated ([`calibrate`], [`quantize`]), lowered to integers ([`lower`]), given memory
 //! ([`plan`]) and packed into a blob ([`pack`]) that `fewbit-runtime` executes; the same runtime is the integer simulator here ([`simulate`]).
-//! [`pipeline`] is the whole way; [`cli`] is the `fewbit` command and what `cargo xtask` shares with it.
+//! [`pipeline`] is the whole way. The library prints nothing and knows no command line: that is the crate `fewbit-cli`.
 
 #![deny(
     clippy::print_stdout,
@@ -26,7 +26,6 @@
 )]
 
 pub mod calibrate;
-pub mod cli;
 pub mod correct_bias;
 pub mod dataset;
 pub mod default_model;

@@ -170,7 +170,7 @@ fn folder_of(path: &Path) -> &Path {
 
 /// What a path to write to is.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Target {
+pub enum Target {
     /// A device or a pipe, which has no content to be replaced.
     Stream,
     /// A file.
@@ -187,7 +187,7 @@ impl Target {
     ///
     /// # Errors
     /// A folder, a circle of links, or whatever the file system says.
-    pub(crate) fn of(path: &Path) -> io::Result<Target> {
+    pub fn of(path: &Path) -> io::Result<Target> {
         let mut place = path.to_owned();
         // As many links as Linux follows.
         for _ in 0..40 {
@@ -223,7 +223,7 @@ impl Target {
     ///
     /// # Errors
     /// As [`Target::of`].
-    pub(crate) fn identity(path: &Path) -> io::Result<Option<Identity>> {
+    pub fn identity(path: &Path) -> io::Result<Option<Identity>> {
         let Target::File { place, new } = Target::of(path)? else {
             return Ok(None);
         };
@@ -248,7 +248,7 @@ impl Target {
 
 /// What tells files apart, whatever they are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Identity {
+pub enum Identity {
     /// Device and number of a file that exists.
     #[cfg(unix)]
     Inode(u64, u64),

@@ -1,10 +1,9 @@
-//! What a run found, as JSON and as a table.
+//! What a run found, as values that become JSON.
 //!
 //! The JSON keys are an interface: they are added to, never renamed. A metric that does not apply is left out.
 
 use crate::metrics::Regression;
 use crate::recipe::Recipe;
-use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use serde::Serialize;
 
 /// Result of quantizing a model.
@@ -79,39 +78,6 @@ impl Accuracy {
             ..self
         }
     }
-
-    /// Headings of [`Accuracy::columns`], where `other` is what outputs are compared with.
-    pub fn headings(&self, other: &str) -> Vec<String> {
-        let names = if self.rmse.is_some() {
-            vec!["RMSE", "MAE", "R2"]
-        } else {
-            return vec![
-                "top-1".to_owned(),
-                format!("agrees with {other}"),
-                "SQNR".to_owned(),
-            ];
-        };
-        names
-            .into_iter()
-            .chain(["SQNR"])
-            .map(str::to_owned)
-            .collect()
-    }
-
-    /// The figures of a table's row: errors where there are targets, else shares of samples.
-    pub fn columns(&self) -> Vec<String> {
-        if self.rmse.is_some() {
-            let numbers = [self.rmse, self.mae, self.r2].map(number);
-            return (numbers.into_iter())
-                .chain([decibels(self.sqnr_db)])
-                .collect();
-        }
-        vec![
-            percent(self.top1),
-            percent(self.agreement),
-            decibels(self.sqnr_db),
-        ]
-    }
 }
 
 /// One operator of the quantized network, measured on a few samples.
@@ -143,98 +109,4 @@ pub struct LayerReport {
     pub differing_alone: f64,
     /// Largest such difference.
     pub largest_step_alone: u32,
-}
-
-impl QuantizeReport {
-    /// The summary as a table.
-    pub fn summary(&self) -> String {
-        let headings: Vec<_> = ([String::new()].into_iter())
-            .chain(self.float.headings("float"))
-            .collect();
-        let headings: Vec<_> = headings.iter().map(String::as_str).collect();
-        let mut accuracy = table(&headings);
-        let forms = [
-            ("float", &self.float),
-            ("fake-quantized", &self.simulated),
-            ("integer engine", &self.integer),
-        ];
-        for (name, form) in forms {
-            accuracy.add_row([name.to_owned()].into_iter().chain(form.columns()));
-        }
-        let mut size = table(&["blob", "of it weights", "arena", "lower bound", "MACs"]);
-        size.add_row([
-            format!("{} B", self.blob_bytes),
-            format!("{} B", self.weight_bytes),
-            format!("{} B", self.arena_bytes),
-            format!("{} B", self.arena_lower_bound_bytes),
-            self.macs.to_string(),
-        ]);
-        format!("{accuracy}\n{size}")
-    }
-
-    /// Every operator as a table.
-    pub fn layer_table(&self) -> String {
-        let columns = [
-            "node",
-            "operator",
-            "output",
-            "MACs",
-            "simulated",
-            "integer",
-            "differing",
-            "largest",
-            "alone",
-            "largest",
-        ];
-        let mut layers = table(&columns);
-        for layer in &self.layers {
-            let [h, w, c] = layer.shape;
-            layers.add_row([
-                layer.name.clone(),
-                layer.op.to_owned(),
-                format!("{h}x{w}x{c}"),
-                layer.macs.to_string(),
-                decibels(layer.simulated_sqnr_db),
-                decibels(layer.integer_sqnr_db),
-                format!("{:.3} %", 100.0 * layer.differing),
-                layer.largest_step.to_string(),
-                format!("{:.3} %", 100.0 * layer.differing_alone),
-                layer.largest_step_alone.to_string(),
-            ]);
-        }
-        layers.to_string()
-    }
-}
-
-/// An empty table with headings; all columns but the first are aligned to the right.
-pub fn table(headings: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(ASCII_MARKDOWN)
-        .set_header(headings.to_vec());
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
-/// A share as a percentage, or a dash.
-pub fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
-}
-
-/// A number with four digits behind the point, or in scientific notation where these would show little of it; or a dash.
-pub fn number(value: Option<f64>) -> String {
-    value.map_or_else(
-        || "-".to_owned(),
-        |value| match value.abs() {
-            size if size != 0.0 && !(0.01..1e6).contains(&size) => format!("{value:.3e}"),
-            _ => format!("{value:.4}"),
-        },
-    )
-}
-
-/// A ratio in decibels, or a dash.
-pub fn decibels(db: Option<f64>) -> String {
-    db.map_or_else(|| "-".to_owned(), |db| format!("{db:.2} dB"))
 }

@@ -6,8 +6,7 @@ use fewbit_runtime::{AlignedBlob, Engine, Model, Summary};
 
 /// The digits network, as version 1 packed it.
 fn digits() -> Vec<u8> {
-    let blobs = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/blobs");
-    std::fs::read(format!("{blobs}/v1_digits.fewbit")).expect("it is in the repository")
+    std::fs::read("../tests/blobs/v1_digits.fewbit").expect("it is in the repository")
 }
 
 /// Loads a blob and, if it is accepted, runs it; returns whether it was.

@@ -13,10 +13,33 @@ pub mod random_layer;
 pub mod random_network;
 
 #[cfg(feature = "networks")]
-pub use xtask::{models, networks};
+pub mod models;
+#[cfg(feature = "networks")]
+pub mod networks;
 
 #[cfg(feature = "networks")]
+use fewbit_cli::Environment;
+#[cfg(feature = "networks")]
+use fewbit_device::repository::Repository;
+#[cfg(feature = "networks")]
 use networks::{Net, Network};
+
+/// The repository whose suites these are: that of the package which cargo runs or tests, else the one around the current folder.
+///
+/// # Panics
+/// Outside of any.
+#[cfg(feature = "networks")]
+pub fn repository() -> &'static Repository {
+    static FOUND: std::sync::LazyLock<Repository> =
+        std::sync::LazyLock::new(|| Repository::of_cargo().expect("suites run in the repository"));
+    &FOUND
+}
+
+/// What commands of the product are told in suites.
+#[cfg(feature = "networks")]
+pub fn environment() -> Environment {
+    Environment::new(Some(repository().root().to_owned()))
+}
 
 /// A real network; `None` if its files are absent.
 ///

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use xtask::link::line::Line;
+use fewbit_device::link::line::Line;
 
 /// Share of bytes that the bad line drops, flips or repeats.
 const FAULTS: f64 = 1.0 / 600.0;

@@ -28,7 +28,7 @@ fn measured(network: &Network) -> QuantizeReport {
     let report = network
         .evaluate(&network.quantize().expect("quantizes"))
         .expect("runs");
-    println!("{}:\n{}", report.model, report.summary());
+    println!("{}:\n{}", report.model, fewbit_cli::summary(&report));
     report
 }
 

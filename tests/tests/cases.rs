@@ -3,7 +3,7 @@
 //! `tests/cases/NAME/model.onnx`; beside it, where the model is taken, `data.npz` with inputs `x` and what onnxruntime makes of them, `expected`.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fewbit::calibrate::Range;
 use fewbit::dataset::{Dataset, OutputForm};
@@ -19,9 +19,7 @@ use ndarray::ArrayD;
 use ndarray_npy::NpzReader;
 
 fn folder(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("cases")
-        .join(name)
+    Path::new("cases").join(name)
 }
 
 fn load(name: &str) -> Result<Graph, import::ImportError> {

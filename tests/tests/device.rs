@@ -7,12 +7,13 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use fewbit_runtime::{AlignedBlob, Engine, Model};
-use xtask::{
+use fewbit_device::{
     board::{self, Board},
-    device::{self, Options},
     firmware, sample,
+    semihosted::{self, Options},
 };
+use fewbit_runtime::{AlignedBlob, Engine, Model};
+use fewbit_tests::repository;
 
 /// Values of the model's input.
 const SIZE: u16 = 600;
@@ -43,7 +44,7 @@ fn inputs(count: i8) -> Vec<Vec<i8>> {
 }
 
 fn emulated_boards() -> Vec<Board> {
-    let mut boards = board::all().expect("the board files are valid");
+    let mut boards = board::all(repository()).expect("the board files are valid");
     boards.retain(|board| board.qemu.is_some());
     assert!(boards.len() >= 7, "M0, M0+, M3, M4, M7, M33 and M55");
     boards
@@ -51,7 +52,7 @@ fn emulated_boards() -> Vec<Board> {
 
 /// A board of 25 MHz.
 fn one_board() -> Board {
-    Board::load("mps2-an385").expect("the Cortex-M3")
+    Board::load(repository(), "mps2-an385").expect("the Cortex-M3")
 }
 
 #[test]
@@ -69,7 +70,8 @@ fn boards_and_host_give_the_same_bytes() {
             operators: true,
             ..Options::default()
         };
-        let report = device::run(&board, &path, &inputs, &options).expect("the run is complete");
+        let report =
+            semihosted::run(&board, &path, &inputs, &options).expect("the run is complete");
         for (index, input) in inputs.iter().enumerate() {
             engine.input_mut(0).copy_from_slice(input);
             for op in 0..engine.op_count() {
@@ -115,7 +117,8 @@ fn counts_are_repeatable_and_grow_with_the_work() {
     let (_folder, path) = blob_file();
     let board = one_board();
     let run = || {
-        device::run(&board, &path, &inputs(3), &Options::default()).expect("the run is complete")
+        semihosted::run(&board, &path, &inputs(3), &Options::default())
+            .expect("the run is complete")
     };
     let (first, second) = (run(), run());
     assert_eq!(first.instructions, second.instructions);
@@ -136,7 +139,7 @@ fn the_counter_is_right_across_the_end_of_its_timer() {
         spin_rounds: 450_000_000,
         ..Options::default()
     };
-    device::run(&one_board(), &path, &[], &options).expect("the count is right to a tick");
+    semihosted::run(&one_board(), &path, &[], &options).expect("the count is right to a tick");
 }
 
 #[test]
@@ -146,9 +149,11 @@ fn the_bytes_of_one_operator_can_be_fetched() {
     let firmware = firmware::build(&board, &path).expect("the firmware builds");
     let input = inputs(1).remove(0);
     let negated: Vec<i8> = input.iter().map(|value| value.saturating_neg()).collect();
-    let found = device::operator_bytes(&board, &firmware, &input, 0).expect("operator 0 exists");
+    let found =
+        semihosted::operator_bytes(&board, &firmware, &input, 0).expect("operator 0 exists");
     assert_eq!(found, negated);
-    let error = device::operator_bytes(&board, &firmware, &input, 2).expect_err("there are two");
+    let error =
+        semihosted::operator_bytes(&board, &firmware, &input, 2).expect_err("there are two");
     assert!(format!("{error:#}").contains("NoSuchOperator"), "{error:#}");
 }
 
@@ -156,7 +161,7 @@ fn the_bytes_of_one_operator_can_be_fetched() {
 fn inputs_of_another_size_than_the_models_are_refused() {
     let (_folder, path) = blob_file();
     let short = vec![vec![0; 599]];
-    let error = device::run(&one_board(), &path, &short, &Options::default())
+    let error = semihosted::run(&one_board(), &path, &short, &Options::default())
         .expect_err("the input is one byte short");
     let message = format!("{error:#}");
     assert!(
@@ -167,7 +172,7 @@ fn inputs_of_another_size_than_the_models_are_refused() {
 
 #[test]
 fn a_model_that_does_not_fit_is_refused_with_the_figures() {
-    let board = Board::load("microbit").expect("the Cortex-M0");
+    let board = Board::load(repository(), "microbit").expect("the Cortex-M0");
     let refused = |size| {
         let blob = sample::two_tables(size).expect("a valid model");
         let error = firmware::build_bytes(&board, &blob).expect_err("16 KB of RAM");
@@ -196,7 +201,7 @@ fn a_run_without_end_is_stopped() {
         limit: Duration::from_secs(1),
         ..Options::default()
     };
-    let error = device::run_firmware(&board, &firmware, &[], &options)
+    let error = semihosted::run_firmware(&board, &firmware, &[], &options)
         .expect_err("the loop takes longer than a second");
     assert!(
         format!("{error:#}").contains("no end after 1 s"),

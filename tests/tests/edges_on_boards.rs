@@ -7,16 +7,17 @@
 
 #![cfg(feature = "device")]
 
+use fewbit_device::board::Board;
+use fewbit_device::firmware;
+use fewbit_device::semihosted::{self, Options};
 use fewbit_tests::edges::edges;
 use fewbit_tests::joined::join;
 use fewbit_tests::layer::Layer;
-use xtask::board::Board;
-use xtask::device::{self, Options};
-use xtask::firmware;
+use fewbit_tests::repository;
 
 fn check(name: &str) {
     let crc32 = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
-    let board = Board::load(name).expect("there is such a board");
+    let board = Board::load(repository(), name).expect("there is such a board");
     let edges: Vec<_> = edges().into_iter().filter(|edge| edge.small).collect();
     let packing = board.isa.packing();
     let packed: Vec<Layer> = edges
@@ -30,7 +31,7 @@ fn check(name: &str) {
         operators: true,
         ..Options::default()
     };
-    let report = device::run_firmware(&board, &firmware, &[vec![0]], &options).expect("runs");
+    let report = semihosted::run_firmware(&board, &firmware, &[vec![0]], &options).expect("runs");
     for (edge, ops) in edges.iter().zip(own) {
         let (expected, _) = edge.layer.expected();
         let bytes: Vec<u8> = expected[0]

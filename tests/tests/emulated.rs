@@ -7,22 +7,25 @@
 use fewbit::output::write_atomically;
 use fewbit::recipe::{LayerOverride, WeightBits};
 use fewbit::simulate::Simulator;
+use fewbit_cli::verify::{self, VerifyReport};
+use fewbit_device::board::Board;
 use fewbit_runtime::format::header::{Header, checksum};
 use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::{Clamp, Op};
 use fewbit_tests::models;
 use fewbit_tests::networks::{Net, Network};
+use fewbit_tests::repository;
 use fewbit_tests::{digits, network};
-use xtask::board::Board;
-use xtask::verify::{self, VerifyReport};
 
 const M3: &str = "mps2-an385";
 const M4: &str = "mps2-an386";
 
 /// Verifies the first `count` evaluation samples of a network, packed for a board, on that board; the desk runs the same kernels' models.
 fn verified(network: &Network, board: &str, count: usize) -> VerifyReport {
-    let packing = Board::load(board).expect("known").isa.packing();
-    let quantized = network.quantize_for(packing).expect("quantizes");
+    let board = Board::load(repository(), board).expect("known");
+    let quantized = network
+        .quantize_for(board.isa.packing())
+        .expect("quantizes");
     let folder = tempfile::tempdir().expect("a folder");
     let blob = folder.path().join("network.fewbit");
     write_atomically(&blob, quantized.blob.as_bytes()).expect("writes");
@@ -34,7 +37,8 @@ fn verified(network: &Network, board: &str, count: usize) -> VerifyReport {
         .labels
         .as_deref()
         .map(|labels| &labels[..samples]);
-    let report = verify::verify_samples(board, &blob, inputs, labels, verify::LIMIT).expect("runs");
+    let report =
+        verify::verify_samples(&board, &blob, inputs, labels, verify::LIMIT).expect("runs");
     println!("{}", verify::summary(&report));
     report
 }
@@ -71,6 +75,7 @@ fn a_difference_is_traced_to_its_operator() {
     let path = folder.path().join("damaged.fewbit");
     write_atomically(&path, &damaged).expect("writes");
 
+    let m4 = Board::load(repository(), M4).expect("known");
     let samples = &network.evaluation.inputs[..2 * network.evaluation.elements()];
     let quantized = simulator.quantize_inputs(samples);
     let inputs: Vec<Vec<i8>> = quantized
@@ -78,7 +83,7 @@ fn a_difference_is_traced_to_its_operator() {
         .map(<[i8]>::to_vec)
         .collect();
     let report =
-        verify::compare(M4, &path, &simulator, &inputs, None, verify::LIMIT).expect("runs");
+        verify::compare(&m4, &path, &simulator, &inputs, None, verify::LIMIT).expect("runs");
     assert!(
         report.identical < report.inputs,
         "the wrong weights change an output"
@@ -173,10 +178,11 @@ fn a_blob_for_any_board_on_the_m4() {
     let folder = tempfile::tempdir().expect("a folder");
     let elements = network.evaluation.elements();
     let inputs = &network.evaluation.inputs[..20 * elements];
+    let m4 = Board::load(repository(), M4).expect("known");
     let outputs = [any, own].map(|quantized| {
         let blob = folder.path().join("network.fewbit");
         write_atomically(&blob, quantized.blob.as_bytes()).expect("writes");
-        let report = verify::verify_samples(M4, &blob, inputs, None, verify::LIMIT).expect("runs");
+        let report = verify::verify_samples(&m4, &blob, inputs, None, verify::LIMIT).expect("runs");
         assert_eq!(report.identical, 20, "{:?}", report.differences);
         let simulator = Simulator::new(quantized.blob.as_bytes()).expect("loads");
         let inputs = simulator.quantize_inputs(inputs);
@@ -189,9 +195,9 @@ fn a_blob_for_any_board_on_the_m4() {
 #[test]
 fn a_blob_for_another_family_is_refused_by_name() {
     let quantized = digits().quantize_for(Packing::Dsp).expect("quantizes");
-    let board = Board::load(M3).expect("known");
-    let error =
-        xtask::firmware::build_bytes(&board, quantized.blob.as_bytes()).expect_err("refused");
+    let board = Board::load(repository(), M3).expect("known");
+    let error = fewbit_device::firmware::build_bytes(&board, quantized.blob.as_bytes())
+        .expect_err("refused");
     let message = format!("{error:#}");
     assert!(
         message.contains("`dsp`") && message.contains(M3),

@@ -77,8 +77,7 @@ fn check(model: &str, transform: &InputTransform) {
 
 fn golden(model: &Path) -> PathBuf {
     let name = model.file_stem().unwrap().to_str().unwrap();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/float");
-    folder.join(format!("{name}.npz"))
+    Path::new("golden/float").join(format!("{name}.npz"))
 }
 
 /// The inputs that the references were made from: stored, or noise made again.

@@ -8,20 +8,21 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use fewbit_cli::mlperf::{self, Mode, Model};
+use fewbit_device::board::Board;
+use fewbit_device::firmware::{self, Application};
+use fewbit_device::link::emulator::Emulator;
+use fewbit_device::sample;
 use fewbit_tests::models;
 use fewbit_tests::networks::{Net, Network};
-use xtask::board::Board;
-use xtask::firmware::{self, Application};
-use xtask::link::emulator::Emulator;
-use xtask::mlperf::{self, Mode, Model};
-use xtask::sample;
+use fewbit_tests::{environment, repository};
 
 const M4: &str = "mps2-an386";
 
 /// Bytes of the sample model's input.
 const SIZE: u16 = 20;
 
-/// A terminal, with nothing of xtask's own runner.
+/// A terminal, with nothing of the command's own runner.
 struct Terminal(TcpStream);
 
 impl Terminal {
@@ -69,7 +70,7 @@ fn elapsed(lines: &[String]) -> u64 {
 /// What the benchmark's runner reads, line by line; the expected lines are those of its own firmware.
 #[test]
 fn the_runners_commands_are_answered() {
-    let board = Board::load(M4).expect("known");
+    let board = Board::load(repository(), M4).expect("known");
     let blob = sample::two_tables(SIZE).expect("a blob");
     // The benchmark's bytes 0 to 255 are the model's -128 to 127.
     let table: Vec<i8> = (0..=u8::MAX)
@@ -165,7 +166,7 @@ fn keywords_have_the_hosts_results() {
     let Some(network) = Network::load(Net::Kws).expect("loads") else {
         return models::skipped();
     };
-    let packing = Board::load(M4).expect("known").isa.packing();
+    let packing = Board::load(repository(), M4).expect("known").isa.packing();
     let quantized = network.quantize_for(packing).expect("quantizes");
     let folder = tempfile::tempdir().expect("a folder");
     let blob = folder.path().join("kws.fewbit");
@@ -188,7 +189,7 @@ fn keywords_have_the_hosts_results() {
         json: None,
     };
     let mut transcript = String::new();
-    let report = mlperf::run(&args, &mut transcript).expect("runs");
+    let report = mlperf::run(&args, &environment(), &mut transcript).expect("runs");
     assert_eq!((report.inputs, report.identical), (COUNT, COUNT));
     assert!(report.top1.expect("labelled") > 0.8, "{report:?}");
     let results = transcript
@@ -202,7 +203,7 @@ fn keywords_have_the_hosts_results() {
         warmups: 1,
         ..args
     };
-    let timed = mlperf::run(&timed, &mut transcript).expect("runs");
+    let timed = mlperf::run(&timed, &environment(), &mut transcript).expect("runs");
     assert_eq!((timed.inputs, timed.identical), (2, 2));
     // One instruction takes a nanosecond in the emulator: some 3.2 million.
     assert!(

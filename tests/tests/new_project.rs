@@ -12,17 +12,15 @@ use std::{
 
 use fewbit::simulate::Simulator;
 use fewbit_runtime::AlignedBlob;
+use fewbit_tests::repository;
 
 /// Makes a project as a user would, outside the repository.
 fn make(project: &Path, board: &str) {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("a workspace");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(project.parent().expect("has one"))
         .args(["run", "--quiet", "--package", "xtask", "--manifest-path"])
-        .arg(repository.join("Cargo.toml"))
+        .arg(repository().root().join("Cargo.toml"))
         .args(["--", "new"])
         .arg(project.file_name().expect("has one"))
         .args(["--board", board]);

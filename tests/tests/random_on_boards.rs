@@ -7,13 +7,14 @@
 
 #![cfg(feature = "device")]
 
+use fewbit_device::board::Board;
+use fewbit_device::firmware;
+use fewbit_device::semihosted::{self, Options};
 use fewbit_runtime::Engine;
 use fewbit_tests::joined::join;
 use fewbit_tests::layer::Layer;
 use fewbit_tests::random_layer::random_layer;
-use xtask::board::Board;
-use xtask::device::{self, Options};
-use xtask::firmware;
+use fewbit_tests::repository;
 
 /// Layers a board, unless `FEWBIT_BOARD_LAYERS` says otherwise.
 const LAYERS: u64 = 2000;
@@ -63,7 +64,7 @@ fn compare(board: &str, layers: u64) {
         Ok(text) => text.parse().expect("FEWBIT_BOARD_LAYERS is a number"),
         Err(_) => layers,
     };
-    let board = Board::load(board).expect("there is such a board");
+    let board = Board::load(repository(), board).expect("there is such a board");
     let packing = board.isa.packing();
     let mut differing = Vec::new();
     for first in (0..layers).step_by(JOINED as usize) {
@@ -79,7 +80,8 @@ fn compare(board: &str, layers: u64) {
             operators: true,
             ..Options::default()
         };
-        let report = device::run_firmware(&board, &firmware, &[vec![0]], &options).expect("runs");
+        let report =
+            semihosted::run_firmware(&board, &firmware, &[vec![0]], &options).expect("runs");
         for ((seed, random), ops) in seeds.zip(&random).zip(own) {
             for op in ops {
                 if report.operators[0][op].crc != expected[op] {

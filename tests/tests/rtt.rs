@@ -4,13 +4,14 @@
 
 #![cfg(feature = "device")]
 
-use xtask::board::Board;
-use xtask::firmware::{self, Application};
-use xtask::link::client::{Client, Patience};
-use xtask::link::emulator::Emulator;
-use xtask::link::rtt::{RttLine, block_of};
-use xtask::sample;
-use xtask::verify::{self, Transport};
+use fewbit_cli::verify::{self, Transport};
+use fewbit_device::board::Board;
+use fewbit_device::firmware::{self, Application};
+use fewbit_device::link::client::{Client, Patience};
+use fewbit_device::link::emulator::Emulator;
+use fewbit_device::link::rtt::{RttLine, block_of};
+use fewbit_device::sample;
+use fewbit_tests::{environment, repository};
 
 /// Inputs of a run.
 const INPUTS: usize = 5;
@@ -36,7 +37,7 @@ fn verify_through_memory_finds_what_semihosting_finds() {
                 port: None,
                 json: None,
             };
-            let report = verify::verify(&args).expect("runs");
+            let report = verify::verify(&args, &environment()).expect("runs");
             assert_eq!(
                 (report.identical, report.inputs),
                 (INPUTS, INPUTS),
@@ -53,7 +54,7 @@ fn verify_through_memory_finds_what_semihosting_finds() {
 /// A reset empties the rings and forgets the input; the next question is answered all the same.
 #[test]
 fn a_reset_between_questions_is_survived() {
-    let board = Board::load("mps2-an386").expect("known");
+    let board = Board::load(repository(), "mps2-an386").expect("known");
     let blob = sample::two_tables(250).expect("a blob");
     let firmware = firmware::build_application(&board, &blob, &Application::Rtt).expect("builds");
     let elf = std::fs::read(&firmware.elf).expect("built");

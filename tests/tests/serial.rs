@@ -10,15 +10,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fewbit::output::write_atomically;
+use fewbit_cli::verify::{self, Transport};
+use fewbit_device::board::Board;
+use fewbit_device::firmware::{self, Application, Firmware};
+use fewbit_device::link::client::{Client, LinkError, Patience};
+use fewbit_device::link::emulator::Emulator;
+use fewbit_device::sample;
 use fewbit_protocol::CRC32;
 use fewbit_tests::digits;
 use fewbit_tests::line::{BadLine, expected, expected_adding, relay};
-use xtask::board::Board;
-use xtask::firmware::{self, Application, Firmware};
-use xtask::link::client::{Client, LinkError, Patience};
-use xtask::link::emulator::Emulator;
-use xtask::sample;
-use xtask::verify::{self, Transport};
+use fewbit_tests::{environment, repository};
 
 const M4: &str = "mps2-an386";
 
@@ -30,7 +31,7 @@ const RUNS: usize = 1000;
 const RESETS: f64 = 0.05;
 
 fn sample_firmware() -> (Board, Firmware) {
-    let board = Board::load(M4).expect("known");
+    let board = Board::load(repository(), M4).expect("known");
     let blob = sample::two_tables(SIZE).expect("a blob");
     let firmware =
         firmware::build_application(&board, &blob, &Application::Serial).expect("builds");
@@ -122,7 +123,7 @@ fn no_fault_of_the_line_makes_a_wrong_result() {
 /// no result of it is taken for the one's that was there when the client connected, over a bad line.
 #[test]
 fn no_result_is_taken_for_another_models() {
-    let board = Board::load(M4).expect("known");
+    let board = Board::load(repository(), M4).expect("known");
     let slots = board.slots.expect("has slots");
     let blob = |number| sample::two_tables_adding(SIZE, number).expect("a blob");
     // Those of the firmware, of the first slot and of the second one.
@@ -209,13 +210,13 @@ fn a_network_is_verified_over_the_uart_operator_by_operator() {
         port: None,
         json: None,
     };
-    let over_uart = verify::verify(&args).expect("runs");
+    let over_uart = verify::verify(&args, &environment()).expect("runs");
     assert_eq!((over_uart.inputs, over_uart.identical), (3, 3));
     let semihosted = verify::Args {
         transport: Some(Transport::Semihosting),
         ..args
     };
-    let semihosted = verify::verify(&semihosted).expect("runs");
+    let semihosted = verify::verify(&semihosted, &environment()).expect("runs");
     assert_eq!(semihosted.identical, 3);
     // The same kernels, counted in the same way; the code around them is another.
     let count = |report: &verify::VerifyReport| report.instructions_per_inference.expect("counted");
@@ -223,7 +224,7 @@ fn a_network_is_verified_over_the_uart_operator_by_operator() {
     assert!(a.abs_diff(b) < b / 100, "{a} and {b}");
 
     // Costs of the operators, and the bytes of each, against the simulator.
-    let board = Board::load(M4).expect("known");
+    let board = Board::load(repository(), M4).expect("known");
     let firmware =
         firmware::build_application(&board, quantized.blob.as_bytes(), &Application::Serial)
             .expect("builds");
@@ -272,14 +273,20 @@ fn a_board_with_another_model_is_told_apart() {
         port: Some(format!("127.0.0.1:{port}")),
         json: None,
     };
-    let error = format!("{:#}", verify::verify(&args).expect_err("another model"));
+    let error = format!(
+        "{:#}",
+        verify::verify(&args, &environment()).expect_err("another model")
+    );
     assert!(error.contains("holds another model"), "{error}");
     let other_board = verify::Args {
         board: "mps2-an385".to_owned(),
         port: Some("/dev/no-such-port".to_owned()),
         ..args
     };
-    let error = format!("{:#}", verify::verify(&other_board).expect_err("no port"));
+    let error = format!(
+        "{:#}",
+        verify::verify(&other_board, &environment()).expect_err("no port")
+    );
     assert!(
         error.contains("cannot open the serial port /dev/no-such-port"),
         "{error}"

@@ -4,18 +4,19 @@
 
 #![cfg(feature = "device")]
 
+use fewbit_cli::size::{Sizes, measure, stack};
+use fewbit_device::board::Board;
+use fewbit_device::firmware::build_bytes;
+use fewbit_device::sample;
 use fewbit_runtime::Summary;
 use fewbit_tests::digits;
-use xtask::board::Board;
-use xtask::firmware::build_bytes;
-use xtask::sample;
-use xtask::size::{Sizes, measure, stack};
+use fewbit_tests::repository;
 
 /// A model of table operators links no convolution: its runtime is smaller than that of the digits network by more than
 /// that kernel takes, while both hold the same loader.
 #[test]
 fn only_the_kernels_that_a_model_uses_take_flash() {
-    let board = Board::load("mps2-an385").expect("known");
+    let board = Board::load(repository(), "mps2-an385").expect("known");
     let tables = sample::two_tables(16).expect("a blob");
     let quantized = digits().quantize().expect("quantizes");
     let digits = quantized.blob.as_bytes();
@@ -45,7 +46,7 @@ fn only_the_kernels_that_a_model_uses_take_flash() {
 fn no_stack_goes_deeper_than_its_bound() {
     let tables = sample::two_tables(16).expect("a blob");
     for name in ["microbit", "mps2-an386", "mps3-an547", "riscv-virt"] {
-        let board = Board::load(name).expect("known");
+        let board = Board::load(repository(), name).expect("known");
         let application = build_bytes(&board, &tables).expect("built");
         let (measured, bound) = stack(&board, &application).expect("run");
         let measured = measured.expect("an emulated board");

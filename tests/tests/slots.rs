@@ -6,15 +6,16 @@
 
 use std::time::Duration;
 
+use fewbit_cli::update;
+use fewbit_device::board::Board;
+use fewbit_device::firmware::{self, Application, Updates};
+use fewbit_device::link::client::{Client, LinkError, Patience};
+use fewbit_device::link::emulator::Emulator;
+use fewbit_device::link::line;
+use fewbit_device::sample;
 use fewbit_protocol::{CRC32, message::Refusal};
 use fewbit_tests::line::{BadLine, expected, relay};
-use xtask::board::Board;
-use xtask::firmware::{self, Application, Updates};
-use xtask::link::client::{Client, LinkError, Patience};
-use xtask::link::emulator::Emulator;
-use xtask::link::line;
-use xtask::sample;
-use xtask::update;
+use fewbit_tests::{environment, repository};
 
 fn crc_of(client: &Client) -> u32 {
     client.identity().blob_crc
@@ -29,7 +30,7 @@ fn check(client: &mut Client, size: u16) {
 
 #[test]
 fn a_model_is_swapped_while_the_firmware_runs() {
-    let board = Board::load("mps2-an386").expect("known");
+    let board = Board::load(repository(), "mps2-an386").expect("known");
     let blob = |size| sample::two_tables(size).expect("a blob");
     let (built_in, small, large, too_large) = (blob(100), blob(64), blob(300), blob(301));
     let application = Application::Slots {
@@ -86,7 +87,7 @@ fn a_model_is_swapped_while_the_firmware_runs() {
 /// What is stored over a bad line is what was sent: nothing twice, nothing left out.
 #[test]
 fn a_model_arrives_whole_over_a_bad_line() {
-    let board = Board::load("mps2-an386").expect("known");
+    let board = Board::load(repository(), "mps2-an386").expect("known");
     let blob = |size| sample::two_tables(size).expect("a blob");
     let application = Application::Slots {
         room: vec![blob(300)],
@@ -118,7 +119,7 @@ fn a_model_arrives_whole_over_a_bad_line() {
 /// The command: its blob runs afterwards, or its error names the way out.
 #[test]
 fn update_stores_a_blob_or_says_what_to_do() {
-    let board = Board::load("mps2-an386").expect("known");
+    let board = Board::load(repository(), "mps2-an386").expect("known");
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, size: u16| {
         let path = folder.path().join(name);
@@ -132,15 +133,18 @@ fn update_stores_a_blob_or_says_what_to_do() {
         let firmware = firmware::build_application(&board, &built_in, application).expect("builds");
         let (emulator, line) = Emulator::start(&board, &firmware.elf).expect("starts");
         let port = format!("127.0.0.1:{}", relay(line));
-        let result = update::task(&update::Args {
-            blob: blob.to_owned(),
-            board: board.name.clone(),
-            port: port.clone(),
-            key: None,
-            model_version: None,
-            product: None,
-            timeout: Some(60),
-        });
+        let result = update::task(
+            &update::Args {
+                blob: blob.to_owned(),
+                board: board.name.clone(),
+                port: port.clone(),
+                key: None,
+                model_version: None,
+                product: None,
+                timeout: Some(60),
+            },
+            &environment(),
+        );
         let line = line::open(&port).expect("listens");
         let client = Client::connect(line, Patience::default()).expect("answers");
         let result = result.map_err(|error| format!("{error:#}"));
@@ -162,7 +166,7 @@ fn update_stores_a_blob_or_says_what_to_do() {
 /// A firmware without slots says so, and goes on.
 #[test]
 fn a_firmware_without_slots_refuses() {
-    let board = Board::load("mps2-an386").expect("known");
+    let board = Board::load(repository(), "mps2-an386").expect("known");
     let blob = sample::two_tables(250).expect("a blob");
     let firmware =
         firmware::build_application(&board, &blob, &Application::Serial).expect("builds");
@@ -174,7 +178,7 @@ fn a_firmware_without_slots_refuses() {
         "{error}"
     );
     check(&mut client, 250);
-    let other = Board::load("mps2-an385").expect("known");
+    let other = Board::load(repository(), "mps2-an385").expect("known");
     let slots = Application::plain_slots();
     let error = firmware::build_application(&other, &blob, &slots).expect_err("no slots");
     assert!(format!("{error:#}").contains("has no slots"), "{error:#}");

@@ -9,17 +9,19 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use fewbit_cli::{update, update_key};
+use fewbit_device::board::Board;
+use fewbit_device::firmware::{self, Application, Firmware, UpdateKey, Updates};
+use fewbit_device::link::client::{Client, LinkError, Patience};
+use fewbit_device::link::emulator::Emulator;
+use fewbit_device::{sample, setup};
 use fewbit_protocol::{
     CRC32,
     message::{Refusal, Seal},
 };
 use fewbit_signed::{Update, digest, public_key, sign};
 use fewbit_tests::line::{BadLine, expected_adding, relay};
-use xtask::board::Board;
-use xtask::firmware::{self, Application, Firmware, UpdateKey, Updates};
-use xtask::link::client::{Client, LinkError, Patience};
-use xtask::link::emulator::Emulator;
-use xtask::{sample, setup, update, update_key};
+use fewbit_tests::{environment, repository};
 
 const M4: &str = "mps2-an386";
 
@@ -34,7 +36,7 @@ const SIZE: u16 = 250;
 const MOST_OPERATIONS: u64 = 2 * 300;
 
 fn board() -> Board {
-    Board::load(M4).expect("known")
+    Board::load(repository(), M4).expect("known")
 }
 
 /// A model of a size of its own for each number, which it adds.
@@ -334,7 +336,7 @@ fn signed_models_arrive_over_a_bad_line() {
 fn update_signs_with_a_key_or_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = folder.path().join("key");
-    update_key::task(&update_key::Args { file: key.clone() }).expect("makes it");
+    update_key::task(&update_key::Args { file: key.clone() }, &environment()).expect("makes it");
     let public = update_key::read_public(&folder.path().join("key.pub")).expect("a key");
     let write = |name: &str, blob: &[u8]| {
         let path = folder.path().join(name);
@@ -357,15 +359,18 @@ fn update_signs_with_a_key_or_says_what_to_do() {
         (emulator, format!("127.0.0.1:{}", relay(line)))
     };
     let update = |port: &str, blob: &Path, signed: Option<(&Path, u32, Option<&str>)>| {
-        let result = update::task(&update::Args {
-            blob: blob.to_owned(),
-            board: M4.to_owned(),
-            port: port.to_owned(),
-            key: signed.map(|(key, ..)| key.to_owned()),
-            model_version: signed.map(|(_, version, _)| version),
-            product: signed.and_then(|(.., product)| product.map(str::to_owned)),
-            timeout: Some(60),
-        });
+        let result = update::task(
+            &update::Args {
+                blob: blob.to_owned(),
+                board: M4.to_owned(),
+                port: port.to_owned(),
+                key: signed.map(|(key, ..)| key.to_owned()),
+                model_version: signed.map(|(_, version, _)| version),
+                product: signed.and_then(|(.., product)| product.map(str::to_owned)),
+                timeout: Some(60),
+            },
+            &environment(),
+        );
         result.map_err(|error| format!("{error:#}"))
     };
     let (_emulator, port) = start(&application(Some(UpdateKey {
@@ -427,7 +432,7 @@ fn a_build_without_a_key_fails_and_says_so() {
         error.contains("authenticated updates need a key"),
         "{error}"
     );
-    assert!(error.contains("cargo xtask update-key"), "{error}");
+    assert!(error.contains("fewbit update-key"), "{error}");
     let error = build(Some(&secret), None);
     assert!(error.contains("this is the secret key"), "{error}");
     let error = build(Some(&folder.path().join("none")), None);

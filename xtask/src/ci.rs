@@ -13,12 +13,16 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{
-    bench, board, bounds, deny, firmware, fuzz, mutants,
-    networks::{Net, Network},
-    pool::{self, Ended, Job, Lock},
-    process, processors, repository, sample, setup, suites, tidy,
+use fewbit_device::{
+    board, firmware, process, sample, setup,
     toolchain::{DeviceToolchain, TARGET_32_BITS, TARGETS},
+};
+use fewbit_tests::networks::{Net, Network};
+
+use crate::{
+    bench, bounds, deny, fuzz, mutants,
+    pool::{self, Ended, Job, Lock},
+    processors, repository, root, suites, tidy,
 };
 
 /// Time for one check, and for one test program.
@@ -425,7 +429,7 @@ pub(crate) fn own_program(folder: &Path) -> Result<std::path::PathBuf> {
 /// The cargo that runs this task, in the root of the repository.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(repository());
+    command.current_dir(root());
     command
 }
 
@@ -434,7 +438,10 @@ fn host(arguments: &[&str]) -> Result<()> {
 }
 
 fn in_boards(arguments: &[&str]) -> Result<()> {
-    process::run(cargo().current_dir(board::folder()).args(arguments), LIMIT)
+    process::run(
+        cargo().current_dir(repository().boards()).args(arguments),
+        LIMIT,
+    )
 }
 
 fn clippy() -> Result<()> {
@@ -496,9 +503,9 @@ fn test_32_bits() -> Result<()> {
 fn runtime_for(target: &str) -> Result<()> {
     let toolchain = setup::ensure()?;
     for features in ["", "defmt"] {
-        let mut cargo = toolchain.cargo(target);
+        let mut cargo = toolchain.cargo(repository(), target);
         cargo
-            .current_dir(repository())
+            .current_dir(root())
             .args([
                 "build",
                 "--release",
@@ -519,7 +526,7 @@ const EXAMPLE_BOARD: &str = "nrf52840-dk";
 /// example with embassy too.
 fn real_boards() -> Result<()> {
     let network = Network::load(Net::Digits)?.context("the digits network is built in")?;
-    let mut boards = board::all()?;
+    let mut boards = board::all(repository())?;
     boards.retain(|board| board.probe.is_some());
     // Quantized once for all boards of a family.
     boards.sort_by_key(|board| board.isa.name());
@@ -560,7 +567,7 @@ fn clippy_of_boards() -> Result<()> {
     let public = fewbit_signed::public_key(&[1; fewbit_signed::KEY_BYTES]);
     fs::write(&key, fewbit_signed::show_public_key(&public).to_string())
         .context("cannot write the sample's key")?;
-    for board in board::all()? {
+    for board in board::all(repository())? {
         // What real boards add is a main of a page each; one shows what they share, and the others are built above.
         if board.probe.is_some() && board.name != EXAMPLE_BOARD {
             continue;
@@ -637,7 +644,7 @@ mod tests {
             ended("fmt", 0, ""),
             ended("clippy", 1, "error: it says why\n"),
             ended("host/src/lib.rs", 101, &failed),
-            ended("host/tests/cli.rs", 101, "running 2 tests\n"),
+            ended("host/cli/tests/cli.rs", 101, "running 2 tests\n"),
         ] {
             tally.count(&ended);
         }
@@ -646,7 +653,7 @@ mod tests {
             tally.failures[..2],
             ["clippy: it says why", "host/src/lib.rs: a::b"]
         );
-        assert!(tally.failures[2].starts_with("host/tests/cli.rs: "));
+        assert!(tally.failures[2].starts_with("host/cli/tests/cli.rs: "));
     }
 
     #[test]

@@ -11,7 +11,9 @@ use semver::{Version, VersionReq};
 use serde::Deserialize;
 use spdx::{Expression, Licensee, ParseMode};
 
-use crate::{board, process, repository};
+use fewbit_device::process;
+
+use crate::{repository, root};
 
 /// The one registry that dependencies may come from, as cargo's metadata names it.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -91,8 +93,8 @@ struct Package {
 /// If a dependency breaks a rule (all of them are listed), or the rules or cargo's metadata cannot be read.
 pub fn task() -> Result<()> {
     let (mut packages, mut problems) = (0, Vec::new());
-    for folder in [repository(), board::folder()] {
-        let (count, found) = check(&folder)?;
+    for folder in [root(), &repository().boards()] {
+        let (count, found) = check(folder)?;
         packages += count;
         problems.extend(found);
     }
@@ -103,8 +105,8 @@ pub fn task() -> Result<()> {
             problems.join("\n- ")
         );
     }
-    for (name, folder) in [("host", repository()), ("boards", board::folder())] {
-        say!("{}", cargo_deny(name, &folder)?)?;
+    for (name, folder) in [("host", root()), ("boards", &repository().boards())] {
+        say!("{}", cargo_deny(name, folder)?)?;
     }
     say!("{packages} packages of two workspaces keep the rules")
 }

@@ -5,11 +5,12 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use fewbit::cli::{QuantizeArgs, exit_code, show_error, show_usage};
-use xtask::{
-    bench, boards, bounds, ci, deny, emulate, flash, fuzz, mlperf, mutants, new, prove, quantize,
-    setup, size, tidy, update, update_key, verify,
+use fewbit_cli::{Command, execute, exit_code, show_error, show_log, show_usage};
+use fewbit_cli::{
+    EvalArgs, InspectArgs, QuantizeArgs, RunArgs, emulate, flash, mlperf, new, size, update,
+    update_key, verify,
 };
+use xtask::{bench, bounds, ci, deny, environment, fuzz, matrix, mutants, prove, setup, tidy};
 
 /// Tasks of the fewbit project.
 #[derive(Parser)]
@@ -25,13 +26,19 @@ enum Task {
     Setup,
     /// Quantize a model into a blob, and say what it cost; without arguments, the built-in digits network.
     Quantize(Box<QuantizeArgs>),
+    /// Measure the accuracy of a model or a blob on data.
+    Eval(EvalArgs),
+    /// Run a model or a blob over inputs and write its outputs.
+    Run(RunArgs),
+    /// Show what is in a model or a blob.
+    Inspect(InspectArgs),
     /// Make a project of your own around a model, for a board.
     New(new::Args),
     /// Measure accuracy and speed.
     #[command(subcommand)]
     Bench(bench::Bench),
     /// List the boards, and what rules blobs out on them.
-    Boards(boards::Args),
+    Boards(matrix::Args),
     /// Prove of firmware that it cannot panic or recurse, and bound its stack.
     Bounds(bounds::Args),
     /// Write the firmware around a blob to a real board.
@@ -69,20 +76,25 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(message) => return ExitCode::from(show_usage(&message)),
     };
+    show_log();
+    let product = |command: Command| execute(&command, environment());
     let result = match cli.task {
         Task::Setup => setup::task(),
-        Task::Quantize(args) => quantize::task(&args),
-        Task::New(args) => new::task(&args),
+        Task::Quantize(args) => product(Command::Quantize(args)),
+        Task::Eval(args) => product(Command::Eval(args)),
+        Task::Run(args) => product(Command::Run(args)),
+        Task::Inspect(args) => product(Command::Inspect(args)),
+        Task::New(args) => product(Command::New(args)),
+        Task::Flash(args) => product(Command::Flash(args)),
+        Task::Update(args) => product(Command::Update(args)),
+        Task::UpdateKey(args) => product(Command::UpdateKey(args)),
+        Task::Verify(args) => product(Command::Verify(args)),
+        Task::Mlperf(args) => product(Command::Mlperf(args)),
+        Task::Size(args) => product(Command::Size(args)),
+        Task::Emulate(args) => product(Command::Emulate(args)),
+        Task::Boards(args) => matrix::task(&args),
         Task::Bench(bench) => bench::task(&bench),
-        Task::Boards(args) => boards::task(&args),
         Task::Bounds(args) => bounds::task(&args),
-        Task::Flash(args) => flash::task(&args),
-        Task::Update(args) => update::task(&args),
-        Task::UpdateKey(args) => update_key::task(&args),
-        Task::Verify(args) => verify::task(&args),
-        Task::Mlperf(args) => mlperf::task(&args),
-        Task::Size(args) => size::task(&args),
-        Task::Emulate(args) => emulate::task(&args),
         Task::Mutants(args) => mutants::task(&args),
         Task::Fuzz(args) => fuzz::task(&args),
         Task::Prove(args) => prove::task(&args),
@@ -95,10 +107,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             show_error(&error);
-            ExitCode::from(match error.downcast_ref::<verify::Mismatch>() {
-                Some(_) => verify::MISMATCH_CODE,
-                None => exit_code(&error),
-            })
+            ExitCode::from(exit_code(&error))
         }
     }
 }

@@ -12,11 +12,15 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    ci::{DEVICE_SUITES, cargo},
-    process, repository,
+use fewbit_device::{
+    process,
     setup::{self, Emulator},
     toolchain::TARGET_AARCH64,
+};
+
+use crate::{
+    ci::{DEVICE_SUITES, cargo},
+    root,
 };
 
 /// Time for one network on one emulated processor.
@@ -147,9 +151,9 @@ fn build(target: Option<&str>, release: bool) -> Result<PathBuf> {
         // With the features that the tests build it with, so that it is there after them.
         command.args(["--workspace", "--features", DEVICE_SUITES]);
     }
-    let mut program = repository().join("target");
+    let mut program = root().join("target");
     if let Some(folder) = std::env::var_os("CARGO_TARGET_DIR") {
-        program = repository().join(folder);
+        program = root().join(folder);
     }
     if let Some(target) = target {
         let variable = target.to_uppercase().replace('-', "_");
@@ -197,7 +201,7 @@ fn compare(jobs: &[Job], places: &[(PathBuf, Place)]) -> Result<()> {
 }
 
 fn blob(job: &Job, program: &Path, place: &Place, folder: &Path) -> Result<Vec<u8>> {
-    let models = repository().join("tests/models/bias_shift");
+    let models = root().join("tests/models/bias_shift");
     let samples = models.join("bias_shift.npz").display().to_string();
     let out = folder.join("blob.fewbit");
     let mut command = place.command(program)?;

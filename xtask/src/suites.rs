@@ -16,8 +16,9 @@ use serde::Deserialize;
 use crate::{
     ci::{DEVICE_SUITES, LIMIT, cargo},
     pool::{Job, Lock},
-    process, repository,
+    root,
 };
+use fewbit_device::process;
 
 /// CPU seconds of those that take long, by their main file, so that they start first; a wrong figure costs only time.
 const SECONDS: [(&str, u32); 21] = [
@@ -31,8 +32,8 @@ const SECONDS: [(&str, u32); 21] = [
     ("tests/tests/size.rs", 45),
     ("tests/tests/edges_on_boards.rs", 40),
     ("tests/tests/updates.rs", 60),
-    ("host/tests/cli.rs", 60),
-    ("host/tests/hostile.rs", 60),
+    ("host/cli/tests/cli.rs", 60),
+    ("host/cli/tests/hostile.rs", 60),
     ("tests/tests/kernels.rs", 50),
     ("tests/tests/constant_channels.rs", 50),
     ("tests/tests/slots.rs", 30),
@@ -133,7 +134,7 @@ pub(crate) fn build_programs(host_only: bool) -> Result<Vec<Program>> {
     if !status.success() {
         bail!("`{shown}` failed ({status})");
     }
-    let programs = programs(&messages, &repository())?;
+    let programs = programs(&messages, root())?;
     if programs.is_empty() {
         bail!("`{shown}` names no test program");
     }
@@ -374,7 +375,7 @@ mod tests {
     fn the_listed_suites_exist() {
         let listed = SECONDS.map(|(source, _)| source);
         for source in listed.into_iter().chain(OF_BOARDS) {
-            assert!(repository().join(source).is_file(), "{source}");
+            assert!(root().join(source).is_file(), "{source}");
         }
     }
 }

@@ -15,7 +15,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-use crate::{board, mutants, process, prove, repository};
+use fewbit_device::{board, process};
+
+use crate::{mutants, prove, repository, root};
 
 /// Largest file in the repository; data that is larger is generated or fetched.
 const MAXIMUM_BYTES: u64 = 2 * 1024 * 1024;
@@ -48,7 +50,7 @@ pub struct Args {
 pub fn task(args: &Args) -> Result<()> {
     if args.bless {
         bless()?;
-        prove::bless(&repository())
+        prove::bless(root())
     } else {
         check()
     }
@@ -60,9 +62,9 @@ pub fn task(args: &Args) -> Result<()> {
 ///
 /// As [`task`].
 pub fn check() -> Result<()> {
-    let root = repository();
+    let root = root();
     let mut problems = Vec::new();
-    for path in files(&root)? {
+    for path in files(root)? {
         let shown = path.display().to_string();
         let full = root.join(&path);
         // A file that was deleted and not committed yet is still listed.
@@ -99,11 +101,11 @@ pub fn check() -> Result<()> {
             }
         }
     }
-    problems.extend(unlisted_decisions(&root)?);
+    problems.extend(unlisted_decisions(root)?);
     problems.extend(memory_maps()?);
-    problems.extend(format_hash(&root)?);
-    problems.extend(mutants::problems(&root)?);
-    problems.extend(prove::problems(&root)?);
+    problems.extend(format_hash(root)?);
+    problems.extend(mutants::problems(root)?);
+    problems.extend(prove::problems(root)?);
     if !problems.is_empty() {
         bail!(
             "{} things are not tidy:\n- {}",
@@ -204,7 +206,7 @@ fn unlisted_decisions(root: &Path) -> Result<Vec<String>> {
 /// Boards whose `memory.x` has other sizes than their `board.toml`.
 fn memory_maps() -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    for board in board::all()? {
+    for board in board::all(repository())? {
         if board.memory_of_hal {
             continue;
         }
@@ -302,10 +304,9 @@ fn format_hash(root: &Path) -> Result<Option<String>> {
 
 /// Writes the hash into the specification; the line is added if there is none.
 fn bless() -> Result<()> {
-    let root = repository();
-    let hash =
-        hash_of_format(&root)?.context("there is no runtime/src/format to take a hash of")?;
-    let path = specification(&root);
+    let root = root();
+    let hash = hash_of_format(root)?.context("there is no runtime/src/format to take a hash of")?;
+    let path = specification(root);
     let text = fs::read_to_string(&path).context("cannot read docs/model-format.md")?;
     let new = format!("{HASH_KEY}{hash}");
     let replaced = if text.lines().any(|line| line.starts_with(HASH_KEY)) {

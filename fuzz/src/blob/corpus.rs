@@ -21,7 +21,6 @@ use fewbit_tests::random_layer::random_layer;
 use fewbit_tests::random_network::Pair;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
 
 /// Layers of each operator.
 const LAYERS: usize = 8;
@@ -199,7 +198,7 @@ fn networks() -> Vec<Vec<u8>> {
         min: -1.0,
         max: 1.0,
     };
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
+    let tests = crate::root().join("tests");
     let mut graphs: Vec<_> = (0..2).map(|seed| Pair::new(seed).live).collect();
     let mut cases: Vec<_> = fs::read_dir(tests.join("cases"))
         .into_iter()

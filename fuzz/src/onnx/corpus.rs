@@ -9,7 +9,6 @@ use fastrand::Rng;
 use fewbit::import::{ImportOptions, onnx};
 use prost::Message as _;
 use std::fs;
-use std::path::Path;
 
 /// Forms of each operator that are tried.
 const FORMS: u64 = 60;
@@ -19,7 +18,7 @@ const KEPT: usize = 4;
 
 /// All files.
 pub(super) fn corpus() -> Vec<Vec<u8>> {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases");
+    let cases = crate::root().join("tests/cases");
     let mut paths: Vec<_> = fs::read_dir(cases)
         .into_iter()
         .flatten()

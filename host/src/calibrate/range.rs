@@ -1,5 +1,6 @@
 //! Ranges, and the choices of how to find them.
 
+use crate::recipe::choices;
 use serde::{Deserialize, Serialize};
 
 /// A closed range of real numbers.
@@ -21,26 +22,23 @@ impl Range {
     }
 }
 
-/// How a tensor's range is found, by its name in recipes.
-///
-/// All but the first leave out values that are rare and far away, so that the others get finer steps. Zeros cost nothing in any of
-/// them: 0 is always represented exactly.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum RangeMethod {
-    /// From the smallest to the largest value.
-    #[default]
-    MinMax,
-    /// Without the outermost values, a given share at each end.
-    Percentile,
-    /// Least mean squared error of the quantized values.
-    Mse,
-    /// As `mse`, but what saturates counts three times (AIMET's "tf_enhanced").
-    Sqnr,
-    /// Least Kullback-Leibler divergence of the quantized from the true distribution.
-    Entropy,
+choices! {
+    /// How a tensor's range is found, by its name in recipes.
+    ///
+    /// All but the first leave out values that are rare and far away, so that the others get finer steps. Zeros cost nothing in any of
+    /// them: 0 is always represented exactly.
+    pub enum RangeMethod, MinMax by default {
+        /// From the smallest to the largest value.
+        MinMax = "min-max",
+        /// Without the outermost values, a given share at each end.
+        Percentile = "percentile",
+        /// Least mean squared error of the quantized values.
+        Mse = "mse",
+        /// As `mse`, but what saturates counts three times (AIMET's "tf_enhanced").
+        Sqnr = "sqnr",
+        /// Least Kullback-Leibler divergence of the quantized from the true distribution.
+        Entropy = "entropy",
+    }
 }
 
 /// A [`RangeMethod`] with its parameters.

@@ -98,7 +98,7 @@ impl InputTransform {
     ///
     /// # Errors
     /// If there is a problem.
-    pub(crate) fn check(&self, layout: &InputLayout) -> Result<(), DatasetError> {
+    pub fn check(&self, layout: &InputLayout) -> Result<(), DatasetError> {
         match self.problem(layout) {
             Some(problem) => Err(DatasetError::Transform { problem }),
             None => Ok(()),

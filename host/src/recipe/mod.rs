@@ -3,10 +3,13 @@
 //! Command line flags override a recipe's fields; the recipe that was used is written beside the output, so that a run can be repeated
 //! bit for bit.
 
+mod choice;
 mod ends;
 mod layers;
 mod target;
 
+pub use choice::Choice;
+pub(crate) use choice::choices;
 pub(crate) use ends::first_and_last;
 pub use layers::{LayerOptions, LayerOverride};
 pub use target::Target;
@@ -103,15 +106,14 @@ impl WeightOptions {
     }
 }
 
-/// Storage type of weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum WeightBits {
-    /// -127..=127.
-    #[default]
-    Int8,
-    /// -7..=7.
-    Int4,
+choices! {
+    /// Storage type of weights.
+    pub enum WeightBits, Int8 by default {
+        /// -127..=127.
+        Int8 = "int8",
+        /// -7..=7.
+        Int4 = "int4",
+    }
 }
 
 impl WeightBits {
@@ -140,15 +142,14 @@ impl WeightBits {
     }
 }
 
-/// How many scales a weight tensor has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Granularity {
-    /// One for each output channel.
-    #[default]
-    PerChannel,
-    /// One for the whole tensor.
-    PerTensor,
+choices! {
+    /// How many scales a weight tensor has.
+    pub enum Granularity, PerChannel by default {
+        /// One for each output channel.
+        PerChannel = "per-channel",
+        /// One for the whole tensor.
+        PerTensor = "per-tensor",
+    }
 }
 
 impl Granularity {
@@ -203,15 +204,14 @@ impl ActivationOptions {
     }
 }
 
-/// Where ranges, biases and roundings come from without data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum DataFreeMethod {
-    /// Samples made from noise that give every layer the moments that its BatchNorm recorded.
-    #[default]
-    Synthetic,
-    /// Formulas over the recorded moments alone, as in Nagel et al. (2019); weights are rounded to nearest.
-    Statistics,
+choices! {
+    /// Where ranges, biases and roundings come from without data.
+    pub enum DataFreeMethod, Synthetic by default {
+        /// Samples made from noise that give every layer the moments that its BatchNorm recorded.
+        Synthetic = "synthetic",
+        /// Formulas over the recorded moments alone, as in Nagel et al. (2019); weights are rounded to nearest.
+        Statistics = "statistics",
+    }
 }
 
 /// Quantization without data.
@@ -259,19 +259,18 @@ impl Default for PassOptions {
     }
 }
 
-/// Where the mean error of a layer's outputs comes from, which bias correction takes out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum BiasCorrection {
-    /// From samples where there are some, else from statistics.
-    #[default]
-    Auto,
-    /// No correction.
-    Off,
-    /// From BatchNorm statistics.
-    Analytic,
-    /// From samples.
-    Empirical,
+choices! {
+    /// Where the mean error of a layer's outputs comes from, which bias correction takes out.
+    pub enum BiasCorrection, Auto by default {
+        /// From samples where there are some, else from statistics.
+        Auto = "auto",
+        /// No correction.
+        Off = "off",
+        /// From BatchNorm statistics.
+        Analytic = "analytic",
+        /// From samples.
+        Empirical = "empirical",
+    }
 }
 
 impl BiasCorrection {

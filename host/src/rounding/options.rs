@@ -1,20 +1,20 @@
 //! How weights are rounded: the part of a recipe.
 
+use crate::recipe::choices;
 use serde::{Deserialize, Serialize};
 
-/// A way of rounding weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum RoundingMethod {
-    /// To nearest.
-    Nearest,
-    /// AdaRound by gradient descent on the quadratic loss of all samples at once.
-    Adaround,
-    /// AdaRound on batches of samples, as AIMET does it.
-    AdaroundBatch,
-    /// Nearest plane and single steps on the quadratic loss.
-    #[default]
-    Descent,
+choices! {
+    /// A way of rounding weights.
+    pub enum RoundingMethod, Descent by default {
+        /// To nearest.
+        Nearest = "nearest",
+        /// AdaRound by gradient descent on the quadratic loss of all samples at once.
+        Adaround = "adaround",
+        /// AdaRound on batches of samples, as AIMET does it.
+        AdaroundBatch = "adaround-batch",
+        /// Nearest plane and single steps on the quadratic loss.
+        Descent = "descent",
+    }
 }
 
 /// Parameters of rounding.

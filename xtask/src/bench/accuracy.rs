@@ -10,12 +10,12 @@ use anyhow::{Context, Result, bail};
 use fewbit::output::write_atomically;
 use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
-use fewbit::report::{decibels, percent, table};
+use fewbit_cli::{decibels, percent, table};
 use serde::{Deserialize, Serialize};
 
 use super::cases::{CASES, Case};
 use super::usage::Usage;
-use crate::networks::{Net, Network};
+use fewbit_tests::networks::{Net, Network};
 
 /// Arguments of `bench accuracy`.
 #[derive(clap::Args, Clone, Debug)]

@@ -4,7 +4,7 @@ use fewbit::passes::Equalize;
 use fewbit::recipe::{BiasCorrection, Granularity, Recipe, WeightBits};
 use fewbit::rounding::{AdaRoundOptions, RoundingMethod};
 
-use crate::networks::Net;
+use fewbit_tests::networks::Net;
 
 /// One row.
 #[derive(Clone, Copy, Debug)]

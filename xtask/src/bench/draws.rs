@@ -10,7 +10,8 @@ use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
 use fewbit::recipe::{Granularity, WeightBits};
 
-use crate::networks::{Net, Network};
+use fewbit_cli::choice;
+use fewbit_tests::networks::{Net, Network};
 
 /// Arguments of `bench draws`.
 #[derive(clap::Args, Clone, Debug)]
@@ -25,10 +26,10 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     only: Option<usize>,
     /// One weight scale for each output channel, or one for each tensor
-    #[arg(long, value_enum, default_value_t = Granularity::PerTensor)]
+    #[arg(long, value_parser = choice::<Granularity>(), default_value = "per-tensor")]
     granularity: Granularity,
     /// Storage type of the weights
-    #[arg(long, value_enum, default_value_t = WeightBits::Int8)]
+    #[arg(long, value_parser = choice::<WeightBits>(), default_value = "int8")]
     weights: WeightBits,
     /// Samples to measure on, spread over all; default: all
     #[arg(long, value_name = "N")]

@@ -8,10 +8,10 @@ use fewbit::executor::Executor;
 use fewbit::import::{self, ImportOptions};
 use fewbit::output::write_atomically;
 use fewbit::random::Sequence;
-use fewbit::report::table;
+use fewbit_cli::table;
 use serde::Serialize;
 
-use crate::models;
+use fewbit_tests::models;
 
 /// Networks and how many samples they run together.
 const CASES: [(&str, &str, usize); 2] = [

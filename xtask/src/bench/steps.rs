@@ -7,10 +7,10 @@ use fewbit::passes::Equalize;
 use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
 use fewbit::recipe::{BiasCorrection, DataFreeMethod, Granularity, Recipe, WeightBits};
-use fewbit::report::{decibels, percent, table};
 use fewbit::rounding::RoundingMethod;
+use fewbit_cli::{choice, decibels, percent, table};
 
-use crate::networks::{Net, Network};
+use fewbit_tests::networks::{Net, Network};
 
 /// Arguments of `bench steps`.
 #[derive(clap::Args, Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long)]
     data: bool,
     /// Storage type of the weights
-    #[arg(long, value_enum, default_value_t = WeightBits::Int8)]
+    #[arg(long, value_parser = choice::<WeightBits>(), default_value = "int8")]
     weights: WeightBits,
     /// Samples to measure on, spread over all; default: all
     #[arg(long, value_name = "N")]

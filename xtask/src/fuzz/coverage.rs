@@ -11,14 +11,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use fewbit::report::table;
+use fewbit_cli::table;
 use serde::Deserialize;
 
 use super::{PROGRAM, executable};
 use crate::{
     ci::{LIMIT, cargo},
-    process, repository, toolchain,
+    root,
 };
+use fewbit_device::{process, toolchain};
 
 /// Folders that read input, each with what is said of all of it.
 const READERS: [&str; 6] = [
@@ -138,7 +139,7 @@ impl Counters {
             .arg(&merged)
             .arg(&self.program);
         let text = process::output(&mut export, LIMIT)?;
-        say!("{}", shown(&text, &repository())?)
+        say!("{}", shown(&text, root())?)
     }
 }
 

@@ -15,8 +15,9 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     ci::{DEVICE_SUITES, LIMIT, cargo},
-    process, repository,
+    root,
 };
+use fewbit_device::process;
 
 /// The command's package and program.
 const PROGRAM: &str = "fewbit-fuzz";
@@ -96,7 +97,7 @@ pub fn task(args: &Args) -> Result<()> {
         .saturating_add(MORE);
     let limit = Duration::from_secs(limit);
     let run = |mut command: Command, limit: Duration| {
-        process::run(command.current_dir(repository()).args(&words), limit)
+        process::run(command.current_dir(root()).args(&words), limit)
     };
     if args.coverage {
         let counters = coverage::Counters::build()?;

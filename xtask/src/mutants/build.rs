@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::points::{self, Constants, Left, Mutant, Mutated};
-use crate::{ci, repository};
+use crate::{ci, root};
 
 /// The switch that the mutants ask.
 const SWITCH: &str = include_str!("../../data/switch.rs");
@@ -33,7 +33,7 @@ pub(super) struct Build {
 
 /// Where the copy is.
 pub(super) fn folder() -> PathBuf {
-    repository().join("target").join("mutants")
+    root().join("target").join("mutants")
 }
 
 /// Lets one process at a time have the copy.
@@ -49,7 +49,7 @@ pub(super) fn lock() -> Result<File> {
 
 /// Sources under `runtime/src` that get mutants, by their names there.
 pub(super) fn sources() -> Result<Vec<String>> {
-    let source = repository().join("runtime").join("src");
+    let source = root().join("runtime").join("src");
     let format = source.join("format");
     let entries = fs::read_dir(&format)
         .with_context(|| format!("cannot read {}", format.display()))?
@@ -132,7 +132,7 @@ fn leave(
 
 /// Writes the sources with their mutants, and the rest of the crate as it is.
 fn write(names: &[String], left: &HashMap<String, Left>) -> Result<Vec<(String, Mutated)>> {
-    let from = repository().join("runtime").join("src");
+    let from = root().join("runtime").join("src");
     let to = folder().join("runtime").join("src");
     let texts = names
         .iter()
@@ -167,7 +167,7 @@ fn write(names: &[String], left: &HashMap<String, Left>) -> Result<Vec<(String, 
 
 /// Copies the crate, and gives it a workspace and the switch.
 fn copy() -> Result<()> {
-    let (root, folder) = (repository(), folder());
+    let (root, folder) = (root(), folder());
     let crate_folder = folder.join("runtime");
     if crate_folder.exists() {
         fs::remove_dir_all(&crate_folder)

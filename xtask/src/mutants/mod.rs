@@ -22,7 +22,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use crate::repository;
+use crate::root;
 use points::Mutant;
 use trial::{Fate, Suite};
 
@@ -97,7 +97,7 @@ struct Score {
 }
 
 fn run(args: &Args) -> Result<Score> {
-    let path = repository().join(LIST);
+    let path = root().join(LIST);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {LIST}"))?;
     let list: List = toml::from_str(&text).with_context(|| format!("cannot parse {LIST}"))?;
     let mut proofs = BTreeMap::new();
@@ -132,7 +132,7 @@ fn run(args: &Args) -> Result<Score> {
 
 /// Takes each check away before the tests that the format's description names for its error.
 fn unnoticed(suite: &Suite, mutants: &[Mutant]) -> Result<Vec<String>> {
-    let rows = table::read(&repository())?;
+    let rows = table::read(root())?;
     let mut unnoticed = Vec::new();
     for mutant in mutants {
         let Some(error) = &mutant.error else { continue };

@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn the_table_names_every_error_and_tests_that_are_there() {
         assert_eq!(
-            problems(&crate::repository()).expect("readable"),
+            problems(crate::root()).expect("readable"),
             Vec::<String>::new()
         );
     }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::points::Mutant;
-use crate::process;
+use fewbit_device::process;
 
 /// Address space of a test, in KiB: a mutant may ask for any.
 const MEMORY_KIB: u32 = 6 << 20;

@@ -14,13 +14,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use fewbit::cli::write_json;
+use fewbit_cli::write_json;
+use fewbit_device::setup;
 use serde::Serialize;
 
 use crate::{
     ci::{self, LIMIT},
     pool::{self, Ended, Job, Lock},
-    setup,
     suites::{self, Program},
 };
 use promises::{Command, Figure, PROMISES, Promise};

@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_list_and_the_table_agree() {
-        let root = crate::repository();
-        assert_eq!(problems(&root).expect("readable"), Vec::<String>::new());
+        let root = crate::root();
+        assert_eq!(problems(root).expect("readable"), Vec::<String>::new());
     }
 }

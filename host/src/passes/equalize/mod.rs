@@ -23,22 +23,20 @@ pub use solve::Weighting;
 use super::{Pass, PassReport};
 use crate::gradient::Sensitivity;
 use crate::graph::{Graph, GraphError};
-use crate::recipe::Recipe;
-use serde::{Deserialize, Serialize};
+use crate::recipe::{Recipe, choices};
 
-/// How channels are scaled across layers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Equalize {
-    /// Not at all.
-    Off,
-    /// Wherever scaling commutes, for the least rounding noise of weights and activations at the network's result.
-    #[default]
-    Full,
-    /// Only weights, wherever scaling commutes, to convergence.
-    Weights,
-    /// AIMET's way: pairs and triples of convolutions with nothing but Relu between them, one pass.
-    AimetCompatible,
+choices! {
+    /// How channels are scaled across layers.
+    pub enum Equalize, Full by default {
+        /// Not at all.
+        Off = "off",
+        /// Wherever scaling commutes, for the least rounding noise of weights and activations at the network's result.
+        Full = "full",
+        /// Only weights, wherever scaling commutes, to convergence.
+        Weights = "weights",
+        /// AIMET's way: pairs and triples of convolutions with nothing but Relu between them, one pass.
+        AimetCompatible = "aimet-compatible",
+    }
 }
 
 /// Equalizes by weights alone, or AIMET's way.

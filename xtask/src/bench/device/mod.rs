@@ -12,16 +12,16 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use fewbit::output::write_atomically;
 use fewbit::recipe::WeightBits;
-use fewbit::report::table;
 use fewbit::rounding::RoundingMethod;
 use fewbit::simulate::Simulator;
+use fewbit_cli::table;
 use fewbit_runtime::{AlignedBlob, Engine, Model, Summary};
 
-use crate::board::{self, Board};
-use crate::device::{self, Options};
-use crate::firmware;
-use crate::networks::{Net, Network};
-use crate::repository;
+use crate::{repository, root};
+use fewbit_device::board::{self, Board};
+use fewbit_device::firmware;
+use fewbit_device::semihosted::{self, Options};
+use fewbit_tests::networks::{Net, Network};
 use layers::LAYERS;
 use peers::Peers;
 use record::{LayerRecord, ModelRecord, Record};
@@ -82,11 +82,11 @@ pub fn task(args: &Args) -> Result<()> {
     let old = args.compare.as_deref().map(record::read).transpose()?;
     let peers = Peers::load()?;
     let mut boards = if args.board.is_empty() {
-        board::all()?
+        board::all(repository())?
     } else {
         args.board
             .iter()
-            .map(|name| Board::load(name))
+            .map(|name| Board::load(repository(), name))
             .collect::<Result<_>>()?
     };
     boards.retain(|board| board.qemu.is_some());
@@ -139,7 +139,7 @@ pub fn against_baseline() -> Result<()> {
         scalar: false,
         operators: false,
         json: None,
-        compare: Some(repository().join(BASELINE)),
+        compare: Some(root().join(BASELINE)),
     })
 }
 
@@ -170,7 +170,7 @@ fn layers_on(board: &Board, peers: &Peers, record: &mut Record) -> Result<()> {
         operators: true,
         ..Options::default()
     };
-    let report = device::run_firmware(board, &firmware, &[vec![0]], &options)?;
+    let report = semihosted::run_firmware(board, &firmware, &[vec![0]], &options)?;
     record.compiler.clone_from(&report.compiler);
     let mut arena = vec![0; model.arena_bytes()];
     let mut engine = Engine::new(&model, &mut arena)?;
@@ -279,7 +279,7 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
                 continue;
             }
             let firmware = firmware::build_bytes(board, quantized.blob.as_bytes())?;
-            let report = device::run_firmware(
+            let report = semihosted::run_firmware(
                 board,
                 &firmware,
                 std::slice::from_ref(&input),
@@ -363,7 +363,7 @@ fn print_operators(
         operators: true,
         ..Options::default()
     };
-    let report = device::run_firmware(board, firmware, &[input.to_vec()], &options)?;
+    let report = semihosted::run_firmware(board, firmware, &[input.to_vec()], &options)?;
     let head = ["operator", "", "MACs", "instructions", "a MAC"];
     let mut rows = table(&head);
     let model = simulator.model();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use fewbit::report::table;
+use fewbit_cli::table;
 use serde::{Deserialize, Serialize};
 
 /// Growth up to which a figure may change, in percent.
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_committed_figures_can_be_compared_with() {
-        let records = read(&crate::repository().join(super::super::BASELINE)).expect("well formed");
+        let records = read(&crate::root().join(super::super::BASELINE)).expect("well formed");
         let board = records.iter().find(|record| record.board == "mps2-an386");
         let board = board.expect("the board that CI measures");
         for layer in super::super::LAYERS {

@@ -1,0 +1,437 @@
+//! `fewbit quantize`: from a model to a blob, with what it cost.
+
+use crate::bar::Bar;
+use crate::places::{Places, same_file};
+use crate::source::ModelSource;
+use crate::{Environment, add_json, choice, show, tables};
+use anyhow::{Context, bail};
+use clap::Args;
+use fewbit::calibrate::Range;
+use fewbit::dataset::{Dataset, DatasetSpec, InputLayout, OutputForm};
+use fewbit::default_model;
+use fewbit::graph::Graph;
+use fewbit::output::Outputs;
+use fewbit::passes::Equalize;
+use fewbit::pipeline::{self, Calibration};
+use fewbit::recipe::{BiasCorrection, Granularity, Recipe, WeightBits};
+use fewbit::report::QuantizeReport;
+use fewbit::rounding::RoundingMethod;
+use fewbit_device::board::Board;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Arguments of `quantize`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct QuantizeArgs {
+    /// The float model (.onnx); without one, the digits network that is built in
+    pub model: Option<PathBuf>,
+    /// Samples to find ranges on: FILE.npz or FILE.npy, arrays and slices as in `data.npz:x_train,y_train[0:512]` or `data.npz[::4]`
+    #[arg(long, value_name = "DATA")]
+    pub calibration: Option<DatasetSpec>,
+    /// Quantize without samples: activation ranges from BatchNorm statistics and from the input's range
+    #[arg(long, conflicts_with = "calibration")]
+    pub data_free: bool,
+    /// Smallest and largest number of a stored sample, for --data-free
+    #[arg(
+        long,
+        value_name = "MIN,MAX",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub input_range: Option<Vec<f32>>,
+    /// Samples to measure accuracy on, as for --calibration (`data.npz[!::4]` takes those that `[::4]` leaves); default: the calibration samples
+    #[arg(long, value_name = "DATA")]
+    pub eval: Option<DatasetSpec>,
+    /// Storage type of the weights
+    #[arg(long, value_parser = choice::<WeightBits>())]
+    pub weights: Option<WeightBits>,
+    /// Storage type of the first and the last layer's weights, which often pays where all others are INT4
+    #[arg(long, value_parser = choice::<WeightBits>(), value_name = "TYPE")]
+    pub first_and_last: Option<WeightBits>,
+    /// One weight scale for each output channel, or one for each tensor
+    #[arg(long, value_parser = choice::<Granularity>())]
+    pub granularity: Option<Granularity>,
+    /// Scale channels across layers until their ranges are alike
+    #[arg(long, value_parser = choice::<Equalize>())]
+    pub equalize: Option<Equalize>,
+    /// How weights are rounded
+    #[arg(long, value_parser = choice::<RoundingMethod>())]
+    pub rounding: Option<RoundingMethod>,
+    /// How the mean error of rounding is taken out of the biases
+    #[arg(long, value_parser = choice::<BiasCorrection>())]
+    pub bias_correction: Option<BiasCorrection>,
+    /// Pack the weights for a board, a processor, such as `cortex-m4`, or a kernel family; without, the blob runs on all of them
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// A recipe with all choices; flags override it
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// Stored samples are divided by this first
+    #[arg(long, value_name = "NUMBER")]
+    pub input_divisor: Option<f32>,
+    /// Then this is subtracted: one number, one for each channel, or one for each element in the order of the model's own input
+    #[arg(
+        long,
+        value_name = "NUMBERS",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub input_mean: Option<Vec<f32>>,
+    /// Then they are divided by this: one number, one for each channel, or one for each element in the order of the model's own input
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    pub input_std: Option<Vec<f32>>,
+    /// Take this tensor of the model as its output, and drop what comes after it
+    #[arg(long, value_name = "TENSOR")]
+    pub output_tensor: Option<String>,
+    /// Megabytes of memory that quantization may take besides samples to evaluate on, by an estimate made before it begins [default: 2000]
+    #[arg(long, value_name = "MB")]
+    pub memory: Option<usize>,
+    /// Where the blob goes; the recipe used is written beside it [default: the model's name with .fewbit]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Print every layer as well
+    #[arg(long)]
+    pub layers: bool,
+}
+
+/// What `quantize` made.
+pub struct Outcome {
+    /// The report that was printed.
+    pub report: QuantizeReport,
+    /// Where the blob is.
+    pub blob: PathBuf,
+}
+
+/// Samples of noise that a network without data is measured on.
+const NOISE_SAMPLES: usize = 100;
+
+/// What a run is calibrated and measured on.
+struct Data {
+    calibration: Source,
+    /// The calibration samples where no others are given.
+    evaluation: Rc<Dataset>,
+    /// What the evaluation samples are, in words.
+    measured_on: &'static str,
+}
+
+/// Where ranges come from.
+enum Source {
+    Samples(Rc<Dataset>),
+    Range([Range; 1]),
+}
+
+impl Data {
+    fn calibration(&self) -> Calibration<'_> {
+        match &self.calibration {
+            Source::Samples(samples) => Calibration::Samples(samples),
+            Source::Range(ranges) => Calibration::Statistics(ranges),
+        }
+    }
+}
+
+/// Quantizes a model, writes the blob and its recipe, and prints the report.
+///
+/// # Errors
+/// Whatever stage fails; nothing is written then.
+pub fn quantize(args: &QuantizeArgs, environment: &Environment) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let source = ModelSource::new(args.model.as_deref());
+    let recipe = args.recipe_used(&source, environment)?;
+    let recipe_text = signed(&recipe.to_toml()?);
+    let blob = args
+        .out
+        .clone()
+        .unwrap_or_else(|| environment.blob_path(args.model.as_deref()));
+    let recipe_path = blob.with_extension("recipe.toml");
+    args.check_places(&blob, &recipe_path, &recipe_text)?;
+    keep_foreign_recipe(&recipe_path, &recipe_text)?;
+    let float = source.load(args.output_tensor.as_deref())?;
+    let data = args.data(&source, &float, &recipe)?;
+
+    let mut progress = Bar::default();
+    let context = || format!("cannot quantize {}", source.stem());
+    let mut quantized = pipeline::quantize(&float, data.calibration(), &recipe, &mut progress)
+        .with_context(context)?;
+    if let Calibration::Samples(samples) = data.calibration() {
+        let proposal =
+            pipeline::propose_first_and_last(&float, &quantized, samples, &recipe, &mut progress)
+                .with_context(context)?;
+        quantized.notes.extend(proposal);
+    }
+    let report = pipeline::evaluate(
+        &float,
+        &quantized,
+        &data.evaluation,
+        &recipe,
+        started,
+        &mut progress,
+    )?;
+    drop(progress);
+
+    let mut files = Outputs::default();
+    files.add(&blob, quantized.blob.as_bytes())?;
+    files.add(&recipe_path, recipe_text.as_bytes())?;
+    add_json(&mut files, args.json.as_deref(), &report)?;
+    files.commit()?;
+    show(&args.text(&report, data.measured_on, &blob, &recipe_path))?;
+    let current = std::env::current_dir().context("cannot find the current folder")?;
+    let shown = blob.strip_prefix(current).unwrap_or(&blob);
+    say!("next    {} verify {}", environment.program, shown.display())?;
+    Ok(Outcome { report, blob })
+}
+
+/// What a recipe that this command wrote begins with; the checksum of the rest follows, and the line's end.
+const SIGNATURE: &str =
+    "# Written by fewbit, which writes it again unless somebody changed it. Checksum: ";
+
+/// A recipe that can be told from one that somebody wrote or changed.
+fn signed(recipe: &str) -> String {
+    // FNV-1a.
+    let checksum = (recipe.bytes()).fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    format!("{SIGNATURE}{checksum:016x}\n{recipe}")
+}
+
+/// Whether a recipe is as this command wrote it.
+fn is_signed(text: &str) -> bool {
+    let body = text.split_once('\n').map(|(_, body)| body);
+    body.is_some_and(|body| signed(body) == text)
+}
+
+/// Refuses to lose a recipe that somebody wrote or changed, and that says something else than the new one.
+fn keep_foreign_recipe(path: &Path, text: &str) -> anyhow::Result<()> {
+    let Ok(found) = std::fs::read(path) else {
+        // Whatever else is wrong with the place, writing says so.
+        return Ok(());
+    };
+    let body = text.split_once('\n').map(|(_, body)| body);
+    let same = |found: &str| is_signed(found) || body == Some(found);
+    if str::from_utf8(&found).is_ok_and(same) {
+        return Ok(());
+    }
+    bail!(
+        "the recipe is written beside --out as {}, where there is a file that fewbit did not write, or that was changed since; \
+         move it away, or give another --out",
+        path.display()
+    )
+}
+
+impl QuantizeArgs {
+    /// The recipe with the flags' choices in it.
+    fn recipe_used(
+        &self,
+        source: &ModelSource,
+        environment: &Environment,
+    ) -> anyhow::Result<Recipe> {
+        let mut recipe = source.recipe(self.recipe.as_deref())?;
+        if let Some(bits) = self.first_and_last {
+            recipe.weights.first_and_last = Some(bits);
+        }
+        if let Some(bits) = self.weights {
+            recipe.weights.bits = bits;
+        }
+        if let Some(granularity) = self.granularity {
+            recipe.weights.granularity = granularity;
+        }
+        if let Some(equalize) = self.equalize {
+            recipe.passes.equalize = equalize;
+        }
+        if let Some(rounding) = self.rounding {
+            recipe.rounding.method = rounding;
+        }
+        if let Some(correction) = self.bias_correction {
+            recipe.passes.bias_correction = correction;
+        }
+        if let Some(memory) = self.memory {
+            recipe.memory = memory;
+        }
+        if let Some(target) = &self.target {
+            // A board's name stands for its processor.
+            let board = environment
+                .repository()
+                .and_then(|repository| Board::load(&repository, target));
+            recipe.target = match board {
+                Ok(board) => board.isa.packing().into(),
+                Err(_) => target.parse().context("--target")?,
+            };
+        }
+        match self.input_range.as_deref() {
+            None => {}
+            Some(&[min, max]) => recipe.input.range = Some([min, max]),
+            Some(_) => bail!("--input-range wants two numbers, MIN,MAX"),
+        }
+        if let Some(divisor) = self.input_divisor {
+            recipe.input.divisor = divisor;
+        }
+        if let Some(mean) = &self.input_mean {
+            recipe.input.mean.clone_from(mean);
+        }
+        if let Some(std) = &self.input_std {
+            recipe.input.std.clone_from(std);
+        }
+        Ok(recipe)
+    }
+
+    /// Refuses outputs in the place of inputs.
+    fn check_places(&self, blob: &Path, recipe: &Path, text: &str) -> anyhow::Result<()> {
+        let path = |spec: &Option<DatasetSpec>| spec.as_ref().map(|spec| spec.path.clone());
+        // The recipe that an earlier run wrote is written again; one that says more or something else would be lost.
+        let unchanged = |given: &&Path| {
+            same_file(given, recipe)
+                && std::fs::read(given).is_ok_and(|given| given == text.as_bytes())
+        };
+        Places::default()
+            .reads_model("the model", self.model.as_deref())
+            .reads(
+                "the calibration samples",
+                path(&self.calibration).as_deref(),
+            )
+            .reads("the evaluation samples", path(&self.eval).as_deref())
+            .reads(
+                "the recipe given",
+                self.recipe.as_deref().filter(|given| !unchanged(given)),
+            )
+            .writes("--out", Some(blob))
+            .writes("the recipe, written beside --out as", Some(recipe))
+            .writes("--json", self.json.as_deref())
+            .check()
+    }
+
+    fn data(&self, source: &ModelSource, float: &Graph, recipe: &Recipe) -> anyhow::Result<Data> {
+        let layout = InputLayout::of(float)?;
+        recipe.input.check(&layout)?;
+        let output = OutputForm::of(float);
+        let load = |spec: &DatasetSpec| Dataset::load_for(spec, &layout, &recipe.input, &output);
+        // Labels matter where accuracy is measured on these samples.
+        let load_calibration = |spec: &DatasetSpec| match &self.eval {
+            Some(_) => Dataset::load_inputs(spec, &layout, &recipe.input),
+            None => load(spec),
+        };
+        let built_in = matches!(source, ModelSource::BuiltIn);
+        let samples = match &self.calibration {
+            _ if self.data_free => None,
+            Some(spec) => {
+                // Whatever else is wrong with the file is said when it is read.
+                if let Some(samples) = Dataset::count(spec, &layout) {
+                    pipeline::check_memory(float, samples, recipe)
+                        .with_context(|| format!("cannot quantize {}", source.stem()))?;
+                }
+                Some(load_calibration(spec)?)
+            }
+            None if built_in => Some(default_model::calibration(&layout, &recipe.input)?),
+            None => bail!(
+                "{} needs samples to find its activation ranges on; give some hundred with --calibration DATA.npz, \
+                 or quantize it from its BatchNorm statistics with --data-free",
+                source.stem()
+            ),
+        };
+        let calibration = match (samples, recipe.input.real_range()) {
+            (Some(samples), _) => Source::Samples(Rc::new(samples)),
+            (None, Some(range)) => Source::Range([range]),
+            (None, None) => bail!(
+                "without samples, {} needs the range of its input; give the smallest and the largest stored number with --input-range MIN,MAX",
+                source.stem()
+            ),
+        };
+        let (evaluation, measured_on) = match (&self.eval, &calibration) {
+            (Some(spec), _) => (Rc::new(load(spec)?), "evaluation samples"),
+            (None, _) if built_in && self.calibration.is_none() => (
+                Rc::new(default_model::evaluation(&layout, &recipe.input)?),
+                "evaluation samples",
+            ),
+            (None, Source::Samples(samples)) => (
+                Rc::clone(samples),
+                "calibration samples (give others with --eval)",
+            ),
+            (None, Source::Range([range])) => (
+                Rc::new(Dataset::uniform(
+                    &layout,
+                    *range,
+                    NOISE_SAMPLES,
+                    recipe.seed,
+                )),
+                "samples of uniform noise (give real ones with --eval)",
+            ),
+        };
+        Ok(Data {
+            calibration,
+            evaluation,
+            measured_on,
+        })
+    }
+
+    /// What is printed.
+    fn text(
+        &self,
+        report: &QuantizeReport,
+        measured_on: &str,
+        blob: &Path,
+        recipe: &Path,
+    ) -> String {
+        let calibrated_on = match report.calibration_samples {
+            0 => "from BatchNorm statistics".to_owned(),
+            samples => format!("calibrated on {samples} samples"),
+        };
+        let mut lines = vec![
+            format!(
+                "{}: {} weights {}, int8 activations; {calibrated_on}, measured on {} {measured_on}",
+                report.model,
+                report.recipe.weights.bits.describe(),
+                report.recipe.weights.granularity.describe(),
+                report.samples
+            ),
+            tables::summary(report),
+        ];
+        if self.layers {
+            lines.push(tables::layer_table(report));
+        }
+        lines.push(format!(
+            "SQNR is measured at `{}`, against float.",
+            report.sqnr_tensor
+        ));
+        lines.extend((report.warnings.iter()).map(|warning| format!("warning: {warning}")));
+        lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
+        lines.push(format!("blob    {}", blob.display()));
+        lines.push(format!("recipe  {}", recipe.display()));
+        if let Some(json) = &self.json {
+            lines.push(format!("report  {}", json.display()));
+        }
+        lines.push(format!("took    {:.2} s", report.seconds));
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_that_somebody_wrote_or_changed_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("m.recipe.toml");
+        let (old, new) = (signed("seed = 1\n"), signed("seed = 2\n"));
+        let check = |found: &str| {
+            std::fs::write(&path, found).expect("writes");
+            keep_foreign_recipe(&path, &new).map_err(|error| error.to_string())
+        };
+        for ours in [&old, &new, "seed = 2\n"] {
+            check(ours).expect("nothing is lost");
+        }
+        let changed = old.replace("seed = 1", "seed = 3");
+        let commented = format!("{old}# mine\n");
+        for foreign in [&changed, &commented, "seed = 1\n", "notes", ""] {
+            let error = check(foreign).expect_err("kept");
+            assert!(
+                error.contains("m.recipe.toml") && error.contains("--out"),
+                "{error}"
+            );
+        }
+        std::fs::remove_file(&path).expect("is there");
+        keep_foreign_recipe(&path, &new).expect("nothing is there");
+    }
+}

@@ -1,0 +1,418 @@
+//! `fewbit verify`: a blob here and on a board, byte for byte.
+//!
+//! The host's side is the runtime itself, so that a difference means a compiler, a kernel family or a memory at fault, not another
+//! model of the arithmetic. Where outputs differ, the operators' checksums tell which one differed first, and its bytes are fetched.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fmt, fs};
+
+mod over;
+
+use anyhow::{Context as _, Result, bail};
+use fewbit::dataset::{Dataset, DatasetSpec};
+use fewbit::default_model;
+use fewbit::metrics::top1;
+use fewbit::simulate::Simulator;
+use fewbit_protocol::{CRC32, message::Unit};
+use fewbit_runtime::AlignedBlob;
+use serde::Serialize;
+
+use crate::{Environment, percent, table, write_json};
+use fewbit_device::{board::Board, firmware};
+
+/// Inputs made up where there is no data.
+const RANDOM_INPUTS: usize = 20;
+
+/// Inputs looked into layer by layer when outputs differ.
+const EXPLAINED: usize = 3;
+
+/// Time that the emulator may take.
+pub const LIMIT: Duration = Duration::from_secs(1800);
+
+/// Exit code for outputs that differ.
+pub const MISMATCH_CODE: u8 = 4;
+
+/// Arguments of `verify`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// The blob; without one, that of the built-in digits network, quantized first if it is not there yet
+    pub blob: Option<PathBuf>,
+    /// Folder of `boards/` to run it on
+    #[arg(long, default_value = "mps2-an386")]
+    pub board: String,
+    /// Inputs, as in `data.npz:x_test,y_test` or `data.npz[::4]`; without any, the digits for the built-in network and random bytes for others
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<DatasetSpec>,
+    /// Use only the first N inputs
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Seconds that the emulator may take for all inputs (1800 if not given), or one inference over a line (120)
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// How the board is talked to; `semihosting` where it is emulated, else `serial`
+    #[arg(long)]
+    pub transport: Option<Transport>,
+    /// Serial port of the board, such as /dev/ttyACM0, or HOST:PORT of a server that passes bytes on; for `rtt`, HOST:PORT of a GDB server
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// How a board is talked to.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A debugger's files and console, as the emulator has them: all inputs at once.
+    Semihosting,
+    /// A UART, with the framed serial protocol; on an emulated board the emulator's UART.
+    Serial,
+    /// The same protocol through memory, by RTT: over the emulator's debug server, the one at `--port`, or else probe-rs'.
+    Rtt,
+}
+
+/// What `verify` found; the keys are an interface.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifyReport {
+    /// Name of the board.
+    pub board: String,
+    /// Inputs run.
+    pub inputs: usize,
+    /// Inputs whose outputs were equal in every byte.
+    pub identical: usize,
+    /// Share of inputs classified as labelled, on the device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top1: Option<f64>,
+    /// Mean over the inputs, on an emulated board.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions_per_inference: Option<u64>,
+    /// Mean over the inputs, on a board that counts cycles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cycles_per_inference: Option<u64>,
+    /// Mean over the inputs, on a board whose time is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub microseconds_per_inference: Option<u64>,
+    /// RAM for activations.
+    pub arena_bytes: usize,
+    /// Deepest stack.
+    pub stack_bytes: usize,
+    /// Flash without the blob.
+    pub flash_bytes: u64,
+    /// The blob.
+    pub blob_bytes: u64,
+    /// Variables, the arena included and the stack not.
+    pub static_ram_bytes: u64,
+    /// Where the first inputs that differ do so first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Difference>,
+}
+
+/// The first byte in which host and device differ, for one input.
+#[derive(Clone, Debug, Serialize)]
+pub struct Difference {
+    /// Number of the input.
+    pub input: usize,
+    /// Number of the operator.
+    pub op: usize,
+    /// Name of its node.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Index in its output.
+    pub index: usize,
+    /// Byte on the host.
+    pub expected: i8,
+    /// Byte on the device.
+    pub found: i8,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "input {}: operator {} `{}` ({}) differs first, at index {}: expected {}, found {}",
+            self.input, self.op, self.name, self.kind, self.index, self.expected, self.found
+        )
+    }
+}
+
+/// Some outputs differ between host and device.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{differing} of {inputs} outputs differ between host and {board}; the first differing layers are above"
+)]
+pub struct Mismatch {
+    /// Inputs whose outputs differ.
+    pub differing: usize,
+    /// Inputs run.
+    pub inputs: usize,
+    /// The board.
+    pub board: String,
+}
+
+/// Verifies and prints; outputs that differ are the error [`Mismatch`].
+///
+/// # Errors
+///
+/// Whatever keeps the blob from being run, and [`Mismatch`].
+pub fn task(args: &Args, environment: &Environment) -> Result<()> {
+    let report = verify(args, environment)?;
+    say!("{}", summary(&report))?;
+    write_json(args.json.as_deref(), &report)?;
+    if report.identical != report.inputs {
+        let differing = report.inputs - report.identical;
+        return Err(Mismatch {
+            differing,
+            inputs: report.inputs,
+            board: report.board,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Runs a blob on the host and on a board, over the inputs that the arguments name, and compares.
+///
+/// # Errors
+///
+/// Whatever keeps the blob from being run.
+pub fn verify(args: &Args, environment: &Environment) -> Result<VerifyReport> {
+    let path = match &args.blob {
+        Some(path) => path.clone(),
+        None => environment.default_blob()?,
+    };
+    let blob = load(&path)?;
+    let simulator = simulator(&blob, &path)?;
+    let (inputs, labels) = inputs(args, &simulator)?;
+    let board = Board::load(&environment.repository()?, &args.board)?;
+    let mut device = over::open(&board, &blob, &path, args)?;
+    compare_on(
+        &board,
+        device.as_mut(),
+        &simulator,
+        &inputs,
+        labels.as_deref(),
+    )
+}
+
+/// As [`verify`], over real inputs, one sample after the other, and their labels.
+///
+/// # Errors
+///
+/// Whatever keeps the blob from being run.
+pub fn verify_samples(
+    board: &Board,
+    path: &Path,
+    samples: &[f32],
+    labels: Option<&[u32]>,
+    limit: Duration,
+) -> Result<VerifyReport> {
+    let blob = load(path)?;
+    let simulator = simulator(&blob, path)?;
+    let quantized = simulator.quantize_inputs(samples);
+    let inputs: Vec<Vec<i8>> = quantized
+        .chunks_exact(simulator.input_elements())
+        .map(<[i8]>::to_vec)
+        .collect();
+    compare(board, path, &simulator, &inputs, labels, limit)
+}
+
+fn load(path: &Path) -> Result<AlignedBlob> {
+    let blob = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(AlignedBlob::new(&blob))
+}
+
+fn simulator<'a>(blob: &'a AlignedBlob, path: &Path) -> Result<Simulator<'a>> {
+    Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {}", path.display()))
+}
+
+/// Runs the blob at `path` on a board, and compares with what `simulator` gives for the same inputs.
+///
+/// # Errors
+///
+/// Whatever keeps either from being run.
+pub fn compare(
+    board: &Board,
+    path: &Path,
+    simulator: &Simulator,
+    inputs: &[Vec<i8>],
+    labels: Option<&[u32]>,
+    limit: Duration,
+) -> Result<VerifyReport> {
+    let firmware = firmware::build(board, path)?;
+    let mut device = over::Semihosted::new(board, firmware, limit);
+    compare_on(board, &mut device, simulator, inputs, labels)
+}
+
+/// Runs the inputs on both sides and compares.
+fn compare_on(
+    board: &Board,
+    device: &mut dyn over::Device,
+    simulator: &Simulator,
+    inputs: &[Vec<i8>],
+    labels: Option<&[u32]>,
+) -> Result<VerifyReport> {
+    let expected = simulator.run(&inputs.concat(), None)?.output;
+    let found = device.run(inputs)?;
+    let expected: Vec<&[i8]> = expected.chunks_exact(simulator.output_elements()).collect();
+    let differing: Vec<usize> = (0..inputs.len())
+        .filter(|&input| {
+            expected.get(input).copied() != found.outputs.get(input).map(Vec::as_slice)
+        })
+        .collect();
+    let mut differences = Vec::new();
+    for &input in differing.iter().take(EXPLAINED) {
+        differences.extend(explain(device, simulator, &inputs[input], input)?);
+    }
+    let outputs: Vec<i8> = found.outputs.concat();
+    let cost = mean(&found.costs);
+    let (instructions, cycles, microseconds) = match found.unit {
+        Unit::Instructions => (Some(cost), None, None),
+        Unit::Cycles { .. } => (None, Some(cost), Some(found.unit.microseconds(cost))),
+        Unit::Microseconds => (None, None, Some(cost)),
+    };
+    Ok(VerifyReport {
+        board: board.name.clone(),
+        inputs: inputs.len(),
+        identical: inputs.len() - differing.len(),
+        top1: labels.and_then(|labels| top1(&outputs, labels)),
+        instructions_per_inference: instructions,
+        cycles_per_inference: cycles,
+        microseconds_per_inference: microseconds,
+        arena_bytes: found.arena_bytes,
+        stack_bytes: found.stack_bytes,
+        flash_bytes: found.flash_bytes,
+        blob_bytes: found.blob_bytes,
+        static_ram_bytes: found.static_ram_bytes,
+        differences,
+    })
+}
+
+fn mean(costs: &[u64]) -> u64 {
+    costs.iter().sum::<u64>() / (costs.len() as u64).max(1)
+}
+
+/// Quantized inputs, and their labels where there are some.
+type Samples = (Vec<Vec<i8>>, Option<Vec<u32>>);
+
+/// Inputs and labels: from a data set, or of the built-in network, or random bytes.
+fn inputs(args: &Args, simulator: &Simulator) -> Result<Samples> {
+    let limit = args.limit.unwrap_or(usize::MAX);
+    if limit == 0 {
+        bail!("--limit 0 leaves nothing to verify");
+    }
+    let (layout, transform) = simulator.input_source();
+    let data = match &args.data {
+        Some(spec) => Some(Dataset::load_for(
+            spec,
+            &layout,
+            &transform,
+            &simulator.output_form(),
+        )?),
+        None if args.blob.is_none() => Some(default_model::evaluation(&layout, &transform)?),
+        None => None,
+    };
+    let elements = simulator.input_elements();
+    let Some(data) = data else {
+        let count = limit.min(RANDOM_INPUTS);
+        say!("no --data: {count} inputs of random bytes")?;
+        let mut random = fewbit_device::random::Random::new(1);
+        return Ok(((0..count).map(|_| random.bytes(elements)).collect(), None));
+    };
+    let quantized = simulator.quantize_inputs(&data.inputs);
+    let inputs: Vec<Vec<i8>> = quantized
+        .chunks_exact(elements)
+        .take(limit)
+        .map(<[i8]>::to_vec)
+        .collect();
+    let labels = data.labels.map(|mut labels| {
+        labels.truncate(limit);
+        labels
+    });
+    Ok((inputs, labels))
+}
+
+/// Finds the first operator whose output differs for `input`, and where.
+fn explain(
+    device: &mut dyn over::Device,
+    simulator: &Simulator,
+    input: &[i8],
+    number: usize,
+) -> Result<Option<Difference>> {
+    let mut expected: Vec<Vec<i8>> = Vec::new();
+    let mut arena = vec![0; simulator.model().arena_bytes()];
+    simulator.run_observed(input, &mut arena, |_, bytes| expected.push(bytes.to_vec()))?;
+    let first =
+        device
+            .operator_crcs(input)?
+            .iter()
+            .zip(&expected)
+            .position(|(&found, expected)| {
+                let bytes: Vec<u8> = expected.iter().map(|byte| byte.cast_unsigned()).collect();
+                found != CRC32.checksum(&bytes)
+            });
+    let Some(op) = first else { return Ok(None) };
+    let found = device.operator_bytes(input, op)?;
+    let index = found
+        .iter()
+        .zip(&expected[op])
+        .position(|(found, expected)| found != expected);
+    let kind = simulator
+        .model()
+        .program()
+        .ops
+        .get(op)
+        .map_or("?", |op| op.kind());
+    Ok(index.map(|index| Difference {
+        input: number,
+        op,
+        name: simulator.op_name(op).to_owned(),
+        kind,
+        index,
+        expected: expected[op][index],
+        found: found[index],
+    }))
+}
+
+/// The mean cost with its unit.
+fn cost(report: &VerifyReport) -> String {
+    let milliseconds = |us: u64| format!("{}.{:03} ms", us / 1000, us % 1000);
+    let parts = [
+        report
+            .instructions_per_inference
+            .map(|n| format!("{n} instructions")),
+        report.cycles_per_inference.map(|n| format!("{n} cycles")),
+        report.microseconds_per_inference.map(milliseconds),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The report as a table, and where host and board differ.
+pub fn summary(report: &VerifyReport) -> String {
+    let mut summary = table(&[
+        "board",
+        "identical",
+        "top-1",
+        "cost",
+        "arena",
+        "stack",
+        "flash",
+        "blob",
+    ]);
+    summary.add_row([
+        report.board.clone(),
+        format!("{} of {}", report.identical, report.inputs),
+        percent(report.top1),
+        cost(report),
+        format!("{} B", report.arena_bytes),
+        format!("{} B", report.stack_bytes),
+        format!("{} B", report.flash_bytes),
+        format!("{} B", report.blob_bytes),
+    ]);
+    let mut text = summary.to_string();
+    for difference in &report.differences {
+        text.push_str(&format!("\n{difference}"));
+    }
+    text
+}

@@ -1,0 +1,47 @@
+//! What machine code says of a firmware: panics, recursion, its stack.
+//!
+//! An ELF file of a board is disassembled and followed from its entry: loading a blob and running it are behind that. What is said holds
+//! for any blob with the firmware's kernels, and for any input.
+
+mod arm;
+mod flow;
+pub mod graph;
+mod image;
+mod riscv;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use anyhow::Result;
+
+use crate::{board::Board, elf};
+use graph::Bounds;
+use image::Image;
+
+/// What the call graph of a board's firmware says, functions of panics not followed: they end it.
+///
+/// # Errors
+///
+/// If the file is not an ELF file with symbols, or there is no disassembler.
+pub fn until_a_panic(board: &Board, bytes: &[u8]) -> Result<Bounds> {
+    of_elf(board, bytes, &elf::can_panic)
+}
+
+/// What the call graph of a board's firmware says; functions for which `ends` holds are not followed.
+///
+/// # Errors
+///
+/// As [`until_a_panic`].
+pub fn of_elf(board: &Board, bytes: &[u8], ends: &dyn Fn(&str) -> bool) -> Result<Bounds> {
+    let target = board.target.as_str();
+    // The core with the most instructions of those of a target.
+    let cpu = match target.split('-').next() {
+        Some("thumbv6m") => "cortex-m0",
+        Some("thumbv7m") => "cortex-m3",
+        Some("thumbv7em") => "cortex-m7",
+        Some("thumbv8m.main") => "cortex-m55",
+        _ => "generic",
+    };
+    let image = Image::load(bytes, cpu)?;
+    Ok(graph::bounds(&image, target.ends_with("hf"), ends))
+}

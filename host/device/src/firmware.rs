@@ -1,0 +1,554 @@
+//! Building the firmware of a board around a blob.
+//!
+//! Blobs and finished firmware are kept under names made of their content, so that a build for another blob never
+//! changes a file that an emulator is just reading, and builds from several processes wait for each other.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use fewbit_runtime::Summary;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    board::{self, Board, Isa},
+    cpu_wrapper, elf, process,
+    repository::Repository,
+    setup,
+    toolchain::{self, DeviceToolchain},
+};
+
+/// Time for one build; the first one compiles all dependencies, and `core` too on the Debian way.
+const BUILD_LIMIT: Duration = Duration::from_secs(900);
+
+/// RAM that a firmware must leave for its stack, less than any takes: it grows with the model's tables. The run itself
+/// shows whether what is left was enough.
+pub const STACK_BYTES: u64 = 2048;
+
+/// The same where signatures of updates are checked: what that takes at most.
+pub const SIGNATURE_STACK_BYTES: u64 = 9 * 1024;
+
+/// A board has too little memory for a model.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the model does not fit {board}: its {what} takes {bytes} bytes of {memory}, and the board has {room}"
+)]
+pub struct DoesNotFit {
+    /// The board.
+    pub board: String,
+    /// The memory that is too small.
+    pub memory: &'static str,
+    /// What has no room in it.
+    pub what: &'static str,
+    /// Bytes that it takes.
+    pub bytes: u64,
+    /// Bytes that there are.
+    pub room: u64,
+}
+
+/// What a firmware does with its model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Application {
+    /// Runs a job file of the host's, by semihosting.
+    Job,
+    /// Answers a host over a UART, by the framed serial protocol.
+    Serial,
+    /// The same through memory, by RTT, for a debugger.
+    Rtt,
+    /// Answers a host over a UART, with the newest model in the board's slots, or its own.
+    Slots {
+        /// Blobs that tables, kernels and the arena are to be large enough for, besides its own.
+        room: Vec<Vec<u8>>,
+        /// Which updates it takes.
+        updates: Updates,
+    },
+    /// Answers the runner of MLPerf Tiny over a UART.
+    Mlperf {
+        /// The benchmark's name of the model, such as `kws01`.
+        model: &'static str,
+        /// The model's input value for each byte of the benchmark's.
+        table: Box<[i8; 256]>,
+    },
+}
+
+/// Which updates a firmware with slots takes; by default, all that it can run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Updates {
+    /// Only those that are signed with the secret half of this key.
+    pub key: Option<UpdateKey>,
+    /// Only those that take at most so many operations a run.
+    pub most_operations: Option<u64>,
+}
+
+/// Whom a firmware takes updates from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateKey {
+    /// The public key.
+    pub public: [u8; fewbit_signed::KEY_BYTES],
+    /// What updates are signed for, if not the board's name.
+    pub product: Option<String>,
+}
+
+impl Application {
+    /// What a board runs where nothing else is asked for.
+    pub fn of(board: &Board) -> Self {
+        if board.qemu.is_some() {
+            Self::Job
+        } else {
+            Self::Serial
+        }
+    }
+
+    /// With slots for any update, and no more room than its own model takes.
+    pub fn plain_slots() -> Self {
+        Self::Slots {
+            room: Vec::new(),
+            updates: Updates::default(),
+        }
+    }
+
+    /// With slots, and room for these blobs.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be read.
+    pub fn slots(room: &[PathBuf], updates: Updates) -> Result<Self> {
+        let read = |path: &PathBuf| {
+            fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let room: Result<Vec<Vec<u8>>> = room.iter().map(read).collect();
+        Ok(Self::Slots {
+            room: room?,
+            updates,
+        })
+    }
+
+    /// The feature of `fewbit-firmware` that makes it, if any.
+    fn feature(&self) -> Option<&'static str> {
+        match self {
+            Self::Job => None,
+            Self::Serial => Some("serial"),
+            Self::Rtt => Some("rtt-link"),
+            Self::Slots { updates, .. } if updates.key.is_some() => Some("authenticated-updates"),
+            Self::Slots { .. } => Some("slots"),
+            Self::Mlperf { .. } => Some("mlperf"),
+        }
+    }
+
+    /// A word for file names, another one for each firmware that it makes of the same blob.
+    fn name(&self) -> String {
+        match self {
+            Self::Job => "job".to_owned(),
+            Self::Serial => "serial".to_owned(),
+            Self::Rtt => "rtt".to_owned(),
+            Self::Slots { room, updates } => {
+                let facts = format!("{updates:?}");
+                format!(
+                    "slots-{}",
+                    content_name(&[&room.concat(), facts.as_bytes()].concat())
+                )
+            }
+            Self::Mlperf { model, table } => {
+                format!("mlperf-{model}-{}", content_name(&bytes(&table[..])))
+            }
+        }
+    }
+
+    /// Adds what its build needs.
+    fn configure(&self, board: &Board, cargo: &mut Command) -> Result<()> {
+        if let Some(feature) = self.feature() {
+            cargo.args(["--features", &format!("fewbit-firmware/{feature}")]);
+        }
+        if let Self::Slots { room, updates } = self {
+            configure_slots(board, cargo, room, updates)?;
+        }
+        if let Self::Mlperf { model, table } = self {
+            let file = kept(&board.repository)?
+                .join(format!("{}.table", content_name(&bytes(&table[..]))));
+            write_whole(&file, &bytes(&table[..]))?;
+            cargo
+                .env("FEWBIT_MLPERF_MODEL", model)
+                .env("FEWBIT_MLPERF_TABLE", file);
+        }
+        Ok(())
+    }
+}
+
+/// What firmware with slots is built with.
+fn configure_slots(
+    board: &Board,
+    cargo: &mut Command,
+    room: &[Vec<u8>],
+    updates: &Updates,
+) -> Result<()> {
+    let slots = slots_of(board)?;
+    let kept = kept(&board.repository)?;
+    let files: Result<Vec<PathBuf>> = room
+        .iter()
+        .map(|blob| {
+            check(board, blob)?;
+            let file = kept.join(format!("{}.fewbit", content_name(blob)));
+            write_whole(&file, blob)?;
+            Ok(file)
+        })
+        .collect();
+    let files = env::join_paths(files?).context("the folder of finished firmware")?;
+    cargo.env("FEWBIT_ROOM", files).env(
+        "FEWBIT_SLOTS",
+        format!("{},{}", slots.offset, slots.slot_bytes),
+    );
+    // Of this call and not of the caller's environment.
+    for name in [
+        "FEWBIT_UPDATE_KEY",
+        "FEWBIT_UPDATE_PRODUCT",
+        "FEWBIT_MOST_OPERATIONS",
+    ] {
+        cargo.env_remove(name);
+    }
+    if let Some(key) = &updates.key {
+        let text = fewbit_signed::show_public_key(&key.public).to_string();
+        let file = kept.join(format!("{}.pub", content_name(text.as_bytes())));
+        write_whole(&file, text.as_bytes())?;
+        cargo.env("FEWBIT_UPDATE_KEY", file);
+        if let Some(product) = &key.product {
+            cargo.env("FEWBIT_UPDATE_PRODUCT", product);
+        }
+    }
+    if let Some(most) = updates.most_operations {
+        cargo.env("FEWBIT_MOST_OPERATIONS", most.to_string());
+    }
+    Ok(())
+}
+
+/// Where a board has slots for models.
+///
+/// # Errors
+///
+/// If it has none.
+pub fn slots_of(board: &Board) -> Result<board::Slots> {
+    board.slots.with_context(|| {
+        format!(
+            "{} has no slots for models: its board.toml has no [slots], and its main gives no flash",
+            board.name
+        )
+    })
+}
+
+/// int8 values as they lie in memory.
+fn bytes(values: &[i8]) -> Vec<u8> {
+    values.iter().map(|value| value.cast_unsigned()).collect()
+}
+
+/// A firmware, ready to run.
+#[derive(Clone, Debug)]
+pub struct Firmware {
+    /// The ELF file; its name holds a hash of the blob.
+    pub elf: PathBuf,
+    /// Bytes in flash without the blob: code and constants of application and kernels.
+    pub flash_bytes: u64,
+    /// Bytes of the blob, which lies in flash too.
+    pub blob_bytes: u64,
+    /// Bytes of variables, the arena included and the stack not.
+    pub static_ram_bytes: u64,
+    /// The compiler, as it names itself.
+    pub compiler: String,
+}
+
+/// Builds the firmware of `board` around the blob in `blob_path`.
+///
+/// # Errors
+///
+/// If the blob cannot be read or does not load, the board has too little memory, there is no toolchain, or the build
+/// fails.
+pub fn build(board: &Board, blob_path: &Path) -> Result<Firmware> {
+    let blob = fs::read(blob_path)
+        .with_context(|| format!("cannot read the blob {}", blob_path.display()))?;
+    build_bytes(board, &blob)
+        .with_context(|| format!("firmware of {} for {}", board.name, blob_path.display()))
+}
+
+/// Builds the firmware of `board` around `blob`, with the application that the board runs by itself.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
+    build_application(board, blob, &Application::of(board))
+}
+
+/// Builds the firmware of `board` around `blob`, for another way to use it.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_application(
+    board: &Board,
+    blob: &[u8],
+    application: &Application,
+) -> Result<Firmware> {
+    let blob_bytes = blob.len() as u64;
+    check(board, blob)?;
+    let toolchain = setup::ensure()?;
+    let bytes = built(board, &toolchain, blob, &board.name, Some(application))?;
+    let way = toolchain.target_dir(&board.repository);
+    let way = way.file_name().unwrap_or_default().to_string_lossy();
+    let elf = kept(&board.repository)?.join(format!(
+        "{}-{}-{way}-{}.elf",
+        board.name,
+        application.name(),
+        content_name(blob)
+    ));
+    write_whole(&elf, &bytes)?;
+    let sizes = elf::sizes(&bytes).with_context(|| elf.display().to_string())?;
+    if matches!(application, Application::Slots { .. }) {
+        let room = slots_of(board)?.offset;
+        let what = "firmware in front of the slots";
+        fits(board, "flash", what, sizes.flash_bytes, room)?;
+    }
+    let stack_bytes = match application {
+        Application::Slots { updates, .. } if updates.key.is_some() => SIGNATURE_STACK_BYTES,
+        _ => STACK_BYTES,
+    };
+    let ram_bytes = sizes.static_ram_bytes + stack_bytes;
+    let what = "firmware, with variables, arena and the least stack,";
+    fits(board, "RAM", what, ram_bytes, board.ram_bytes)?;
+    Ok(Firmware {
+        elf,
+        flash_bytes: sizes.flash_bytes.saturating_sub(blob_bytes),
+        blob_bytes,
+        static_ram_bytes: sizes.static_ram_bytes,
+        compiler: toolchain.version().to_owned(),
+    })
+}
+
+/// Whether the runtime runs `blob` and `board` has room for it, as far as can be known before a build: messages of
+/// cargo and of the linker would be harder to read.
+///
+/// # Errors
+///
+/// If not; [`DoesNotFit`] where it is for room.
+pub fn check(board: &Board, blob: &[u8]) -> Result<()> {
+    let summary = match Summary::from_bytes(blob) {
+        Ok(summary) => summary,
+        Err(error) => bail!("this is not a blob that the runtime can run: {error}"),
+    };
+    if !board.isa.runs(summary.packing) {
+        bail!(
+            "the blob is packed for the kernel family `{}`, {} runs `{}`; quantize with --target {}, or without for any board",
+            summary.packing.name(),
+            board.name,
+            board.isa.name(),
+            board.name
+        );
+    }
+    fits(board, "flash", "blob", blob.len() as u64, board.flash_bytes)?;
+    let arena_bytes = u64::from(summary.arena_bytes);
+    fits(board, "RAM", "arena", arena_bytes, board.ram_bytes)?;
+    Ok(())
+}
+
+/// Flash and RAM of the least firmware that runs `blob` on `board`, the blob not counted as flash: what the runtime
+/// costs. None where the chip's HAL is needed to start at all.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn bare_sizes(board: &Board, blob: &[u8]) -> Result<Option<elf::Sizes>> {
+    let Some(bytes) = bare(board, blob)? else {
+        return Ok(None);
+    };
+    let mut sizes = elf::sizes(&bytes)?;
+    sizes.flash_bytes = sizes.flash_bytes.saturating_sub(blob.len() as u64);
+    Ok(Some(sizes))
+}
+
+/// The ELF file of the least firmware that runs `blob` on `board`; none where the chip's HAL is needed to start at all.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn bare(board: &Board, blob: &[u8]) -> Result<Option<Vec<u8>>> {
+    check(board, blob)?;
+    if board.memory_of_hal {
+        return Ok(None);
+    }
+    built(board, &setup::ensure()?, blob, "bare", None).map(Some)
+}
+
+/// The ELF file of the least firmware that runs `blob` on `board`, with the kernels of every operator linked.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn bare_with_every_kernel(board: &Board, blob: &[u8]) -> Result<Vec<u8>> {
+    check(board, blob)?;
+    built_with(board, &setup::ensure()?, blob, "bare", |cargo| {
+        cargo.env("FEWBIT_EVERY_KERNEL", "1");
+        Ok(())
+    })
+}
+
+/// The folder of blobs and finished firmware.
+fn kept(repository: &Repository) -> Result<PathBuf> {
+    let kept = repository.device_dir().join("firmware");
+    fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
+    Ok(kept)
+}
+
+/// Builds the program of a package around `blob`, with the application where it is a board's; its ELF file.
+pub fn built(
+    board: &Board,
+    toolchain: &DeviceToolchain,
+    blob: &[u8],
+    package: &str,
+    application: Option<&Application>,
+) -> Result<Vec<u8>> {
+    built_with(board, toolchain, blob, package, |cargo| {
+        application.map_or(Ok(()), |application| application.configure(board, cargo))
+    })
+}
+
+/// As [`built`]; `configure` adds what else the build needs.
+fn built_with(
+    board: &Board,
+    toolchain: &DeviceToolchain,
+    blob: &[u8],
+    package: &str,
+    configure: impl FnOnce(&mut Command) -> Result<()>,
+) -> Result<Vec<u8>> {
+    let kept = kept(&board.repository)?;
+    let blob_file = kept.join(format!("{}.fewbit", content_name(blob)));
+    if !blob_file.is_file() {
+        write_whole(&blob_file, blob)?;
+    }
+    let lock_path = kept.join("build.lock");
+    let lock = File::create(&lock_path)
+        .with_context(|| format!("cannot create {}", lock_path.display()))?;
+    lock.lock()
+        .with_context(|| format!("cannot lock {}", lock_path.display()))?;
+
+    log::info!("building {package} for {}", board.name);
+    let mut cargo = cargo(board, toolchain, &blob_file)?;
+    cargo.args(["build", "--quiet", "--release", "--package", package]);
+    cargo.args(["--bin", package]);
+    configure(&mut cargo)?;
+    process::run(&mut cargo, BUILD_LIMIT)?;
+    let program = toolchain
+        .target_dir(&board.repository)
+        .join(&board.target)
+        .join("release")
+        .join(package);
+    // Read before another build may write it.
+    fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
+}
+
+/// Refuses what a memory of the board has no room for.
+fn fits(
+    board: &Board,
+    memory: &'static str,
+    what: &'static str,
+    bytes: u64,
+    room: u64,
+) -> Result<()> {
+    if bytes > room {
+        return Err(DoesNotFit {
+            board: board.name.clone(),
+            memory,
+            what,
+            bytes,
+            room,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// A cargo in the workspace of the firmware, for a build of `board` around the blob in `blob`.
+///
+/// # Errors
+///
+/// If the compiler's wrapper for the board's core cannot be made.
+pub fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> Result<Command> {
+    let mut cargo = toolchain.cargo(&board.repository, &board.target);
+    cargo
+        .current_dir(board.repository.boards())
+        .env("FEWBIT_BLOB", blob)
+        .env("FEWBIT_BOARD", board.folder())
+        .env("FEWBIT_BOARD_NAME", &board.name)
+        .env("FEWBIT_CLOCK_HZ", board.clock_hz.to_string())
+        .env("FEWBIT_ISA", board.isa.name());
+    if board.isa == Isa::Dsp {
+        // What the compiler makes is not hot there: the loops are assembly.
+        cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z");
+    }
+    if let Some(cpu) = &board.target_cpu {
+        let crates = [
+            "fewbit-runtime",
+            "fewbit-protocol",
+            "fewbit-signed",
+            "fewbit-firmware",
+            "bare",
+            &board.name,
+        ];
+        cargo
+            .env("RUSTC_WRAPPER", wrapper(&board.repository)?)
+            .env("RUSTFLAGS", format!("{}{cpu}\"", cpu_wrapper::MARK))
+            .env(cpu_wrapper::CRATES, crates.join(" ").replace('-', "_"));
+    }
+    Ok(cargo)
+}
+
+/// The program of [`cpu_wrapper`], compiled if it is not there yet.
+fn wrapper(repository: &Repository) -> Result<PathBuf> {
+    const SOURCE: &str = include_str!("cpu_wrapper.rs");
+    let folder = repository.device_dir().join("wrapper");
+    let name = format!(
+        "{}{}",
+        content_name(SOURCE.as_bytes()),
+        env::consts::EXE_SUFFIX
+    );
+    let program = folder.join(name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    // In a folder of its own, then renamed: several processes may be at it.
+    let work = tempfile::tempdir_in(&folder).context("cannot create a temporary folder")?;
+    let source = work.path().join("main.rs");
+    fs::write(&source, SOURCE).with_context(|| format!("cannot write {}", source.display()))?;
+    let built = work.path().join("wrapper");
+    let mut rustc = Command::new(toolchain::rustup_rustc());
+    rustc
+        .args(["--edition", "2024", "--cap-lints", "allow", "-o"])
+        .arg(&built)
+        .arg(&source);
+    process::run(&mut rustc, BUILD_LIMIT).context("the compiler's wrapper")?;
+    fs::rename(&built, &program).with_context(|| format!("cannot write {}", program.display()))?;
+    Ok(program)
+}
+
+/// A file name for content: the first 16 hexadecimal digits of its SHA-256.
+fn content_name(bytes: &[u8]) -> String {
+    let mut name = String::new();
+    for byte in Sha256::digest(bytes).iter().take(8) {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
+}
+
+/// Writes beside the file and renames, so that no one ever reads a part of it.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().context("a file has a folder")?;
+    let shown = || format!("cannot write {}", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(shown)?;
+    std::io::Write::write_all(&mut file, bytes).with_context(shown)?;
+    file.persist(path).with_context(shown)?;
+    Ok(())
+}
