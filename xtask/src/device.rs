@@ -230,7 +230,7 @@ pub fn operator_bytes(
     bytes.with_context(|| format!("the bytes of operator {op} were not reported"))
 }
 
-// The job's header; boards/common/src/job.rs holds the table.
+// The job's header; boards/firmware/src/job.rs holds the table.
 const MAGIC: [u8; 4] = *b"FBJB";
 const VERSION: u32 = 1;
 const MODE_OUTPUTS: u32 = 0;
