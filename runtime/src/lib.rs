@@ -45,7 +45,7 @@
 //! # let blob = AlignedBlob::new(&blob);
 //! # struct Blob<'b>(&'b [u8]);
 //! # let BLOB = Blob(&blob);
-//! // Room for 2 tensors and 1 operator: a build script reads the numbers with `Summary::from_bytes`.
+//! // Room for 2 tensors and 1 operator: the build dependency `fewbit-build` writes the numbers.
 //! let model = Model::<2, 1>::from_bytes(&BLOB.0)?;
 //! let mut arena = [0_i8; 4];
 //! let mut engine = Engine::new(&model, &mut arena)?;

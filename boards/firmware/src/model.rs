@@ -1,7 +1,11 @@
 //! The model this firmware was built with.
 //!
-//! `build.rs` writes the constants from the blob that `FEWBIT_BLOB` named.
+//! `build.rs` writes the constants from the blob that `FEWBIT_BLOB` named, with room for the models that slots may hold.
 
-use fewbit_runtime::Aligned;
+include!(concat!(env!("OUT_DIR"), "/models.rs"));
+#[cfg(feature = "slots")]
+include!(concat!(env!("OUT_DIR"), "/slots.rs"));
+#[cfg(feature = "mlperf")]
+include!(concat!(env!("OUT_DIR"), "/mlperf.rs"));
 
-include!(concat!(env!("OUT_DIR"), "/model.rs"));
+pub use own::{BLOB, INPUT_BYTES};

@@ -1,7 +1,7 @@
 //! `cargo xtask new`: a project of one's own around a model, for a board.
 //!
-//! The project stands alone: it depends on `fewbit-runtime` by path, and holds the model, a few inputs and the board's
-//! memory map. Its files are in `template/`, with `{words}` in place of what differs.
+//! The project stands alone: it depends on `fewbit-runtime` and `fewbit-build` by path, and holds the model, a few inputs
+//! and the board's memory map. Its files are in `template/`, with `{words}` in place of what differs.
 
 use std::{
     fs,
@@ -120,6 +120,7 @@ fn crate_name(path: &Path) -> Result<String> {
         "self",
         "crate",
         "fewbit-runtime",
+        "fewbit-build",
     ];
     if !valid || taken.contains(&name.as_ref()) {
         bail!(
@@ -249,6 +250,10 @@ fn write(
             "runtime",
             quoted(&repository().join("runtime").display().to_string()),
         ),
+        (
+            "build",
+            quoted(&repository().join("runtime/build").display().to_string()),
+        ),
         ("runner", runner(board)),
         ("command", command.to_owned()),
         ("classes", classes.join(", ")),
@@ -335,6 +340,7 @@ mod tests {
             "a b",
             "a\"b",
             "fewbit-runtime",
+            "fewbit-build",
             "é",
         ] {
             assert!(crate_name(Path::new(name)).is_err(), "{name}");
