@@ -38,14 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             collect(&root.join(folder), &mut files)?;
         }
         println!("cargo::rerun-if-changed={}", manifest.display());
+        files.push(manifest);
         files.sort();
-        let workspace = out.join("workspace.toml");
-        fs::write(&workspace, workspace_of(&fs::read_to_string(&manifest)?)?)?;
-        let files = files
-            .iter()
-            .map(|file| Ok((file.strip_prefix(root)?.to_owned(), file.clone())));
-        let files: Result<Vec<_>, std::path::StripPrefixError> = files.collect();
-        for (name, file) in files?.into_iter().chain([("Cargo.toml".into(), workspace)]) {
+        for file in files {
+            let name = file.strip_prefix(root)?;
             let name = name.to_string_lossy().replace('\\', "/");
             hash.update(name.as_bytes());
             hash.update(fs::read(&file)?);
@@ -81,35 +77,4 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
         }
     }
     Ok(())
-}
-
-/// The repository's own workspace with those members alone that are taken along.
-fn workspace_of(manifest: &str) -> Result<String, Box<dyn Error>> {
-    let mut manifest: toml::Table = manifest.parse()?;
-    manifest.retain(|name, _| name == "workspace");
-    let taken = |path: Option<&str>| {
-        path.is_some_and(|path| {
-            FOLDERS
-                .iter()
-                .any(|folder| Path::new(path).starts_with(folder))
-        })
-    };
-    let workspace = manifest
-        .get_mut("workspace")
-        .and_then(toml::Value::as_table_mut)
-        .ok_or("the repository's Cargo.toml has no [workspace]")?;
-    if let Some(members) = workspace
-        .get_mut("members")
-        .and_then(toml::Value::as_array_mut)
-    {
-        members.retain(|member| taken(member.as_str()));
-    }
-    if let Some(dependencies) = workspace
-        .get_mut("dependencies")
-        .and_then(toml::Value::as_table_mut)
-    {
-        dependencies
-            .retain(|_, dependency| taken(dependency.get("path").and_then(toml::Value::as_str)));
-    }
-    Ok(toml::to_string(&manifest)?)
 }

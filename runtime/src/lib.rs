@@ -45,7 +45,7 @@
 //! # let blob = AlignedBlob::new(&blob);
 //! # struct Blob<'b>(&'b [u8]);
 //! # let BLOB = Blob(&blob);
-//! // Room for 2 tensors and 1 operator: a build script reads the numbers with `Summary::from_bytes`.
+//! // Room for 2 tensors and 1 operator: the build dependency `fewbit-build` writes the numbers.
 //! let model = Model::<2, 1>::from_bytes(&BLOB.0)?;
 //! let mut arena = [0_i8; 4];
 //! let mut engine = Engine::new(&model, &mut arena)?;
@@ -59,8 +59,8 @@
 //!
 //! # Features
 //!
-//! - `std`: the blob writer (`BlobWriter`), the metadata, `AlignedBlob`: for host tools.
-//!   Off by default; it changes nothing that runs.
+//! - `std`: the blob writer (`BlobWriter`), the metadata, `AlignedBlob`, the rules of kernel families (`family`): for host
+//!   tools and build scripts. Off by default; it changes nothing that runs.
 //! - `defmt`: `defmt::Format` for [`LoadError`], [`ArenaTooSmall`], [`PortInfo`] and [`Summary`].
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 // Calls of assembly loops are the one exception, each with its reason; builds without them have none.
@@ -92,6 +92,8 @@ compile_error!("fewbit-runtime needs pointers of at least 32 bits");
 pub mod arith;
 mod engine;
 mod error;
+#[cfg(feature = "std")]
+pub mod family;
 pub mod format;
 mod kernels;
 

@@ -411,7 +411,7 @@ fn a_build_without_a_key_fails_and_says_so() {
     let build = |key: Option<&Path>, most: Option<&str>| {
         let mut cargo = firmware::cargo(&board, &toolchain, &blob).expect("a command");
         cargo
-            .args(["build", "--release", "--package", M4])
+            .args(["build", "--release", "--package", board.package()])
             .args(["--features", "fewbit-firmware/authenticated-updates"])
             .env("FEWBIT_SLOTS", "2097152,1048576")
             .env_remove("FEWBIT_UPDATE_KEY")

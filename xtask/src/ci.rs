@@ -595,7 +595,8 @@ fn clippy_of_boards() -> Result<()> {
             let mut cargo = firmware::cargo(&board, &toolchain, &blob)?;
             cargo
                 .args(["clippy", "--quiet", "--release", "--locked"])
-                .args(["--package", &board.name, "--package", "fewbit-firmware"])
+                .args(["--package", board.package(), "--package", "fewbit-firmware"])
+                .args(firmware::features(&board))
                 .args(["--package", "bare"])
                 .args(*features)
                 .env("FEWBIT_SLOTS", "65536,65536")

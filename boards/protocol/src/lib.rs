@@ -1,12 +1,14 @@
-//! The framed serial protocol between a host and a firmware.
+//! What a host and a firmware say to each other.
 //!
-//! `docs/serial-protocol.md` is the specification. The host asks, the firmware answers; [`message`] holds what is said,
-//! [`frame`] how it travels over a line that loses, flips and repeats bytes.
+//! `docs/serial-protocol.md` is the specification of the serial protocol. The host asks, the firmware answers; [`message`]
+//! holds what is said, [`frame`] how it travels over a line that loses, flips and repeats bytes. Where the firmware reads
+//! files of the host's, one file asks for all: a [`job`].
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod frame;
+pub mod job;
 pub mod message;
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};

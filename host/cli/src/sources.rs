@@ -12,6 +12,9 @@ use fewbit_device::repository::Repository;
 /// Each file's path in the repository, and its content; none where this crate was not built in the repository.
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
+/// The workspace that the files are members of.
+const MANIFEST: &str = "Cargo.toml";
+
 /// The repository that they make, unpacked into the user's cache if it is not there yet; none where there are none.
 ///
 /// # Errors
@@ -21,6 +24,16 @@ pub(crate) fn repository() -> Result<Option<Repository>> {
     if FILES.is_empty() {
         return Ok(None);
     }
+    let folder = place();
+    if !folder.is_dir() {
+        log::info!("unpacking sources of firmware to {}", folder.display());
+        unpack(&folder, |_| true)?;
+    }
+    Repository::at(&folder).map(Some)
+}
+
+/// Where they are unpacked.
+fn place() -> PathBuf {
     let cache = etcetera::choose_base_strategy()
         .map(|base| base.cache_dir())
         .unwrap_or_else(|_| env::temp_dir());
@@ -29,12 +42,12 @@ pub(crate) fn repository() -> Result<Option<Repository>> {
         env!("CARGO_PKG_VERSION"),
         env!("FEWBIT_SOURCES")
     );
-    let folder = cache.join("fewbit").join(name);
-    if !folder.is_dir() {
-        log::info!("unpacking sources of firmware to {}", folder.display());
-        unpack(&folder, |_| true)?;
-    }
-    Repository::at(&folder).map(Some)
+    cache.join("fewbit").join(name)
+}
+
+/// Whether a repository is the unpacked one: a cache, which nothing that stays may point to.
+pub(crate) fn is_cache(repository: &Repository) -> bool {
+    !FILES.is_empty() && repository.root() == place()
 }
 
 /// Writes those files for whose path `wanted` holds below `folder`, which is there as a whole or not at all.
@@ -54,11 +67,45 @@ pub(crate) fn unpack(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()>
         fs::create_dir_all(file.parent().with_context(shown)?).with_context(shown)?;
         fs::write(&file, bytes).with_context(shown)?;
     }
+    let manifest = FILES.iter().find(|(name, _)| *name == MANIFEST);
+    if let Some((_, bytes)) = manifest {
+        let members = |folder: &str| {
+            let file = format!("{folder}/{MANIFEST}");
+            FILES.iter().any(|(name, _)| *name == file) && wanted(&file)
+        };
+        let text = workspace_of(str::from_utf8(bytes)?, members)?;
+        fs::write(whole.join(MANIFEST), text).with_context(shown)?;
+    }
     match fs::rename(&whole, folder) {
         // Another process was faster, with the same files.
         Err(_) if folder.is_dir() => Ok(()),
         renamed => renamed.with_context(shown),
     }
+}
+
+/// The workspace of a manifest with those members alone whose folders are there.
+fn workspace_of(manifest: &str, is_there: impl Fn(&str) -> bool) -> Result<String> {
+    let mut manifest: toml::Table = manifest.parse()?;
+    manifest.retain(|name, _| name == "workspace");
+    let workspace = manifest
+        .get_mut("workspace")
+        .and_then(toml::Value::as_table_mut)
+        .context("the repository's Cargo.toml has no [workspace]")?;
+    let members = workspace
+        .get_mut("members")
+        .and_then(toml::Value::as_array_mut)
+        .context("the workspace has no members")?;
+    members.retain(|member| member.as_str().is_some_and(&is_there));
+    let dependencies = workspace
+        .get_mut("dependencies")
+        .and_then(toml::Value::as_table_mut);
+    if let Some(dependencies) = dependencies {
+        dependencies.retain(|_, dependency| {
+            let path = dependency.get("path").and_then(toml::Value::as_str);
+            path.is_none_or(&is_there)
+        });
+    }
+    Ok(toml::to_string(&manifest)?)
 }
 
 #[cfg(test)]

@@ -60,6 +60,8 @@ pub struct Emulation {
     /// Whether the firmware answers on the machine's first UART.
     #[serde(default)]
     pub serial: bool,
+    /// Where that UART is, for firmware that boards share.
+    pub uart: Option<u32>,
 }
 
 /// How a real board is reached.
@@ -84,8 +86,13 @@ pub struct Slots {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
-    /// Name of the folder, the package and the command line option.
+    /// Name of the folder and of the command line option.
     pub name: String,
+    /// The package of its firmware, where it is not one of the board's name.
+    pub package: Option<String>,
+    /// Features of the package that the board needs.
+    #[serde(default)]
+    pub features: Vec<String>,
     /// Chip or image, for people.
     pub chip: String,
     /// Processor core in the compiler's spelling, such as `cortex-m4`.
@@ -180,6 +187,11 @@ impl Board {
         } else {
             Emulator::Arm
         }
+    }
+
+    /// The package of the board's firmware, and of the program in it.
+    pub fn package(&self) -> &str {
+        self.package.as_deref().unwrap_or(&self.name)
     }
 
     /// The board's folder.

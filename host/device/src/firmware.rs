@@ -295,7 +295,7 @@ pub fn build_application(
     let blob_bytes = blob.len() as u64;
     check(board, blob)?;
     let toolchain = setup::ensure()?;
-    let bytes = built(board, &toolchain, blob, &board.name, Some(application))?;
+    let bytes = built(board, &toolchain, blob, board.package(), Some(application))?;
     let way = toolchain.target_dir(&board.repository);
     let way = way.file_name().unwrap_or_default().to_string_lossy();
     let elf = kept(&board.repository)?.join(format!(
@@ -437,6 +437,9 @@ fn built_with(
     let mut cargo = cargo(board, toolchain, &blob_file)?;
     cargo.args(["build", "--quiet", "--release", "--package", package]);
     cargo.args(["--bin", package]);
+    if package == board.package() {
+        cargo.args(features(board));
+    }
     configure(&mut cargo)?;
     process::run(&mut cargo, BUILD_LIMIT)?;
     let program = toolchain
@@ -446,6 +449,14 @@ fn built_with(
         .join(package);
     // Read before another build may write it.
     fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
+}
+
+/// Cargo's arguments for the features of the board's package.
+pub(crate) fn features(board: &Board) -> Vec<String> {
+    let features = board.features.iter();
+    features
+        .map(|feature| format!("--features={}/{feature}", board.package()))
+        .collect()
 }
 
 /// Refuses what a memory of the board has no room for.
@@ -483,6 +494,10 @@ pub fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> Result<
         .env("FEWBIT_BOARD_NAME", &board.name)
         .env("FEWBIT_CLOCK_HZ", board.clock_hz.to_string())
         .env("FEWBIT_ISA", board.isa.name());
+    match board.qemu.as_ref().and_then(|qemu| qemu.uart) {
+        Some(address) => cargo.env("FEWBIT_UART", address.to_string()),
+        None => cargo.env_remove("FEWBIT_UART"),
+    };
     if board.isa == Isa::Dsp {
         // What the compiler makes is not hot there: the loops are assembly.
         cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z");
@@ -494,7 +509,7 @@ pub fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> Result<
             "fewbit-signed",
             "fewbit-firmware",
             "bare",
-            &board.name,
+            board.package(),
         ];
         cargo
             .env("RUSTC_WRAPPER", wrapper(&board.repository)?)

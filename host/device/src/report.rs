@@ -1,6 +1,6 @@
 //! Reading the messages by which a firmware reports its results.
 //!
-//! `boards/common/src/app.rs` words them: `fewbit:KIND key=value key=value`, with `bytes=[0a, ff]` last where there are
+//! `boards/firmware/src/app.rs` words them: `fewbit:KIND key=value key=value`, with `bytes=[0a, ff]` last where there are
 //! bytes. Anything else in the log is for people and is passed over.
 
 use anyhow::{Context as _, Result, bail};

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use fewbit_protocol::job::{JOB_FILE, Job, Mode};
 
 use crate::{
     board::Board,
@@ -122,11 +123,11 @@ pub fn run_firmware_showing(
     progress: &mut (dyn Progress + Send),
 ) -> Result<DeviceReport> {
     let mode = if options.operators {
-        MODE_OPERATORS
+        Mode::Operators
     } else {
-        MODE_OUTPUTS
+        Mode::Outputs
     };
-    let job = job(mode, 0, options.spin_rounds, inputs)?;
+    let job = job(mode, options.spin_rounds, inputs)?;
     let messages = messages(board, firmware, &job, inputs.len(), options.limit, progress)?;
 
     let mut report = DeviceReport {
@@ -213,7 +214,7 @@ pub fn run_firmware_showing(
 ///
 /// As [`run_firmware`].
 pub fn model_facts(board: &Board, firmware: &Firmware) -> Result<ModelFacts> {
-    let job = job(MODE_OUTPUTS, 0, 0, &[])?;
+    let job = job(Mode::Outputs, 0, &[])?;
     let messages = messages(
         board,
         firmware,
@@ -240,8 +241,8 @@ pub fn operator_bytes(
     input: &[i8],
     op: usize,
 ) -> Result<Vec<i8>> {
-    let op_word = u32::try_from(op).with_context(|| format!("operator {op}"))?;
-    let job = job(MODE_BYTES, op_word, 0, &[input.to_vec()])?;
+    let word = u32::try_from(op).with_context(|| format!("operator {op}"))?;
+    let job = job(Mode::Bytes { op: word }, 0, &[input.to_vec()])?;
     let messages = messages(
         board,
         firmware,
@@ -259,18 +260,8 @@ pub fn operator_bytes(
     bytes.with_context(|| format!("the bytes of operator {op} were not reported"))
 }
 
-// The job's header; boards/common/src/job.rs holds the table.
-const MAGIC: [u8; 4] = *b"FBJB";
-const VERSION: u32 = 1;
-const MODE_OUTPUTS: u32 = 0;
-const MODE_OPERATORS: u32 = 1;
-const MODE_BYTES: u32 = 2;
-
-/// Name of the job's file in the emulator's working directory.
-const JOB_FILE: &str = "job.bin";
-
 /// Header and inputs, as the firmware reads them.
-fn job(mode: u32, op: u32, spin_rounds: u32, inputs: &[Vec<i8>]) -> Result<Vec<u8>> {
+fn job(mode: Mode, spin_rounds: u32, inputs: &[Vec<i8>]) -> Result<Vec<u8>> {
     let size = inputs.first().map_or(0, Vec::len);
     if let Some(index) = inputs.iter().position(|input| input.len() != size) {
         bail!(
@@ -278,12 +269,13 @@ fn job(mode: u32, op: u32, spin_rounds: u32, inputs: &[Vec<i8>]) -> Result<Vec<u
             inputs[index].len()
         );
     }
-    let count = u32::try_from(inputs.len()).context("too many inputs for one run")?;
-    let input_bytes = u32::try_from(size).context("an input is too large")?;
-    let mut job = MAGIC.to_vec();
-    for word in [VERSION, mode, op, count, input_bytes, spin_rounds, 0, 0] {
-        job.extend(word.to_le_bytes());
-    }
+    let header = Job {
+        mode,
+        inputs: u32::try_from(inputs.len()).context("too many inputs for one run")?,
+        input_bytes: u32::try_from(size).context("an input is too large")?,
+        spin_rounds,
+    };
+    let mut job = header.header().to_vec();
     for input in inputs {
         job.extend(input.iter().map(|value| value.cast_unsigned()));
     }
@@ -301,7 +293,8 @@ fn messages(
 ) -> Result<Vec<Message>> {
     let folder =
         tempfile::tempdir().context("cannot create a working directory for the emulator")?;
-    fs::write(folder.path().join(JOB_FILE), job).context("cannot write the emulator's job")?;
+    let file = JOB_FILE.to_str().context("the name of the job's file")?;
+    fs::write(folder.path().join(file), job).context("cannot write the emulator's job")?;
     progress.begin(&board.name, inputs);
     let progress = Mutex::new(progress);
     let on_line = |line: &Line| {
@@ -373,31 +366,22 @@ mod tests {
 
     #[test]
     fn a_job_is_a_header_and_the_inputs() {
-        let job = job(MODE_BYTES, 7, 5, &[vec![1, -1], vec![-128, 0]]).expect("equal sizes");
-        let words: Vec<u32> = job[..36]
-            .chunks(4)
-            .map(|word| u32::from_le_bytes(word.try_into().expect("four")))
-            .collect();
-        assert_eq!(
-            words,
-            [
-                u32::from_le_bytes(MAGIC),
-                VERSION,
-                MODE_BYTES,
-                7,
-                2,
-                2,
-                5,
-                0,
-                0
-            ]
-        );
-        assert_eq!(job[36..], [1, 255, 128, 0]);
+        let mode = Mode::Bytes { op: 7 };
+        let job = job(mode, 5, &[vec![1, -1], vec![-128, 0]]).expect("equal sizes");
+        let (header, inputs) = job.split_first_chunk().expect("a header");
+        let expected = Job {
+            mode,
+            inputs: 2,
+            input_bytes: 2,
+            spin_rounds: 5,
+        };
+        assert_eq!(Job::parse(header), Ok(expected));
+        assert_eq!(inputs, [1, 255, 128, 0]);
     }
 
     #[test]
     fn inputs_of_different_sizes_are_refused_by_index() {
-        let message = job(MODE_OUTPUTS, 0, 0, &[vec![1], vec![1, 2]])
+        let message = job(Mode::Outputs, 0, &[vec![1], vec![1, 2]])
             .expect_err("sizes differ")
             .to_string();
         assert!(message.contains("input 1 has 2 bytes"), "{message}");

@@ -45,10 +45,10 @@ impl Packing {
         }
     }
 
-    /// The family of this build, as firmware has one; `None` for host tools, which have all.
+    /// The family of this build, as firmware has one; `None` on the desk, where all are there.
     #[inline]
     pub(crate) fn of_this_build() -> Option<Packing> {
-        if cfg!(feature = "std") {
+        if cfg!(fewbit_family = "all") {
             None
         } else if cfg!(fewbit_family = "dsp") {
             Some(Packing::Dsp)
@@ -65,7 +65,7 @@ impl Packing {
         Self::of_this_build().unwrap_or(blob)
     }
 
-    /// Whether this build has the kernels for it: host tools have all, firmware the scalar family and its own.
+    /// Whether this build has the kernels for it: on the desk it has all, in firmware the scalar family and its own.
     #[must_use]
     pub fn is_available(self) -> bool {
         self.is_available_in(Self::of_this_build())

@@ -23,9 +23,9 @@
 )]
 
 mod cells;
-#[cfg(any(feature = "std", fewbit_family = "dsp"))]
+#[cfg(any(fewbit_family = "all", fewbit_family = "dsp"))]
 mod dsp;
-#[cfg(any(feature = "std", fewbit_family = "mve"))]
+#[cfg(any(fewbit_family = "all", fewbit_family = "mve"))]
 mod mve;
 mod params;
 mod planar;
@@ -47,7 +47,7 @@ use params::{
 macro_rules! kernel {
     ($memory:ident, $name:ident::<KERNELS>($($argument:expr),+)) => {
         match $memory.family {
-            #[cfg(any(feature = "std", fewbit_family = "mve"))]
+            #[cfg(any(fewbit_family = "all", fewbit_family = "mve"))]
             Packing::Mve => mve::$name::<KERNELS>($($argument),+),
             _ => scalar::$name::<KERNELS>($($argument),+),
         }
@@ -137,7 +137,7 @@ fn run<T>(section: &[T], start: u32, length: usize) -> &[T] {
 /// Runs one operator of a checked model.
 pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
     match op {
-        #[cfg(any(feature = "std", fewbit_family = "dsp"))]
+        #[cfg(any(fewbit_family = "all", fewbit_family = "dsp"))]
         Op::Conv2d(op) if KERNELS & kernels::PAIRED_CONV_2D != 0 && op.weight_type.is_paired() => {
             memory.convolution(op, dsp::conv2d::<KERNELS>);
         }
@@ -146,7 +146,7 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
         }
         Op::DepthwiseConv2d(op) if KERNELS & kernels::ANY_DEPTHWISE != 0 => {
             memory.convolution(op, |p, x, y| match (memory.family, memory.packing) {
-                #[cfg(any(feature = "std", fewbit_family = "mve"))]
+                #[cfg(any(fewbit_family = "all", fewbit_family = "mve"))]
                 (Packing::Mve, Packing::Mve) => mve::depthwise_conv2d::<KERNELS>(p, x, y),
                 (family, _) => {
                     planar::depthwise_conv2d::<KERNELS>(family == Packing::Dsp, p, x, y);
@@ -165,7 +165,7 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                 stage: memory.stage(&y, &op.requant, y.shape.c),
                 scratch: memory.scratch(op.scratch),
             };
-            #[cfg(any(feature = "std", fewbit_family = "dsp"))]
+            #[cfg(any(fewbit_family = "all", fewbit_family = "dsp"))]
             if KERNELS & kernels::PAIRED_FULLY_CONNECTED != 0 && op.weight_type.is_paired() {
                 return dsp::fully_connected::<KERNELS>(&params, x.data, y.data);
             }
@@ -221,7 +221,7 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                 max: op.max,
             };
             match memory.family {
-                #[cfg(any(feature = "std", fewbit_family = "dsp"))]
+                #[cfg(any(fewbit_family = "all", fewbit_family = "dsp"))]
                 Packing::Dsp => dsp::add(&params, a.data, b.data, y.data),
                 _ => scalar::add(&params, a.data, b.data, y.data),
             }

@@ -1,7 +1,7 @@
 //! `fewbit new`: a project of one's own around a model, for a board.
 //!
-//! The project stands alone: it depends on `fewbit-runtime` by path, and holds the model, a few inputs and the board's
-//! memory map. Its files are in `template/`, with `{words}` in place of what differs.
+//! The project depends on `fewbit-runtime` and `fewbit-build` by path, of a clone or copied into it, and holds the model, a few inputs
+//! and the board's memory map. Its files are in `template/`, with `{words}` in place of what differs.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use fewbit_device::{
     toolchain::Way,
 };
 
-use crate::{Environment, source};
+use crate::{Environment, source, sources};
 
 /// Inputs that a project gets.
 const SAMPLES: usize = 5;
@@ -120,6 +120,7 @@ fn crate_name(path: &Path) -> Result<String> {
         "self",
         "crate",
         "fewbit-runtime",
+        "fewbit-build",
     ];
     if !valid || taken.contains(&name.as_ref()) {
         bail!(
@@ -201,6 +202,14 @@ fn write(
     command: &str,
 ) -> Result<()> {
     let riscv = board.emulator() == Emulator::Riscv32;
+    // What this program has unpacked into a cache is copied into the project, which then needs nothing of this machine.
+    let copied = sources::is_cache(&board.repository);
+    let crates = if copied {
+        sources::unpack(&project.join("fewbit"), |file| file.starts_with("runtime/"))?;
+        PathBuf::from("fewbit")
+    } else {
+        board.repository.root().to_owned()
+    };
     let platform = if riscv {
         "# Start-up code and linker script; the critical section that the arena's flag needs.\n\
          riscv-rt = { version = \"0.18\", features = [\"memory\", \"single-hart\"] }\n\
@@ -246,11 +255,29 @@ fn write(
         ("atomics", atomics.to_owned()),
         (
             "runtime",
-            quoted(
-                &(board.repository.root().join("runtime"))
-                    .display()
-                    .to_string(),
-            ),
+            quoted(&crates.join("runtime").display().to_string()),
+        ),
+        (
+            "build",
+            quoted(&crates.join("runtime/build").display().to_string()),
+        ),
+        (
+            "exclude",
+            if copied {
+                "exclude = [\"fewbit\"]\n"
+            } else {
+                ""
+            }
+            .to_owned(),
+        ),
+        (
+            "copied",
+            if copied {
+                "| `fewbit/` | the crates that the program is built from |\n"
+            } else {
+                ""
+            }
+            .to_owned(),
         ),
         ("runner", runner(board)),
         ("command", command.to_owned()),
@@ -338,6 +365,7 @@ mod tests {
             "a b",
             "a\"b",
             "fewbit-runtime",
+            "fewbit-build",
             "é",
         ] {
             assert!(crate_name(Path::new(name)).is_err(), "{name}");

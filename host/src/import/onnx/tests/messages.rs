@@ -150,9 +150,9 @@ fn every_message_is_in_the_table() {
     }
     let path = Path::new("src/import/onnx/tests/messages.txt");
     if std::env::var_os("FEWBIT_BLESS").is_some() {
-        std::fs::write(&path, &text).unwrap();
+        std::fs::write(path, &text).unwrap();
     }
-    let table = std::fs::read_to_string(&path).unwrap();
+    let table = std::fs::read_to_string(path).unwrap();
     for (found, expected) in text.lines().zip(table.lines()) {
         assert_eq!(found, expected, "FEWBIT_BLESS=1 renews {}", path.display());
     }

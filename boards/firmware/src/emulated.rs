@@ -2,7 +2,7 @@
 //!
 //! With the feature `serial` or `mlperf` the board answers over its UART instead of running a job file, with `rtt-link` through
 //! memory. The job is
-//! [`JOB_FILE`] in QEMU's working directory. The program ends with exit code 0 after a complete run and 1 after any
+//! `fewbit_protocol::job::JOB_FILE` in QEMU's working directory. The program ends with exit code 0 after a complete run and 1 after any
 //! error, panic or fault, always with a defmt message that says why.
 
 use defmt_semihosting as _;
@@ -12,11 +12,11 @@ use embedded_storage::nor_flash::NorFlash;
 use semihosting::process;
 
 #[cfg(not(any(feature = "serial", feature = "mlperf")))]
+use fewbit_protocol::job::JOB_FILE;
+
+#[cfg(not(any(feature = "serial", feature = "mlperf")))]
 use crate::app;
 use crate::{app::RunError, board::Board, counter::Counter};
-
-/// Name of the job's file, relative to the working directory of QEMU.
-pub const JOB_FILE: &core::ffi::CStr = c"job.bin";
 
 /// A job in a file of the host.
 #[cfg(not(any(feature = "serial", feature = "mlperf")))]

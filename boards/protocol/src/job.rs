@@ -1,6 +1,7 @@
-//! What the host asks a run to do: a header, then all inputs.
+//! What a host asks a run to do, in a file: a header, then all inputs.
 //!
-//! The header is nine little-endian 32-bit words:
+//! For firmware that reads files of the host's, as in the emulator; over a line the messages ask. The header is nine
+//! little-endian 32-bit words:
 //!
 //! | word | name         | meaning                                                              |
 //! |------|--------------|----------------------------------------------------------------------|
@@ -12,8 +13,8 @@
 //! | 5    | input_bytes  | bytes of each input, all inputs of the model together                |
 //! | 6    | spin_rounds  | rounds of the loop that proves the counter, 0 for none               |
 //! | 7, 8 | reserved     | 0                                                                    |
-//!
-//! xtask writes it (`device::job`), so a change here is a change there and a new [`VERSION`].
+
+use core::ffi::CStr;
 
 /// The bytes `FBJB`, read as a little-endian word.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"FBJB");
@@ -24,8 +25,12 @@ pub const VERSION: u32 = 1;
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 36;
 
+/// Name of the job's file, relative to the working directory of the emulator.
+pub const JOB_FILE: &CStr = c"job.bin";
+
 /// How much a run reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Mode {
     /// The outputs and the cost of every inference.
     Outputs,
@@ -34,12 +39,13 @@ pub enum Mode {
     /// Every byte of one operator's output; the operators after it do not run.
     Bytes {
         /// Index of the operator in the model's order.
-        op: usize,
+        op: u32,
     },
 }
 
-/// A run, as the host described it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
+/// A run, as the host describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Job {
     /// How much is reported.
     pub mode: Mode,
@@ -47,12 +53,13 @@ pub struct Job {
     pub inputs: u32,
     /// Bytes of one input.
     pub input_bytes: u32,
-    /// Rounds for [`crate::counter::spin`]; 0 skips it.
+    /// Rounds of the loop that proves the counter; 0 skips it.
     pub spin_rounds: u32,
 }
 
 /// Why a job was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum JobError {
     /// The file does not start with [`MAGIC`].
@@ -60,7 +67,7 @@ pub enum JobError {
         /// The first word of the file.
         found: u32,
     },
-    /// The header is of another version: firmware and xtask are of different revisions.
+    /// The header is of another version: firmware and host are of different revisions.
     UnsupportedVersion {
         /// What this firmware reads.
         expected: u32,
@@ -79,8 +86,8 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// [`JobError`] names the first field that does not hold what it must. The figures are not checked against the
-    /// model here.
+    /// [`JobError`] names the first field that does not hold what it must. The figures are not checked against a model
+    /// here.
     pub fn parse(header: &[u8; HEADER_BYTES]) -> Result<Self, JobError> {
         let (words, _) = header.as_chunks::<4>();
         let word = |index: usize| {
@@ -100,9 +107,7 @@ impl Job {
         let mode = match word(2) {
             0 => Mode::Outputs,
             1 => Mode::Operators,
-            2 => Mode::Bytes {
-                op: word(3) as usize,
-            },
+            2 => Mode::Bytes { op: word(3) },
             found => return Err(JobError::UnknownMode { found }),
         };
         Ok(Self {
@@ -111,5 +116,84 @@ impl Job {
             input_bytes: word(5),
             spin_rounds: word(6),
         })
+    }
+
+    /// Writes the header.
+    #[must_use]
+    pub fn header(&self) -> [u8; HEADER_BYTES] {
+        let (mode, op) = match self.mode {
+            Mode::Outputs => (0, 0),
+            Mode::Operators => (1, 0),
+            Mode::Bytes { op } => (2, op),
+        };
+        let mut header = [0; HEADER_BYTES];
+        let words = [
+            MAGIC,
+            VERSION,
+            mode,
+            op,
+            self.inputs,
+            self.input_bytes,
+            self.spin_rounds,
+        ];
+        let (places, _) = header.as_chunks_mut::<4>();
+        for (place, word) in places.iter_mut().zip(words) {
+            *place = word.to_le_bytes();
+        }
+        header
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of one operator of two inputs.
+    const JOB: Job = Job {
+        mode: Mode::Bytes { op: 7 },
+        inputs: 2,
+        input_bytes: 0x0302_0100,
+        spin_rounds: 5,
+    };
+
+    #[test]
+    fn a_header_is_these_bytes() {
+        let bytes = [
+            *b"FBJB",
+            [1, 0, 0, 0],
+            [2, 0, 0, 0],
+            [7, 0, 0, 0],
+            [2, 0, 0, 0],
+            [0, 1, 2, 3],
+            [5, 0, 0, 0],
+            [0; 4],
+            [0; 4],
+        ];
+        assert_eq!(JOB.header().as_slice(), bytes.as_flattened());
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        for mode in [Mode::Outputs, Mode::Operators, Mode::Bytes { op: 7 }] {
+            let job = Job { mode, ..JOB };
+            assert_eq!(Job::parse(&job.header()), Ok(job));
+        }
+    }
+
+    #[test]
+    fn the_first_field_that_is_wrong_is_named() {
+        let with = |at: usize, byte: u8| {
+            let mut header = JOB.header();
+            header[at] = byte;
+            Job::parse(&header)
+        };
+        let found = u32::from_le_bytes(*b"GBJB");
+        assert_eq!(with(0, b'G'), Err(JobError::BadMagic { found }));
+        let (expected, found) = (1, 2);
+        assert_eq!(
+            with(4, 2),
+            Err(JobError::UnsupportedVersion { expected, found })
+        );
+        assert_eq!(with(8, 3), Err(JobError::UnknownMode { found: 3 }));
     }
 }

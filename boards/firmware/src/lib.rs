@@ -18,7 +18,6 @@ pub mod debugger;
 pub mod emulated;
 #[cfg(any(feature = "semihosting", feature = "rtt"))]
 mod fault;
-pub mod job;
 #[cfg(feature = "mlperf")]
 pub mod mlperf;
 pub mod model;

@@ -16,13 +16,15 @@
 //! Writing a message costs instructions too; none of them is between the two readings that make a `cost`.
 
 use bytemuck::{cast_slice, cast_slice_mut};
-use fewbit_protocol::CRC32;
+use fewbit_protocol::{
+    CRC32,
+    job::{HEADER_BYTES, Job, JobError, Mode},
+};
 use fewbit_runtime::{Aligned, Engine, Model};
 use static_cell::ConstStaticCell;
 
 use crate::{
     counter::{Counter, spin},
-    job::{HEADER_BYTES, Job, JobError, Mode},
     model::{ARENA_BYTES, BLOB, KERNELS, OPS, TENSORS},
     stack,
 };
@@ -143,9 +145,10 @@ fn run_job(
     source.read_exact(&mut header)?;
     let job = Job::parse(&header).map_err(RunError::Job)?;
     if let Mode::Bytes { op } = job.mode
-        && op >= ops
+        && op as usize >= ops
     {
-        return Err(RunError::NoSuchOperator { ops, found: op });
+        let found = op as usize;
+        return Err(RunError::NoSuchOperator { ops, found });
     }
     if job.spin_rounds != 0 {
         let start = counter.now();
@@ -197,6 +200,7 @@ fn run_job(
                 defmt::println!("fewbit:inference input={=u32} cost={=u64}", input, total);
             }
             Mode::Bytes { op } => {
+                let op = op as usize;
                 for step in 0..=op {
                     engine.step(step);
                 }

@@ -1,0 +1,130 @@
+//! What of a model is written as Rust.
+
+use std::{io, panic, path::Path, thread};
+
+use fewbit_runtime::{
+    AlignedBlob, LoadError, Model, Summary,
+    format::{kernels::kernels_of, packing::Packing},
+};
+
+/// Tensors and operators that a build script has room for, as the host's tools do.
+const CAPACITY: usize = 2048;
+
+/// Bytes of stack that reading a blob into tables of that size may take; some systems give a program 1 MB.
+const STACK_BYTES: usize = 32 << 20;
+
+/// What a program needs for a model, or for any of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) tensors: u16,
+    pub(crate) ops: u16,
+    pub(crate) kernels: u32,
+    pub(crate) arena_bytes: u32,
+}
+
+/// The sizes of one model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) needs: Needs,
+    pub(crate) packing: Packing,
+    /// Of all inputs, and of all outputs.
+    input_bytes: usize,
+    output_bytes: usize,
+    /// Elementary operations of a run.
+    pub(crate) work: u64,
+}
+
+impl Needs {
+    /// Enough for both.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            tensors: self.tensors.max(other.tensors),
+            ops: self.ops.max(other.ops),
+            kernels: self.kernels | other.kernels,
+            arena_bytes: self.arena_bytes.max(other.arena_bytes),
+        }
+    }
+
+    /// The constants; `whose` ends their documentation.
+    pub(crate) fn source(&self, whose: &str) -> String {
+        let mut text = String::new();
+        text += &constant("TENSORS", "usize", self.tensors, "Tensors that", whose);
+        text += &constant("OPS", "usize", self.ops, "Operators that", whose);
+        let doc = "The kernels, no others of which are linked, that";
+        text += &constant("KERNELS", "u32", self.kernels, doc, whose);
+        let doc = "Bytes of RAM for activations and scratch that";
+        text += &constant("ARENA_BYTES", "usize", self.arena_bytes, doc, whose);
+        let model =
+            "::core::mem::size_of::<::fewbit_runtime::Model<'static, TENSORS, OPS, KERNELS>>()";
+        let doc = "Bytes of the loaded model's type, as its tables are large enough for what";
+        text + &constant("MODEL_BYTES", "usize", model, doc, whose)
+    }
+}
+
+impl Sizes {
+    /// Reads them from a blob, on a stack that is large enough.
+    ///
+    /// # Errors
+    ///
+    /// That of the system where it gives no such stack, and within, what is wrong with the blob.
+    pub(crate) fn read(blob: &[u8]) -> io::Result<Result<Self, LoadError>> {
+        thread::scope(|scope| {
+            let reader = thread::Builder::new().stack_size(STACK_BYTES);
+            let reader = reader.spawn_scoped(scope, || Self::read_here(blob))?;
+            Ok(reader
+                .join()
+                .unwrap_or_else(|panic| panic::resume_unwind(panic)))
+        })
+    }
+
+    fn read_here(blob: &[u8]) -> Result<Self, LoadError> {
+        let summary = Summary::from_bytes(blob)?;
+        let kernels = kernels_of(blob)?;
+        let aligned = AlignedBlob::new(blob);
+        let model = Box::new(Model::<CAPACITY, CAPACITY>::from_bytes(aligned.as_bytes())?);
+        let inputs = (0..model.input_count()).filter_map(|port| model.input(port));
+        let outputs = (0..model.output_count()).filter_map(|port| model.output(port));
+        Ok(Self {
+            needs: Needs {
+                tensors: summary.tensors,
+                ops: summary.ops,
+                kernels,
+                arena_bytes: summary.arena_bytes,
+            },
+            packing: summary.packing,
+            input_bytes: inputs.map(|port| port.len()).sum(),
+            output_bytes: outputs.map(|port| port.len()).sum(),
+            work: model.work(),
+        })
+    }
+
+    /// All items of the model, whose blob will lie at `blob`.
+    pub(crate) fn source(&self, needs: &Needs, blob: &Path) -> String {
+        let whose = "the model needs.";
+        let mut text = needs.source(whose);
+        let own = "the model has.";
+        let doc = "Bytes of all inputs that";
+        text += &constant("INPUT_BYTES", "usize", self.input_bytes, doc, own);
+        let doc = "Bytes of all outputs that";
+        text += &constant("OUTPUT_BYTES", "usize", self.output_bytes, doc, own);
+        let doc = "Elementary operations of a run that";
+        text += &constant("WORK", "u64", self.work, doc, whose);
+        text + &format!(
+            "/// The blob, as it lies in flash.\n{ALLOWED}pub static BLOB: &::fewbit_runtime::Aligned<[u8]> =\n    \
+             &::fewbit_runtime::Aligned(*include_bytes!({blob:?}));\n"
+        )
+    }
+}
+
+/// Programs take what they need.
+const ALLOWED: &str = "#[allow(dead_code, reason = \"a program need not use it\")]\n";
+
+fn constant(
+    name: &str,
+    kind: &str,
+    value: impl std::fmt::Display,
+    doc: &str,
+    whose: &str,
+) -> String {
+    format!("/// {doc} {whose}\n{ALLOWED}pub const {name}: {kind} = {value};\n")
+}
