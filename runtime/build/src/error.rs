@@ -6,8 +6,7 @@ use fewbit_runtime::{LoadError, family, format::packing::Packing};
 
 /// Why a model is not built in; the message names the file and a way out.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum Error {
+pub(crate) enum Error {
     /// A variable of cargo's is missing.
     NotABuildScript {
         /// Its name.

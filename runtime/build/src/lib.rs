@@ -15,7 +15,7 @@ use std::{
     process,
 };
 
-pub use error::Error;
+use error::Error;
 pub use models::Models;
 
 /// Puts one model into the firmware: writes `NAME.rs` and the blob to `OUT_DIR`, NAME being the file's.
