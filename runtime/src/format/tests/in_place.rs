@@ -14,6 +14,7 @@ const fn overlap(tensor: u16, other: u16) -> Result<(), LoadError> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn elementwise_operators_write_over_an_operand_in_its_very_place() {
     let ops = [
         lut(0, 2),
@@ -57,6 +58,7 @@ fn elementwise_operators_write_over_an_operand_in_its_very_place() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn operands_that_are_numbered_backwards_are_the_same() {
     // The operand that is written over has the higher or the lower number of the two.
     for (over, apart) in [(0, 1), (1, 0)] {
@@ -88,6 +90,7 @@ fn joined(axis: u8, input: [u16; 3], output: [u16; 3], places: [u32; 3]) -> Resu
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_concat_finds_inputs_in_their_places_only_along_its_outermost_axis() {
     // (axis, input, output, whether the axis is outermost)
     let cases = [
@@ -305,6 +308,7 @@ fn placed(op: &Op, input: [u16; 3], output: [u16; 3], apart: i64) -> Result<(), 
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn rows_are_written_over_rows_at_the_distance_and_no_nearer() {
     let padded = window(3, 1, 1);
     // A pool whose pad is as large as its padding lets it: two rows of 20 bytes ahead.
@@ -327,6 +331,7 @@ fn rows_are_written_over_rows_at_the_distance_and_no_nearer() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_depthwise_convolution_is_whole_pixels_before_its_input() {
     let mut layer = conv(0, 1, window(3, 1, 1));
     layer.groups = 4;

@@ -51,6 +51,7 @@ fn joined(offsets: [u32; 5], axis: u8) -> Result<(), LoadError> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn operators_work_in_place_only_where_kernels_can() {
     // Everything apart; then the second lut over its input, and the last.
     assert_eq!(joined([0, 8, 16, 32, 64], 0), Ok(()));
@@ -97,6 +98,7 @@ fn operators_work_in_place_only_where_kernels_can() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn inputs_are_all_there_before_the_first_operator() {
     let line = |offset| tensor(offset, [1, 1, 8]);
     // Two inputs, of which one or none is read, in any order, apart or with a byte in common.
@@ -145,6 +147,7 @@ fn inputs_are_all_there_before_the_first_operator() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_model_output_is_kept_to_the_end() {
     let line = |offset| tensor(offset, [1, 1, 8]);
     let ops = [lut(0, 1), lut(1, 2), lut(2, 3)];
@@ -177,6 +180,7 @@ fn a_model_output_is_kept_to_the_end() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_reshape_and_its_input_are_one_tensor() {
     let line = |offset| tensor(offset, [1, 1, 8]);
     let square = |offset| tensor(offset, [2, 2, 2]);
@@ -222,6 +226,7 @@ fn a_reshape_and_its_input_are_one_tensor() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn scratch_touches_nothing_that_lives_while_its_operator_runs() {
     let line = |offset| tensor(offset, [1, 1, 8]);
     // Tensor 1 is read for the last time before operator 1, and tensor 4 is written after it.
@@ -294,6 +299,7 @@ fn all_alive(count: u16) -> (AlignedBlob, u64) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn tensors_are_compared_up_to_a_multiple_of_the_blob() {
     type Room = Model<'static, 3000, 3000>;
     for count in [2, 100, 300, 1000, 2000] {
@@ -347,6 +353,7 @@ fn each_operator_meets_what_is_alive_and_its_output() {
 
 /// The same as going through all rows.
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn the_distance_of_rows_is_that_of_the_worst_row() {
     let slow = |input: &Tensor, window: &Window, output: &Tensor, held: u64| {
         let row = |tensor: &Tensor| u64::from(tensor.w) * u64::from(tensor.c);

@@ -47,6 +47,7 @@ const OTHER_SHAPE: fn(&mut Parts) = |parts| {
 };
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn operators_need_their_kernels() {
     let one = |op: Op, input, output| single(&op, input, output, Packing::Scalar);
     let (line, wide) = ([1, 2, 4], [1, 2, 8]);
@@ -110,6 +111,7 @@ fn operators_need_their_kernels() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn layers_need_their_kernels_and_the_parts_of_these() {
     let mut layer = fully_connected(0, 1);
     let dense = |layer: &_| Op::FullyConnected(Clone::clone(layer));
@@ -161,6 +163,7 @@ fn layers_need_their_kernels_and_the_parts_of_these() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn what_a_build_has_no_kernel_for_is_not_looked_at() {
     let refused = Err(LoadError::Kernel { op: 0 });
     // A pad that is too large for a dilated pool.

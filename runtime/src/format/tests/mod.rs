@@ -17,6 +17,7 @@ use super::write::{ProgramParts, arena_bytes, assemble, pack_int4_row, pack_int4
 use crate::engine::Engine;
 use crate::error::LoadError;
 
+mod by_hand;
 mod extremes;
 mod header;
 mod in_place;
@@ -408,6 +409,7 @@ fn the_engine_wants_its_arena() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn damaged_blobs_are_refused_or_run() {
     let original = zoo().blob();
     let mut state = 0x1234_5678_9ABC_DEF1_u64;

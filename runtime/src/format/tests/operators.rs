@@ -36,6 +36,7 @@ fn windowed(window: Window) -> [Op; 4] {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_window_has_no_zeros_and_fits_its_padded_input() {
     let good = Window {
         kernel_h: 2,
@@ -116,6 +117,7 @@ fn a_window_has_no_zeros_and_fits_its_padded_input() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_pool_keeps_its_channels_and_its_zero_point() {
     let pools = [
         max_pool(0, 1, POINT),
@@ -139,6 +141,7 @@ fn a_pool_keeps_its_channels_and_its_zero_point() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn each_pad_of_a_pool_is_smaller_than_its_window() {
     type Side = (fn(&mut Window, u8), u32);
     let sides: [Side; 4] = [
@@ -178,6 +181,7 @@ fn each_pad_of_a_pool_is_smaller_than_its_window() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn no_window_of_a_dilated_pool_is_empty_in_either_direction() {
     // Two taps that are 5 apart over a line of `size`: rows, or columns.
     for across in [false, true] {
@@ -227,6 +231,7 @@ fn no_window_of_a_dilated_pool_is_empty_in_either_direction() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_pools_sum_fits_its_shift() {
     let pool = |kernel: u16, pre_shift, each, params: usize| {
         let op = Op::AveragePool(AveragePool {
@@ -275,6 +280,7 @@ fn a_pools_sum_fits_its_shift() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_range_may_be_one_value_and_not_less() {
     for (min, max, fits) in [
         (7, 7, true),
@@ -303,6 +309,7 @@ fn a_range_may_be_one_value_and_not_less() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn numbers_of_a_sum_have_limits() {
     let sum = |change: &dyn Fn(&mut Add)| {
         let mut op = add(0, 0, 1);
@@ -332,6 +339,7 @@ fn numbers_of_a_sum_have_limits() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_product_fits_its_shift() {
     let product = |pre_shift| {
         let op = Op::Mul(Mul {
@@ -363,6 +371,7 @@ fn a_product_fits_its_shift() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_second_operand_has_the_shape_of_the_first_or_is_a_pixel_or_a_value() {
     for make in [
         |a, b, y| Op::Add(add(a, b, y)),
@@ -392,6 +401,7 @@ fn a_second_operand_has_the_shape_of_the_first_or_is_a_pixel_or_a_value() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_table_has_256_bytes() {
     let op = lut(0, 1);
     let result = |bytes: usize, at: u32| {
@@ -431,6 +441,7 @@ fn a_table_has_256_bytes() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_softmax_table_starts_with_one_and_stays_within() {
     for op in [softmax(0, 1), scaled_softmax(0, 1)] {
         let with = |change: &dyn Fn(&mut Parts)| {
@@ -481,6 +492,7 @@ fn a_softmax_table_starts_with_one_and_stays_within() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_transpose_is_a_permutation_of_all_elements() {
     let result = |dims, perm, input, output| {
         let op = Op::Transpose(Transpose {
@@ -533,6 +545,7 @@ fn a_transpose_is_a_permutation_of_all_elements() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_concat_joins_along_one_of_three_axes() {
     let result = |axis: u8, inputs: &[[u16; 3]], output: [u16; 3]| {
         let mut tensors = vec![tensor(0, output)];
@@ -595,6 +608,7 @@ fn a_concat_joins_along_one_of_three_axes() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_pad_adds_its_borders_in_each_direction() {
     let result = |before, after, output| {
         let op = Op::Pad(Pad {
@@ -639,6 +653,7 @@ fn a_constant_has_a_byte_for_each_element() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_product_has_one_multiplier() {
     let product = |at: u32, multiplier| {
         let op = Op::Mul(Mul {
@@ -668,6 +683,7 @@ fn a_product_has_one_multiplier() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_reshape_stays_where_it_is() {
     let place = |x, y| {
         let tensors = [tensor(x, [1, 2, 3]), tensor(y, [3, 1, 2])];
@@ -685,6 +701,7 @@ fn a_reshape_stays_where_it_is() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn what_moves_elements_keeps_their_zero_point() {
     let transpose = Op::Transpose(Transpose {
         input: 0,

@@ -25,6 +25,7 @@ fn chain() -> Parts {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_model_has_room_for_exactly_its_tensors_and_operators() {
     let blob = AlignedBlob::new(&chain().blob());
     assert!(Model::<3, 2>::from_bytes(&blob).is_ok());
@@ -42,6 +43,7 @@ fn a_model_has_room_for_exactly_its_tensors_and_operators() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn the_header_and_the_program_count_alike() {
     // One more or less in the header than there are, in the low byte of each count.
     for (at, change, refused) in [
@@ -103,6 +105,7 @@ fn the_header_and_the_program_count_alike() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn the_arena_ends_where_its_last_byte_is_used() {
     let with = |change: &dyn Fn(&mut Parts)| {
         let mut parts = chain();
@@ -165,6 +168,7 @@ fn the_arena_ends_where_its_last_byte_is_used() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn an_arena_has_a_largest_size() {
     let most = 1 << 26;
     let model = |last: u32| {
@@ -180,6 +184,7 @@ fn an_arena_has_a_largest_size() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn ports_name_tensors_and_have_positive_finite_scales() {
     let with = |change: &dyn Fn(&mut Parts)| {
         let mut parts = chain();
@@ -216,6 +221,7 @@ fn ports_name_tensors_and_have_positive_finite_scales() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn operators_name_tensors_that_are_there_and_written() {
     let result = |op: Op| {
         let tensors = [0, 8, 16].map(|offset| tensor(offset, [1, 2, 4]));
@@ -265,6 +271,7 @@ fn counts(op: &Op, input: [u16; 3], output: [u16; 3]) -> (u64, u64) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn work_is_what_an_operator_multiplies_or_looks_at() {
     let window = Window {
         kernel_h: 3,
@@ -304,6 +311,7 @@ fn work_is_what_an_operator_multiplies_or_looks_at() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_run_has_a_largest_number_of_operations() {
     // 2^18 outputs of 2^18 products each, and one output more.
     let model = |channels: u16| {
@@ -361,6 +369,7 @@ fn a_run_has_a_largest_number_of_operations() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn ports_of_a_model_are_told() {
     let mut parts = chain();
     parts.program.inputs[0].scale_bits = 77;
@@ -390,6 +399,7 @@ fn ports_of_a_model_are_told() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_model_may_have_up_to_four_ports_on_each_side() {
     let tensors: Vec<_> = (0..4).map(|at| tensor(24 * at, [2, 3, 4])).collect();
     for (inputs, outputs) in [(4, 4), (4, 3), (4, 2), (4, 0)] {
@@ -406,6 +416,7 @@ fn a_model_may_have_up_to_four_ports_on_each_side() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn weight_types_of_pairs_are_two() {
     let pairs = [
         WeightType::Int8,

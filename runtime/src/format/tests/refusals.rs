@@ -19,6 +19,7 @@ macro_rules! refuse {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn an_impossible_program_is_refused() {
     use LoadError::*;
     refuse! {
@@ -51,6 +52,7 @@ fn an_impossible_program_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn an_impossible_operator_is_refused() {
     use LoadError::*;
     refuse! {
@@ -116,6 +118,7 @@ fn an_impossible_operator_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_softmax_with_a_scale_of_its_own_is_checked_like_the_other() {
     let load = |steps, change: fn(&mut Parts)| {
         let mut p = zoo();
@@ -166,6 +169,7 @@ fn a_softmax_with_a_scale_of_its_own_is_checked_like_the_other() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn endless_work_is_refused() {
     // A pool over 64 Mi elements whose window is 2000 x 2000: 2^22 positions for each of 2^22 outputs.
     let mut p = zoo();
@@ -193,6 +197,7 @@ fn endless_work_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn the_accumulator_bound_is_exact() {
     // K * 127 * 128 + |bias| may reach 2^31 - 1, for either sign, and not 2^31.
     let free = i32::MAX - 18 * 127 * 128;
@@ -219,6 +224,7 @@ fn the_accumulator_bound_is_exact() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn kernels_of_an_impossible_program_are_some() {
     // Build scripts ask before anything but the header is checked.
     let changes: [fn(&mut Parts); 4] = [
