@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    bench, board, bounds, deny, firmware, fuzz, mutants,
+    bench, board, bounds, deny, firmware, fuzz, miri, mutants,
     networks::{Net, Network},
     pool::{self, Ended, Job, Lock},
     process, processors, repository, sample, setup, suites, tidy,
@@ -193,7 +193,7 @@ const CHECKS: [Check; 21] = [
 ];
 
 /// Checks that take many minutes, for `cargo xtask ci --long`.
-const LONG_CHECKS: [Check; 3] = [
+const LONG_CHECKS: [Check; 4] = [
     Check {
         name: "same blob on other architectures",
         seconds: 900,
@@ -211,6 +211,12 @@ const LONG_CHECKS: [Check; 3] = [
         seconds: 600,
         lock: Lock::None,
         run: || mutants::check(None),
+    },
+    Check {
+        name: "tests of the runtime in Miri",
+        seconds: 500,
+        lock: Lock::None,
+        run: miri::check,
     },
 ];
 

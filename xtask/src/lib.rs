@@ -50,6 +50,7 @@ pub mod flash;
 pub mod fuzz;
 mod install;
 pub mod link;
+mod miri;
 pub mod mlperf;
 pub mod models;
 pub mod mutants;

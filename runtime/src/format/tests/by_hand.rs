@@ -454,7 +454,7 @@ fn no_operator_is_left_out() {
 fn broken_examples_are_refused_or_run() {
     let (mut ran, mut refused) = (0, 0);
     // An interpreter takes a second for what is a millisecond elsewhere.
-    let step = if cfg!(miri) { 29 } else { 1 };
+    let step = if cfg!(miri) { 17 } else { 1 };
     for (index, example) in examples().iter().enumerate() {
         for packing in Packing::ALL {
             if cfg!(miri) && index % 3 != packing as usize {
