@@ -251,6 +251,7 @@ fn weight_value(at: usize, found: i8) -> Result<(), LoadError> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn a_weight_of_8_bits_is_any_but_the_one_without_a_negative() {
     let parts = layer(&convolution(1, 1), Int8, [1, 1, 5], [1, 1, 3]);
     for at in [0, 7, 14] {
@@ -298,6 +299,7 @@ fn weights_of_4_bits_are_not_minus_8_and_a_spare_nibble_is_0() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 fn pairs_of_8_bits_hold_two_weights_that_both_have_a_negative() {
     let parts = layer(&convolution(1, 1), PairedInt8, [1, 1, 4], [1, 1, 4]);
     let (mut good, mut bad) = (0, 0);
