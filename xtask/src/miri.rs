@@ -1,4 +1,4 @@
-//! The runtime's own tests in Miri, an interpreter that stops at undefined behaviour.
+//! The runtime's own tests in Miri, which stops at undefined behaviour.
 //!
 //! The runtime forbids itself unsafe code; what it uses does not: views of bytes as words, lists without an allocator. Miri sees each
 //! access of these, its bounds, its alignment and whose it is. It comes with nightly toolchains only, which nothing else here

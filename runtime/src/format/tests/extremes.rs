@@ -114,8 +114,8 @@ const FAMILIES: [(Packing, bool); 3] = [
     (Packing::Mve, true),
 ];
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn convolutions_fit_32_bits() {
     // Channels of whole words, and not; a group's and all.
     for (channels, groups) in [(4160, 1), (4161, 1), (4160, 2)] {
@@ -141,8 +141,8 @@ fn convolutions_fit_32_bits() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn depthwise_convolutions_fit_32_bits() {
     let input = Tensor::int8(0, [1, WIDTH, 4160], 3);
     for window in windows() {
@@ -162,8 +162,8 @@ fn depthwise_convolutions_fit_32_bits() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn pools_fit_32_bits() {
     let input = Tensor::int8(0, [1, WIDTH, 4161], 3);
     // Pads are smaller than their windows: one line of input, and up to 255 of padding on either side; or two taps 255 apart, of which one

@@ -60,8 +60,8 @@ fn op(parts: &mut Parts) -> &mut Op {
     &mut parts.program.ops[0]
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn weights_are_as_many_bytes_as_their_type_takes() {
     // An operator, its input and output, and bytes by type.
     type Case<'c> = (Op, [u16; 3], [u16; 3], &'c [(WeightType, usize)]);
@@ -138,8 +138,8 @@ fn weights_are_as_many_bytes_as_their_type_takes() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn weights_in_pairs_are_for_plain_layers_of_the_dsp_family() {
     let refused = Err(LoadError::WeightOrder { op: 0 });
     for weight_type in [PairedInt8, PairedInt4] {
@@ -158,8 +158,8 @@ fn weights_in_pairs_are_for_plain_layers_of_the_dsp_family() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn accumulators_stay_below_their_types_limit() {
     // (type, largest weight, the power of two that the sum stays below without a shift)
     for (weight_type, most, bits) in [
@@ -211,8 +211,8 @@ fn accumulators_stay_below_their_types_limit() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn sums_count_what_an_output_adds_up() {
     // Groups and depthwise convolutions add fewer products than the layer has channels.
     for (op, input, output, products) in [
@@ -250,8 +250,8 @@ fn weight_value(at: usize, found: i8) -> Result<(), LoadError> {
     })
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_weight_of_8_bits_is_any_but_the_one_without_a_negative() {
     let parts = layer(&convolution(1, 1), Int8, [1, 1, 5], [1, 1, 3]);
     for at in [0, 7, 14] {
@@ -268,8 +268,8 @@ fn a_weight_of_8_bits_is_any_but_the_one_without_a_negative() {
     assert_eq!(with_byte(&parts, 15, -128), Ok(()));
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn weights_of_4_bits_are_not_minus_8_and_a_spare_nibble_is_0() {
     // Rows of 5 weights take 3 bytes, the last with one weight; rows of 6 have no room left; rows of one are half a byte.
     for (op, input, output, last) in [
@@ -298,8 +298,8 @@ fn weights_of_4_bits_are_not_minus_8_and_a_spare_nibble_is_0() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn pairs_of_8_bits_hold_two_weights_that_both_have_a_negative() {
     let parts = layer(&convolution(1, 1), PairedInt8, [1, 1, 4], [1, 1, 4]);
     let (mut good, mut bad) = (0, 0);
@@ -350,8 +350,8 @@ fn pairs_of_8_bits_hold_two_weights_that_both_have_a_negative() {
     assert_eq!(parts.load(), Ok(()));
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn pairs_of_4_bits_hold_no_minus_8() {
     for op in [convolution(1, 1), dense()] {
         let parts = layer(&op, PairedInt4, [1, 1, 8], [1, 1, 4]);
@@ -369,8 +369,8 @@ fn pairs_of_4_bits_hold_no_minus_8() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn weights_in_pairs_have_their_scratch_at_a_multiple_of_4() {
     // A third of them with channels that are whole words: sums, four windows and zero points; else the windows' bytes.
     for (op, input, output, bytes) in [
@@ -436,8 +436,8 @@ fn op_scratch(parts: &mut Parts) -> &mut super::super::program::Scratch {
     op(parts).scratch_mut().unwrap()
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn weights_in_rows_do_without_scratch_or_with_any() {
     for op in [convolution(3, 1), depthwise(3, 4), dense()] {
         for packing in Packing::ALL {
@@ -455,8 +455,8 @@ fn weights_in_rows_do_without_scratch_or_with_any() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn biases_multipliers_and_clamps_are_one_for_each_channel() {
     for (op, input, output) in [
         (convolution(1, 1), [1, 1, 2], [1, 1, 3]),
@@ -552,8 +552,8 @@ fn biases_multipliers_and_clamps_are_one_for_each_channel() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn groups_divide_both_channels() {
     let refused = |found| Err(LoadError::Groups { op: 0, found });
     for (groups, input, output, expected) in [

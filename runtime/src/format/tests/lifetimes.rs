@@ -50,8 +50,8 @@ fn joined(offsets: [u32; 5], axis: u8) -> Result<(), LoadError> {
     p.load()
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn operators_work_in_place_only_where_kernels_can() {
     // Everything apart; then the second lut over its input, and the last.
     assert_eq!(joined([0, 8, 16, 32, 64], 0), Ok(()));
@@ -97,8 +97,8 @@ fn operators_work_in_place_only_where_kernels_can() {
     );
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn inputs_are_all_there_before_the_first_operator() {
     let line = |offset| tensor(offset, [1, 1, 8]);
     // Two inputs, of which one or none is read, in any order, apart or with a byte in common.
@@ -146,8 +146,8 @@ fn inputs_are_all_there_before_the_first_operator() {
     );
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_model_output_is_kept_to_the_end() {
     let line = |offset| tensor(offset, [1, 1, 8]);
     let ops = [lut(0, 1), lut(1, 2), lut(2, 3)];
@@ -179,8 +179,8 @@ fn a_model_output_is_kept_to_the_end() {
     );
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_reshape_and_its_input_are_one_tensor() {
     let line = |offset| tensor(offset, [1, 1, 8]);
     let square = |offset| tensor(offset, [2, 2, 2]);
@@ -225,8 +225,8 @@ fn a_reshape_and_its_input_are_one_tensor() {
     );
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn scratch_touches_nothing_that_lives_while_its_operator_runs() {
     let line = |offset| tensor(offset, [1, 1, 8]);
     // Tensor 1 is read for the last time before operator 1, and tensor 4 is written after it.
@@ -298,8 +298,8 @@ fn all_alive(count: u16) -> (AlignedBlob, u64) {
     (AlignedBlob::new(&blob), length)
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn tensors_are_compared_up_to_a_multiple_of_the_blob() {
     type Room = Model<'static, 3000, 3000>;
     for count in [2, 100, 300, 1000, 2000] {
@@ -352,8 +352,8 @@ fn each_operator_meets_what_is_alive_and_its_output() {
 }
 
 /// The same as going through all rows.
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn the_distance_of_rows_is_that_of_the_worst_row() {
     let slow = |input: &Tensor, window: &Window, output: &Tensor, held: u64| {
         let row = |tensor: &Tensor| u64::from(tensor.w) * u64::from(tensor.c);

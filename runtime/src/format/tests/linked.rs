@@ -46,8 +46,8 @@ const OTHER_SHAPE: fn(&mut Parts) = |parts| {
     (output.h, output.c) = (output.c, output.h);
 };
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn operators_need_their_kernels() {
     let one = |op: Op, input, output| single(&op, input, output, Packing::Scalar);
     let (line, wide) = ([1, 2, 4], [1, 2, 8]);
@@ -110,8 +110,8 @@ fn operators_need_their_kernels() {
     needs!(one(average(dilated_h), line, line), OTHER_SHAPE; AVERAGE_POOL, DILATED_POOLS);
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn layers_need_their_kernels_and_the_parts_of_these() {
     let mut layer = fully_connected(0, 1);
     let dense = |layer: &_| Op::FullyConnected(Clone::clone(layer));
@@ -162,8 +162,8 @@ fn layers_need_their_kernels_and_the_parts_of_these() {
     needs!(vectors, OTHER_SHAPE; DEPTHWISE_VECTORS, INT8_WEIGHTS);
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn what_a_build_has_no_kernel_for_is_not_looked_at() {
     let refused = Err(LoadError::Kernel { op: 0 });
     // A pad that is too large for a dilated pool.

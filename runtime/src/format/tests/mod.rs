@@ -408,8 +408,8 @@ fn the_engine_wants_its_arena() {
     );
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn damaged_blobs_are_refused_or_run() {
     let original = zoo().blob();
     let mut state = 0x1234_5678_9ABC_DEF1_u64;

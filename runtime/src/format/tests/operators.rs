@@ -35,8 +35,8 @@ fn windowed(window: Window) -> [Op; 4] {
     ]
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_window_has_no_zeros_and_fits_its_padded_input() {
     let good = Window {
         kernel_h: 2,
@@ -116,8 +116,8 @@ fn a_window_has_no_zeros_and_fits_its_padded_input() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_pool_keeps_its_channels_and_its_zero_point() {
     let pools = [
         max_pool(0, 1, POINT),
@@ -140,8 +140,8 @@ fn a_pool_keeps_its_channels_and_its_zero_point() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn each_pad_of_a_pool_is_smaller_than_its_window() {
     type Side = (fn(&mut Window, u8), u32);
     let sides: [Side; 4] = [
@@ -180,8 +180,8 @@ fn each_pad_of_a_pool_is_smaller_than_its_window() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn no_window_of_a_dilated_pool_is_empty_in_either_direction() {
     // Two taps that are 5 apart over a line of `size`: rows, or columns.
     for across in [false, true] {
@@ -230,8 +230,8 @@ fn no_window_of_a_dilated_pool_is_empty_in_either_direction() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_pools_sum_fits_its_shift() {
     let pool = |kernel: u16, pre_shift, each, params: usize| {
         let op = Op::AveragePool(AveragePool {
@@ -279,8 +279,8 @@ fn a_pools_sum_fits_its_shift() {
     assert_eq!(pool(2, 0, true, 4), range(4, 5));
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_range_may_be_one_value_and_not_less() {
     for (min, max, fits) in [
         (7, 7, true),
@@ -308,8 +308,8 @@ fn a_range_may_be_one_value_and_not_less() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn numbers_of_a_sum_have_limits() {
     let sum = |change: &dyn Fn(&mut Add)| {
         let mut op = add(0, 0, 1);
@@ -338,8 +338,8 @@ fn numbers_of_a_sum_have_limits() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_product_fits_its_shift() {
     let product = |pre_shift| {
         let op = Op::Mul(Mul {
@@ -370,8 +370,8 @@ fn a_product_fits_its_shift() {
     assert_eq!(one(&op, [1, 1, 9], [1, 1, 9]), Ok(()));
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_second_operand_has_the_shape_of_the_first_or_is_a_pixel_or_a_value() {
     for make in [
         |a, b, y| Op::Add(add(a, b, y)),
@@ -400,8 +400,8 @@ fn a_second_operand_has_the_shape_of_the_first_or_is_a_pixel_or_a_value() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_table_has_256_bytes() {
     let op = lut(0, 1);
     let result = |bytes: usize, at: u32| {
@@ -440,8 +440,8 @@ fn a_table_has_256_bytes() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_softmax_table_starts_with_one_and_stays_within() {
     for op in [softmax(0, 1), scaled_softmax(0, 1)] {
         let with = |change: &dyn Fn(&mut Parts)| {
@@ -491,8 +491,8 @@ fn a_softmax_table_starts_with_one_and_stays_within() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_transpose_is_a_permutation_of_all_elements() {
     let result = |dims, perm, input, output| {
         let op = Op::Transpose(Transpose {
@@ -544,8 +544,8 @@ fn a_transpose_is_a_permutation_of_all_elements() {
     );
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_concat_joins_along_one_of_three_axes() {
     let result = |axis: u8, inputs: &[[u16; 3]], output: [u16; 3]| {
         let mut tensors = vec![tensor(0, output)];
@@ -607,8 +607,8 @@ fn a_concat_joins_along_one_of_three_axes() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_pad_adds_its_borders_in_each_direction() {
     let result = |before, after, output| {
         let op = Op::Pad(Pad {
@@ -652,8 +652,8 @@ fn a_constant_has_a_byte_for_each_element() {
     );
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_product_has_one_multiplier() {
     let product = |at: u32, multiplier| {
         let op = Op::Mul(Mul {
@@ -682,8 +682,8 @@ fn a_product_has_one_multiplier() {
     assert_eq!(product(2, 0), Err(refused));
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_reshape_stays_where_it_is() {
     let place = |x, y| {
         let tensors = [tensor(x, [1, 2, 3]), tensor(y, [3, 1, 2])];
@@ -700,8 +700,8 @@ fn a_reshape_stays_where_it_is() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn what_moves_elements_keeps_their_zero_point() {
     let transpose = Op::Transpose(Transpose {
         input: 0,

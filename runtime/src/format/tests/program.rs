@@ -24,8 +24,8 @@ fn chain() -> Parts {
     )
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_model_has_room_for_exactly_its_tensors_and_operators() {
     let blob = AlignedBlob::new(&chain().blob());
     assert!(Model::<3, 2>::from_bytes(&blob).is_ok());
@@ -42,8 +42,8 @@ fn a_model_has_room_for_exactly_its_tensors_and_operators() {
     assert_eq!(Model::<3, 1>::from_bytes(&blob).err(), Some(refused));
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn the_header_and_the_program_count_alike() {
     // One more or less in the header than there are, in the low byte of each count.
     for (at, change, refused) in [
@@ -104,8 +104,8 @@ fn the_header_and_the_program_count_alike() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn the_arena_ends_where_its_last_byte_is_used() {
     let with = |change: &dyn Fn(&mut Parts)| {
         let mut parts = chain();
@@ -167,8 +167,8 @@ fn the_arena_ends_where_its_last_byte_is_used() {
     assert_eq!(scratch(17, 0, 16), bounds(17, 16));
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn an_arena_has_a_largest_size() {
     let most = 1 << 26;
     let model = |last: u32| {
@@ -183,8 +183,8 @@ fn an_arena_has_a_largest_size() {
     assert_eq!(model(most - 7), Err(refused));
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn ports_name_tensors_and_have_positive_finite_scales() {
     let with = |change: &dyn Fn(&mut Parts)| {
         let mut parts = chain();
@@ -220,8 +220,8 @@ fn ports_name_tensors_and_have_positive_finite_scales() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn operators_name_tensors_that_are_there_and_written() {
     let result = |op: Op| {
         let tensors = [0, 8, 16].map(|offset| tensor(offset, [1, 2, 4]));
@@ -270,8 +270,8 @@ fn counts(op: &Op, input: [u16; 3], output: [u16; 3]) -> (u64, u64) {
     (work::macs(op, &tensors), work::work(op, &tensors))
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn work_is_what_an_operator_multiplies_or_looks_at() {
     let window = Window {
         kernel_h: 3,
@@ -310,8 +310,8 @@ fn work_is_what_an_operator_multiplies_or_looks_at() {
     assert_eq!(count(&Op::Conv2d(conv(0, 1, nothing))), (0, written));
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_run_has_a_largest_number_of_operations() {
     // 2^18 outputs of 2^18 products each, and one output more.
     let model = |channels: u16| {
@@ -368,8 +368,8 @@ fn a_run_has_a_largest_number_of_operations() {
     assert_eq!(found.err(), Some(refused));
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn ports_of_a_model_are_told() {
     let mut parts = chain();
     parts.program.inputs[0].scale_bits = 77;
@@ -398,8 +398,8 @@ fn ports_of_a_model_are_told() {
     assert_eq!(engine.tensor(0), [9; 8]);
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_model_may_have_up_to_four_ports_on_each_side() {
     let tensors: Vec<_> = (0..4).map(|at| tensor(24 * at, [2, 3, 4])).collect();
     for (inputs, outputs) in [(4, 4), (4, 3), (4, 2), (4, 0)] {
@@ -415,8 +415,8 @@ fn a_model_may_have_up_to_four_ports_on_each_side() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn weight_types_of_pairs_are_two() {
     let pairs = [
         WeightType::Int8,

@@ -18,8 +18,8 @@ macro_rules! refuse {
     )+};
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn an_impossible_program_is_refused() {
     use LoadError::*;
     refuse! {
@@ -51,8 +51,8 @@ fn an_impossible_program_is_refused() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn an_impossible_operator_is_refused() {
     use LoadError::*;
     refuse! {
@@ -117,8 +117,8 @@ fn an_impossible_operator_is_refused() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_softmax_with_a_scale_of_its_own_is_checked_like_the_other() {
     let load = |steps, change: fn(&mut Parts)| {
         let mut p = zoo();
@@ -168,8 +168,8 @@ fn a_softmax_with_a_scale_of_its_own_is_checked_like_the_other() {
     );
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn endless_work_is_refused() {
     // A pool over 64 Mi elements whose window is 2000 x 2000: 2^22 positions for each of 2^22 outputs.
     let mut p = zoo();
@@ -196,8 +196,8 @@ fn endless_work_is_refused() {
     );
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn the_accumulator_bound_is_exact() {
     // K * 127 * 128 + |bias| may reach 2^31 - 1, for either sign, and not 2^31.
     let free = i32::MAX - 18 * 127 * 128;
@@ -223,8 +223,8 @@ fn the_accumulator_bound_is_exact() {
     }
 }
 
-#[test]
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn kernels_of_an_impossible_program_are_some() {
     // Build scripts ask before anything but the header is checked.
     let changes: [fn(&mut Parts); 4] = [
