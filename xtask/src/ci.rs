@@ -20,7 +20,7 @@ use fewbit_device::{
 use fewbit_tests::networks::{Net, Network};
 
 use crate::{
-    bench, bounds, deny, fuzz, mutants,
+    bench, bounds, deny, fuzz, miri, mutants,
     pool::{self, Ended, Job, Lock},
     processors, repository, root, suites, tidy,
 };
@@ -197,7 +197,7 @@ const CHECKS: [Check; 21] = [
 ];
 
 /// Checks that take many minutes, for `cargo xtask ci --long`.
-const LONG_CHECKS: [Check; 3] = [
+const LONG_CHECKS: [Check; 4] = [
     Check {
         name: "same blob on other architectures",
         seconds: 900,
@@ -215,6 +215,12 @@ const LONG_CHECKS: [Check; 3] = [
         seconds: 600,
         lock: Lock::None,
         run: || mutants::check(None),
+    },
+    Check {
+        name: "tests of the runtime in Miri",
+        seconds: 500,
+        lock: Lock::None,
+        run: miri::check,
     },
 ];
 

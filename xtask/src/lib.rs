@@ -39,6 +39,7 @@ pub mod ci;
 pub mod deny;
 pub mod fuzz;
 pub mod matrix;
+mod miri;
 pub mod mutants;
 mod pool;
 mod processors;

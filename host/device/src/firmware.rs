@@ -452,7 +452,7 @@ fn built_with(
 }
 
 /// Cargo's arguments for the features of the board's package.
-pub(crate) fn features(board: &Board) -> Vec<String> {
+pub fn features(board: &Board) -> Vec<String> {
     let features = board.features.iter();
     features
         .map(|feature| format!("--features={}/{feature}", board.package()))

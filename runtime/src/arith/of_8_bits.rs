@@ -16,6 +16,7 @@ type Unsigned = u8;
 mod word;
 
 /// Every word, every multiplier, negative ones too: `r - 1/2 <= t * m / 2^8 < r + 1/2`, in integers.
+#[cfg_attr(miri, ignore = "too many numbers for an interpreter")]
 #[test]
 fn all_products_are_rounded_to_nearest_with_ties_up() {
     for t in Word::MIN..=Word::MAX {
@@ -37,6 +38,7 @@ fn all_products_are_rounded_to_nearest_with_ties_up() {
 
 /// Every accumulator and shift that (5) allows, every multiplier that the loader does, all zero points of an eighth of the width and
 /// more, and ranges of every kind.
+#[cfg_attr(miri, ignore = "too many numbers for an interpreter")]
 #[test]
 fn all_accumulators_become_the_nearest_outputs_in_range() {
     let mut checked = 0_u64;
@@ -66,6 +68,7 @@ fn all_accumulators_become_the_nearest_outputs_in_range() {
     );
 }
 
+#[cfg_attr(miri, ignore = "too many numbers for an interpreter")]
 #[test]
 fn all_sums_are_shifted_down_and_limited() {
     for v in Word::MIN..=Word::MAX {

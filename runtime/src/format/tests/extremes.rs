@@ -114,6 +114,7 @@ const FAMILIES: [(Packing, bool); 3] = [
     (Packing::Mve, true),
 ];
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn convolutions_fit_32_bits() {
     // Channels of whole words, and not; a group's and all.
@@ -140,6 +141,7 @@ fn convolutions_fit_32_bits() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn depthwise_convolutions_fit_32_bits() {
     let input = Tensor::int8(0, [1, WIDTH, 4160], 3);
@@ -160,6 +162,7 @@ fn depthwise_convolutions_fit_32_bits() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn pools_fit_32_bits() {
     let input = Tensor::int8(0, [1, WIDTH, 4161], 3);

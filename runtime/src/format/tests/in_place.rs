@@ -13,6 +13,7 @@ const fn overlap(tensor: u16, other: u16) -> Result<(), LoadError> {
     Err(LoadError::Overlap { tensor, other })
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn elementwise_operators_write_over_an_operand_in_its_very_place() {
     let ops = [
@@ -56,6 +57,7 @@ fn elementwise_operators_write_over_an_operand_in_its_very_place() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn operands_that_are_numbered_backwards_are_the_same() {
     // The operand that is written over has the higher or the lower number of the two.
@@ -87,6 +89,7 @@ fn joined(axis: u8, input: [u16; 3], output: [u16; 3], places: [u32; 3]) -> Resu
     load(&tensors, &[0], &[3], &ops)
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_concat_finds_inputs_in_their_places_only_along_its_outermost_axis() {
     // (axis, input, output, whether the axis is outermost)
@@ -304,6 +307,7 @@ fn placed(op: &Op, input: [u16; 3], output: [u16; 3], apart: i64) -> Result<(), 
     load(&tensors, &[0], &[1], std::slice::from_ref(op))
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn rows_are_written_over_rows_at_the_distance_and_no_nearer() {
     let padded = window(3, 1, 1);
@@ -326,6 +330,7 @@ fn rows_are_written_over_rows_at_the_distance_and_no_nearer() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_depthwise_convolution_is_whole_pixels_before_its_input() {
     let mut layer = conv(0, 1, window(3, 1, 1));

@@ -60,6 +60,7 @@ fn op(parts: &mut Parts) -> &mut Op {
     &mut parts.program.ops[0]
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn weights_are_as_many_bytes_as_their_type_takes() {
     // An operator, its input and output, and bytes by type.
@@ -137,6 +138,7 @@ fn weights_are_as_many_bytes_as_their_type_takes() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn weights_in_pairs_are_for_plain_layers_of_the_dsp_family() {
     let refused = Err(LoadError::WeightOrder { op: 0 });
@@ -156,6 +158,7 @@ fn weights_in_pairs_are_for_plain_layers_of_the_dsp_family() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn accumulators_stay_below_their_types_limit() {
     // (type, largest weight, the power of two that the sum stays below without a shift)
@@ -208,6 +211,7 @@ fn accumulators_stay_below_their_types_limit() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn sums_count_what_an_output_adds_up() {
     // Groups and depthwise convolutions add fewer products than the layer has channels.
@@ -246,6 +250,7 @@ fn weight_value(at: usize, found: i8) -> Result<(), LoadError> {
     })
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_weight_of_8_bits_is_any_but_the_one_without_a_negative() {
     let parts = layer(&convolution(1, 1), Int8, [1, 1, 5], [1, 1, 3]);
@@ -263,6 +268,7 @@ fn a_weight_of_8_bits_is_any_but_the_one_without_a_negative() {
     assert_eq!(with_byte(&parts, 15, -128), Ok(()));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn weights_of_4_bits_are_not_minus_8_and_a_spare_nibble_is_0() {
     // Rows of 5 weights take 3 bytes, the last with one weight; rows of 6 have no room left; rows of one are half a byte.
@@ -292,6 +298,7 @@ fn weights_of_4_bits_are_not_minus_8_and_a_spare_nibble_is_0() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn pairs_of_8_bits_hold_two_weights_that_both_have_a_negative() {
     let parts = layer(&convolution(1, 1), PairedInt8, [1, 1, 4], [1, 1, 4]);
@@ -343,6 +350,7 @@ fn pairs_of_8_bits_hold_two_weights_that_both_have_a_negative() {
     assert_eq!(parts.load(), Ok(()));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn pairs_of_4_bits_hold_no_minus_8() {
     for op in [convolution(1, 1), dense()] {
@@ -361,6 +369,7 @@ fn pairs_of_4_bits_hold_no_minus_8() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn weights_in_pairs_have_their_scratch_at_a_multiple_of_4() {
     // A third of them with channels that are whole words: sums, four windows and zero points; else the windows' bytes.
@@ -427,6 +436,7 @@ fn op_scratch(parts: &mut Parts) -> &mut super::super::program::Scratch {
     op(parts).scratch_mut().unwrap()
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn weights_in_rows_do_without_scratch_or_with_any() {
     for op in [convolution(3, 1), depthwise(3, 4), dense()] {
@@ -445,6 +455,7 @@ fn weights_in_rows_do_without_scratch_or_with_any() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn biases_multipliers_and_clamps_are_one_for_each_channel() {
     for (op, input, output) in [
@@ -541,6 +552,7 @@ fn biases_multipliers_and_clamps_are_one_for_each_channel() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn groups_divide_both_channels() {
     let refused = |found| Err(LoadError::Groups { op: 0, found });

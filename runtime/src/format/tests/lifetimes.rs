@@ -50,6 +50,7 @@ fn joined(offsets: [u32; 5], axis: u8) -> Result<(), LoadError> {
     p.load()
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn operators_work_in_place_only_where_kernels_can() {
     // Everything apart; then the second lut over its input, and the last.
@@ -96,6 +97,7 @@ fn operators_work_in_place_only_where_kernels_can() {
     );
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn inputs_are_all_there_before_the_first_operator() {
     let line = |offset| tensor(offset, [1, 1, 8]);
@@ -144,6 +146,7 @@ fn inputs_are_all_there_before_the_first_operator() {
     );
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_model_output_is_kept_to_the_end() {
     let line = |offset| tensor(offset, [1, 1, 8]);
@@ -176,6 +179,7 @@ fn a_model_output_is_kept_to_the_end() {
     );
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_reshape_and_its_input_are_one_tensor() {
     let line = |offset| tensor(offset, [1, 1, 8]);
@@ -221,6 +225,7 @@ fn a_reshape_and_its_input_are_one_tensor() {
     );
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn scratch_touches_nothing_that_lives_while_its_operator_runs() {
     let line = |offset| tensor(offset, [1, 1, 8]);
@@ -293,6 +298,7 @@ fn all_alive(count: u16) -> (AlignedBlob, u64) {
     (AlignedBlob::new(&blob), length)
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn tensors_are_compared_up_to_a_multiple_of_the_blob() {
     type Room = Model<'static, 3000, 3000>;
@@ -346,6 +352,7 @@ fn each_operator_meets_what_is_alive_and_its_output() {
 }
 
 /// The same as going through all rows.
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn the_distance_of_rows_is_that_of_the_worst_row() {
     let slow = |input: &Tensor, window: &Window, output: &Tensor, held: u64| {

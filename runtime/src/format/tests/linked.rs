@@ -46,6 +46,7 @@ const OTHER_SHAPE: fn(&mut Parts) = |parts| {
     (output.h, output.c) = (output.c, output.h);
 };
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn operators_need_their_kernels() {
     let one = |op: Op, input, output| single(&op, input, output, Packing::Scalar);
@@ -109,6 +110,7 @@ fn operators_need_their_kernels() {
     needs!(one(average(dilated_h), line, line), OTHER_SHAPE; AVERAGE_POOL, DILATED_POOLS);
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn layers_need_their_kernels_and_the_parts_of_these() {
     let mut layer = fully_connected(0, 1);
@@ -160,6 +162,7 @@ fn layers_need_their_kernels_and_the_parts_of_these() {
     needs!(vectors, OTHER_SHAPE; DEPTHWISE_VECTORS, INT8_WEIGHTS);
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn what_a_build_has_no_kernel_for_is_not_looked_at() {
     let refused = Err(LoadError::Kernel { op: 0 });

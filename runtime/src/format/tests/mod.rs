@@ -17,6 +17,7 @@ use super::write::{ProgramParts, arena_bytes, assemble, pack_int4_row, pack_int4
 use crate::engine::Engine;
 use crate::error::LoadError;
 
+mod by_hand;
 mod extremes;
 mod header;
 mod in_place;
@@ -407,6 +408,7 @@ fn the_engine_wants_its_arena() {
     );
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn damaged_blobs_are_refused_or_run() {
     let original = zoo().blob();

@@ -35,6 +35,7 @@ fn windowed(window: Window) -> [Op; 4] {
     ]
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_window_has_no_zeros_and_fits_its_padded_input() {
     let good = Window {
@@ -115,6 +116,7 @@ fn a_window_has_no_zeros_and_fits_its_padded_input() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_pool_keeps_its_channels_and_its_zero_point() {
     let pools = [
@@ -138,6 +140,7 @@ fn a_pool_keeps_its_channels_and_its_zero_point() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn each_pad_of_a_pool_is_smaller_than_its_window() {
     type Side = (fn(&mut Window, u8), u32);
@@ -177,6 +180,7 @@ fn each_pad_of_a_pool_is_smaller_than_its_window() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn no_window_of_a_dilated_pool_is_empty_in_either_direction() {
     // Two taps that are 5 apart over a line of `size`: rows, or columns.
@@ -226,6 +230,7 @@ fn no_window_of_a_dilated_pool_is_empty_in_either_direction() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_pools_sum_fits_its_shift() {
     let pool = |kernel: u16, pre_shift, each, params: usize| {
@@ -274,6 +279,7 @@ fn a_pools_sum_fits_its_shift() {
     assert_eq!(pool(2, 0, true, 4), range(4, 5));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_range_may_be_one_value_and_not_less() {
     for (min, max, fits) in [
@@ -302,6 +308,7 @@ fn a_range_may_be_one_value_and_not_less() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn numbers_of_a_sum_have_limits() {
     let sum = |change: &dyn Fn(&mut Add)| {
@@ -331,6 +338,7 @@ fn numbers_of_a_sum_have_limits() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_product_fits_its_shift() {
     let product = |pre_shift| {
@@ -362,6 +370,7 @@ fn a_product_fits_its_shift() {
     assert_eq!(one(&op, [1, 1, 9], [1, 1, 9]), Ok(()));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_second_operand_has_the_shape_of_the_first_or_is_a_pixel_or_a_value() {
     for make in [
@@ -391,6 +400,7 @@ fn a_second_operand_has_the_shape_of_the_first_or_is_a_pixel_or_a_value() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_table_has_256_bytes() {
     let op = lut(0, 1);
@@ -430,6 +440,7 @@ fn a_table_has_256_bytes() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_softmax_table_starts_with_one_and_stays_within() {
     for op in [softmax(0, 1), scaled_softmax(0, 1)] {
@@ -480,6 +491,7 @@ fn a_softmax_table_starts_with_one_and_stays_within() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_transpose_is_a_permutation_of_all_elements() {
     let result = |dims, perm, input, output| {
@@ -532,6 +544,7 @@ fn a_transpose_is_a_permutation_of_all_elements() {
     );
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_concat_joins_along_one_of_three_axes() {
     let result = |axis: u8, inputs: &[[u16; 3]], output: [u16; 3]| {
@@ -594,6 +607,7 @@ fn a_concat_joins_along_one_of_three_axes() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_pad_adds_its_borders_in_each_direction() {
     let result = |before, after, output| {
@@ -638,6 +652,7 @@ fn a_constant_has_a_byte_for_each_element() {
     );
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_product_has_one_multiplier() {
     let product = |at: u32, multiplier| {
@@ -667,6 +682,7 @@ fn a_product_has_one_multiplier() {
     assert_eq!(product(2, 0), Err(refused));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_reshape_stays_where_it_is() {
     let place = |x, y| {
@@ -684,6 +700,7 @@ fn a_reshape_stays_where_it_is() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn what_moves_elements_keeps_their_zero_point() {
     let transpose = Op::Transpose(Transpose {

@@ -30,6 +30,7 @@ fn load(size: u16, window: Window) -> Option<(u16, Result<(), LoadError>)> {
     Some((positions, p.load()))
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_pool_is_accepted_if_its_pads_are_within_a_window_and_no_window_is_empty() {
     let (mut accepted, mut padded, mut empty) = (0, 0, 0);

@@ -24,6 +24,7 @@ fn chain() -> Parts {
     )
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_model_has_room_for_exactly_its_tensors_and_operators() {
     let blob = AlignedBlob::new(&chain().blob());
@@ -41,6 +42,7 @@ fn a_model_has_room_for_exactly_its_tensors_and_operators() {
     assert_eq!(Model::<3, 1>::from_bytes(&blob).err(), Some(refused));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn the_header_and_the_program_count_alike() {
     // One more or less in the header than there are, in the low byte of each count.
@@ -102,6 +104,7 @@ fn the_header_and_the_program_count_alike() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn the_arena_ends_where_its_last_byte_is_used() {
     let with = |change: &dyn Fn(&mut Parts)| {
@@ -164,6 +167,7 @@ fn the_arena_ends_where_its_last_byte_is_used() {
     assert_eq!(scratch(17, 0, 16), bounds(17, 16));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn an_arena_has_a_largest_size() {
     let most = 1 << 26;
@@ -179,6 +183,7 @@ fn an_arena_has_a_largest_size() {
     assert_eq!(model(most - 7), Err(refused));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn ports_name_tensors_and_have_positive_finite_scales() {
     let with = |change: &dyn Fn(&mut Parts)| {
@@ -215,6 +220,7 @@ fn ports_name_tensors_and_have_positive_finite_scales() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn operators_name_tensors_that_are_there_and_written() {
     let result = |op: Op| {
@@ -264,6 +270,7 @@ fn counts(op: &Op, input: [u16; 3], output: [u16; 3]) -> (u64, u64) {
     (work::macs(op, &tensors), work::work(op, &tensors))
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn work_is_what_an_operator_multiplies_or_looks_at() {
     let window = Window {
@@ -303,6 +310,7 @@ fn work_is_what_an_operator_multiplies_or_looks_at() {
     assert_eq!(count(&Op::Conv2d(conv(0, 1, nothing))), (0, written));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_run_has_a_largest_number_of_operations() {
     // 2^18 outputs of 2^18 products each, and one output more.
@@ -360,6 +368,7 @@ fn a_run_has_a_largest_number_of_operations() {
     assert_eq!(found.err(), Some(refused));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn ports_of_a_model_are_told() {
     let mut parts = chain();
@@ -389,6 +398,7 @@ fn ports_of_a_model_are_told() {
     assert_eq!(engine.tensor(0), [9; 8]);
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_model_may_have_up_to_four_ports_on_each_side() {
     let tensors: Vec<_> = (0..4).map(|at| tensor(24 * at, [2, 3, 4])).collect();
@@ -405,6 +415,7 @@ fn a_model_may_have_up_to_four_ports_on_each_side() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn weight_types_of_pairs_are_two() {
     let pairs = [

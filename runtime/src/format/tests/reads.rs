@@ -70,6 +70,7 @@ fn reads(
     (Model::<301, 300>::checked_bytes(&blob), length)
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn what_is_shared_is_read_up_to_a_multiple_of_the_blob() {
     let (mut accepted, mut refused) = (0, 0);
@@ -104,12 +105,14 @@ fn what_is_shared_is_read_up_to_a_multiple_of_the_blob() {
     assert!(accepted > 20 && refused > 10, "{accepted} {refused}");
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_blob_that_shares_nothing_is_read_once() {
     let (found, length) = reads(300, |at| at << 16, |at| 512 * at);
     assert!(found.unwrap() < length, "{length}");
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_limit_of_the_callers_is_exact_and_no_higher_than_the_formats() {
     let blob = AlignedBlob::new(&zoo().blob());
@@ -128,6 +131,7 @@ fn a_limit_of_the_callers_is_exact_and_no_higher_than_the_formats() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn what_is_read_may_be_the_multiple_itself() {
     use super::small::{parts, softmax, tensor};
@@ -156,6 +160,7 @@ fn what_is_read_may_be_the_multiple_itself() {
     assert_eq!(load(length - 16), Err(refused));
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn clamps_are_counted_with_what_is_read() {
     use super::super::packing::Packing;

@@ -18,6 +18,7 @@ macro_rules! refuse {
     )+};
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn an_impossible_program_is_refused() {
     use LoadError::*;
@@ -50,6 +51,7 @@ fn an_impossible_program_is_refused() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn an_impossible_operator_is_refused() {
     use LoadError::*;
@@ -115,6 +117,7 @@ fn an_impossible_operator_is_refused() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn a_softmax_with_a_scale_of_its_own_is_checked_like_the_other() {
     let load = |steps, change: fn(&mut Parts)| {
@@ -165,6 +168,7 @@ fn a_softmax_with_a_scale_of_its_own_is_checked_like_the_other() {
     );
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn endless_work_is_refused() {
     // A pool over 64 Mi elements whose window is 2000 x 2000: 2^22 positions for each of 2^22 outputs.
@@ -192,6 +196,7 @@ fn endless_work_is_refused() {
     );
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn the_accumulator_bound_is_exact() {
     // K * 127 * 128 + |bias| may reach 2^31 - 1, for either sign, and not 2^31.
@@ -218,6 +223,7 @@ fn the_accumulator_bound_is_exact() {
     }
 }
 
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn kernels_of_an_impossible_program_are_some() {
     // Build scripts ask before anything but the header is checked.
