@@ -100,5 +100,21 @@ fn a_new_project_runs_as_its_readme_says() {
         let expected = classes(&project);
         assert_eq!(expected.len(), 5);
         assert_eq!(found, expected, "{board}: {text}");
+        refuses_a_broken_model(&project, &folder.path().join("target"));
     }
+}
+
+/// A blob that was cut short ends the build with an error of cargo's that names the file, and with no panic.
+fn refuses_a_broken_model(project: &Path, target_dir: &Path) {
+    let model = project.join("model/model.fewbit");
+    let blob = fs::read(&model).expect("there");
+    fs::write(&model, &blob[..blob.len() / 2]).expect("writable");
+    let output = follow_readme(project, target_dir);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{errors}");
+    assert!(
+        errors.contains("error: my-app@0.1.0: model/model.fewbit is not a blob"),
+        "{errors}"
+    );
+    assert!(!errors.contains("panicked"), "{errors}");
 }

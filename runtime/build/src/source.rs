@@ -56,7 +56,7 @@ impl Needs {
         text += &constant("ARENA_BYTES", "usize", self.arena_bytes, doc, whose);
         let model =
             "::core::mem::size_of::<::fewbit_runtime::Model<'static, TENSORS, OPS, KERNELS>>()";
-        let doc = "Bytes of the loaded model's type, as its tables are large enough for what";
+        let doc = "Bytes of the loaded model's type, whose tables have room for what";
         text + &constant("MODEL_BYTES", "usize", model, doc, whose)
     }
 }
