@@ -1,5 +1,7 @@
 //! Post-training quantization of neural networks for microcontrollers.
 //!
+#![doc = include_str!("../README.md")]
+//!
 //! A model file is imported into a float [`graph`], rewritten by [`passes`], calibrated ([`calibrate`], [`quantize`]), lowered to integers ([`lower`]), given memory
 //! ([`plan`]) and packed into a blob ([`pack`]) that `fewbit-runtime` executes; the same runtime is the integer simulator here ([`simulate`]).
 //! [`pipeline`] is the whole way. The library prints nothing and knows no command line: that is the crate `fewbit-cli`.

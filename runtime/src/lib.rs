@@ -1,8 +1,6 @@
 //! Integer-only inference of fewbit models on microcontrollers.
 //!
-//! A model is quantized, lowered and planned on the host; what is left is a `.fewbit` blob and this crate, which checks the
-//! blob once and then runs it with integers only. The same input bytes give the same output bytes on a desk, in an
-//! emulator and on a chip.
+#![doc = include_str!("../README.md")]
 //!
 //! # Contract
 //!

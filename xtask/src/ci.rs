@@ -22,7 +22,7 @@ use fewbit_tests::networks::{Net, Network};
 use crate::{
     bench, bounds, deny, fuzz, miri, mutants,
     pool::{self, Ended, Job, Lock},
-    processors, repository, root, suites, tidy,
+    processors, publish, repository, root, suites, tidy,
 };
 
 /// Time for one check, and for one test program.
@@ -67,7 +67,7 @@ struct Check {
 }
 
 /// Every check but the tests.
-const CHECKS: [Check; 21] = [
+const CHECKS: [Check; 24] = [
     Check {
         name: "fmt",
         seconds: 2,
@@ -187,6 +187,24 @@ const CHECKS: [Check; 21] = [
         seconds: 300,
         lock: Lock::Boards,
         run: real_boards,
+    },
+    Check {
+        name: "packages of all crates",
+        seconds: 200,
+        lock: Lock::Host,
+        run: publish::package,
+    },
+    Check {
+        name: "device crates with their oldest compiler",
+        seconds: 20,
+        lock: Lock::None,
+        run: publish::oldest_compiler,
+    },
+    Check {
+        name: "library for wasm32 and 32-bit hosts",
+        seconds: 60,
+        lock: Lock::Host,
+        run: publish::small_hosts,
     },
     Check {
         name: "clippy of boards",

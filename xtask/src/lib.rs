@@ -44,6 +44,7 @@ pub mod mutants;
 mod pool;
 mod processors;
 pub mod prove;
+mod publish;
 pub mod setup;
 mod suites;
 pub mod tidy;

@@ -89,11 +89,9 @@ impl Job {
     /// [`JobError`] names the first field that does not hold what it must. The figures are not checked against a model
     /// here.
     pub fn parse(header: &[u8; HEADER_BYTES]) -> Result<Self, JobError> {
-        let (words, _) = header.as_chunks::<4>();
         let word = |index: usize| {
-            words
-                .get(index)
-                .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+            let bytes = header.get(4 * index..).and_then(<[u8]>::first_chunk);
+            bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
         };
         if word(0) != MAGIC {
             return Err(JobError::BadMagic { found: word(0) });
@@ -136,9 +134,8 @@ impl Job {
             self.input_bytes,
             self.spin_rounds,
         ];
-        let (places, _) = header.as_chunks_mut::<4>();
-        for (place, word) in places.iter_mut().zip(words) {
-            *place = word.to_le_bytes();
+        for (place, word) in header.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
         }
         header
     }

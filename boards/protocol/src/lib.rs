@@ -1,5 +1,7 @@
 //! What a host and a firmware say to each other.
 //!
+#![doc = include_str!("../README.md")]
+//!
 //! `docs/serial-protocol.md` is the specification of the serial protocol. The host asks, the firmware answers; [`message`]
 //! holds what is said, [`frame`] how it travels over a line that loses, flips and repeats bytes. Where the firmware reads
 //! files of the host's, one file asks for all: a [`job`].

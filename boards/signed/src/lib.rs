@@ -1,5 +1,7 @@
 //! What of a model update is signed, and whether a signature is right.
 //!
+#![doc = include_str!("../README.md")]
+//!
 //! The signature is Ed25519's (RFC 8032) over these bytes, one after the other; numbers are little-endian:
 //!
 //! | bytes | |

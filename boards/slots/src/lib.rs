@@ -1,5 +1,7 @@
 //! Two slots in flash for models.
 //!
+#![doc = include_str!("../README.md")]
+//!
 //! A model is written into the slot that is not in use, and becomes the one in use by its header, which is written last: a
 //! reset or a loss of power at any moment leaves the old one. Models are run where they lie, so the flash must be mapped
 //! into memory: a chip's own, or external flash behind an XIP controller.

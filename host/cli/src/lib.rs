@@ -1,5 +1,7 @@
 //! The `fewbit` command: argument types, and what each command does.
 //!
+#![doc = include_str!("../README.md")]
+//!
 //! The doc comments of the argument types are the help texts. The same commands serve the `fewbit` binary and `cargo xtask`, which
 //! differ in their [`Environment`].
 

@@ -1,5 +1,7 @@
 //! Boards: what they are, firmware for them, and ways to talk to them.
 //!
+#![doc = include_str!("../README.md")]
+//!
 //! A [`board::Board`] is read from the `boards/` folder of a [`repository::Repository`]. [`firmware`] builds a program around a blob for
 //! it; [`semihosted::run`] runs one in the emulator over any number of inputs and returns what the board reported, and [`link`] talks to
 //! one that runs, in the emulator or on a desk. [`setup`] finds or installs the toolchain and the emulators, [`bounds`] follows a

@@ -1,0 +1,174 @@
+//! What must hold of crates before they are published.
+//!
+//! Nothing is uploaded here. Each crate is packaged and built from its package, crates that depend on others from theirs; device crates
+//! build with the oldest compiler that they name, and the library for hosts without 64 bits or an operating system.
+
+use std::{fs, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use fewbit_device::{
+    process,
+    setup::{ensure_32_bits, ensure_target},
+    toolchain::TARGET_32_BITS,
+};
+
+use crate::{
+    ci::{LIMIT, cargo},
+    root,
+};
+
+/// Every crate that is published, each behind those that it depends on.
+const CRATES: [&str; 8] = [
+    "fewbit-runtime",
+    "fewbit-build",
+    "fewbit-protocol",
+    "fewbit-slots",
+    "fewbit-signed",
+    "fewbit",
+    "fewbit-device",
+    "fewbit-cli",
+];
+
+/// Those of firmware and its build scripts, and their folders: they take an older compiler than the host's.
+const DEVICE_CRATES: [(&str, &str); 5] = [
+    ("fewbit-runtime", "runtime"),
+    ("fewbit-build", "runtime/build"),
+    ("fewbit-protocol", "boards/protocol"),
+    ("fewbit-slots", "boards/slots"),
+    ("fewbit-signed", "boards/signed"),
+];
+
+/// A processor without an operating system, on which libraries of browsers run.
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// Time for rustup to get a compiler.
+const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+
+/// Packages all crates, and builds each from its package alone.
+///
+/// # Errors
+///
+/// If one cannot be packaged, such as for a dependency without a version, or does not build without the repository around it.
+pub(crate) fn package() -> Result<()> {
+    let mut cargo = cargo();
+    // What is not committed yet is what is checked.
+    cargo.args(["package", "--locked", "--allow-dirty"]);
+    for name in CRATES {
+        cargo.args(["--package", name]);
+    }
+    process::run(&mut cargo, LIMIT)
+}
+
+/// Checks the device crates with the oldest compiler that they name; where rustup cannot get it, by clippy's list of what the standard
+/// library had.
+///
+/// # Errors
+///
+/// If a crate needs a newer compiler, or names another one than the others.
+pub(crate) fn oldest_compiler() -> Result<()> {
+    let version = oldest_version()?;
+    let name = format!("{version}.0");
+    let mut rustup = Command::new("rustup");
+    rustup.args(["toolchain", "install", &name, "--profile", "minimal"]);
+    rustup.arg("--no-self-update");
+    if let Err(error) = process::run(&mut rustup, INSTALL_LIMIT) {
+        note!(
+            "Rust {name} cannot be had here ({error:#}): clippy::incompatible_msrv checks the standard library's part alone"
+        );
+        let mut cargo = cargo();
+        cargo.args(["clippy", "--locked", "--quiet"]);
+        for (name, _) in DEVICE_CRATES {
+            cargo.args(["--package", name]);
+        }
+        cargo.args(["--", "-D", "clippy::incompatible_msrv"]);
+        return process::run(&mut cargo, LIMIT);
+    }
+    let mut old = Command::new("rustup");
+    process::clean_cargo_environment(&mut old);
+    old.current_dir(root())
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .args(["run", &name, "cargo", "check", "--locked", "--quiet"])
+        .args(["--target-dir", "target/oldest"]);
+    for (name, _) in DEVICE_CRATES {
+        old.args(["--package", name]);
+    }
+    process::run(&mut old, LIMIT)
+}
+
+/// The `rust-version` of the device crates, such as 1.87.
+fn oldest_version() -> Result<String> {
+    let mut versions = Vec::new();
+    for (name, folder) in DEVICE_CRATES {
+        let path = root().join(folder).join("Cargo.toml");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let manifest: toml::Table = text.parse().context(name)?;
+        let version = manifest
+            .get("package")
+            .and_then(|package| package.get("rust-version")?.as_str())
+            .with_context(|| format!("{name} names no rust-version of its own"))?;
+        versions.push(version.to_owned());
+    }
+    versions.sort();
+    versions.dedup();
+    match versions.pop() {
+        Some(version) if versions.is_empty() => Ok(version),
+        _ => bail!("the device crates name different versions of Rust"),
+    }
+}
+
+/// Checks the host's library for a 32-bit host and for a browser.
+///
+/// # Errors
+///
+/// If it does not compile there, or the targets cannot be had.
+pub(crate) fn small_hosts() -> Result<()> {
+    ensure_target(WASM)?;
+    ensure_32_bits()?;
+    for target in [WASM, TARGET_32_BITS] {
+        let mut cargo = cargo();
+        cargo
+            .args(["check", "--quiet", "--locked", "--package", "fewbit"])
+            .args(["--lib", "--target", target]);
+        process::run(&mut cargo, LIMIT)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_crate_is_published_or_says_that_it_is_not() {
+        let members = fs::read_to_string(root().join("Cargo.toml")).expect("there");
+        let members: toml::Table = members.parse().expect("a manifest");
+        let members = members["workspace"]["members"].as_array().expect("a list");
+        let mut published = Vec::new();
+        for member in members {
+            let path = root().join(member.as_str().expect("a path"));
+            let text = fs::read_to_string(path.join("Cargo.toml")).expect("there");
+            let manifest: toml::Table = text.parse().expect("a manifest");
+            let package = manifest["package"].as_table().expect("a table");
+            let name = package["name"].as_str().expect("a name").to_owned();
+            if package.get("publish").and_then(toml::Value::as_bool) == Some(false) {
+                continue;
+            }
+            let readme = fs::read_to_string(path.join("README.md")).expect("has a page");
+            assert!(readme.starts_with(&format!("# {name}\n")), "{name}");
+            let library = fs::read_to_string(path.join("src/lib.rs")).expect("has a library");
+            assert!(
+                library.contains("#![doc = include_str!(\"../README.md\")]"),
+                "{name}"
+            );
+            for key in ["description", "keywords", "categories", "repository"] {
+                assert!(package.contains_key(key), "{name} has no {key}");
+            }
+            published.push(name);
+        }
+        published.sort();
+        let mut listed = CRATES.to_vec();
+        listed.sort_unstable();
+        assert_eq!(published, listed);
+    }
+}
