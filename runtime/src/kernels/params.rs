@@ -342,7 +342,9 @@ mod tests {
 
     #[test]
     fn taps_are_those_inside_the_input() {
-        for size in 1..7_usize {
+        // Ten thousand places are too many for an interpreter.
+        let sizes = if cfg!(miri) { 2 } else { 7_usize };
+        for size in 1..sizes {
             for kernel in 1..5 {
                 for stride in 1..4 {
                     for dilation in 1..4 {

@@ -73,6 +73,7 @@ fn the_arena_ends_with_the_last_tensor_or_scratch_area_of_any_bytes() {
     assert_eq!(arena_bytes(&[far], &[]), u32::MAX);
 }
 
+#[cfg_attr(miri, ignore = "65,536 tensors are too many for an interpreter")]
 #[test]
 fn counts_that_the_format_has_no_room_for_are_not_written() {
     let write = |change: &dyn Fn(&mut ProgramParts)| {
