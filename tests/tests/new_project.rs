@@ -1,4 +1,4 @@
-//! `cargo xtask new` makes projects that run as their README says, and see what the desk sees.
+//! `fewbit new` makes projects that run as their README says, and see what the desk sees.
 //!
 //! Needs the feature `device`, which `cargo xtask test` turns on.
 
@@ -14,12 +14,16 @@ use fewbit::simulate::Simulator;
 use fewbit_runtime::AlignedBlob;
 use fewbit_tests::repository;
 
-/// Makes a project as a user would, outside the repository.
-fn make(project: &Path, board: &str) {
+/// Makes a project as a user would, outside the repository: as a task of it, or by the command, which takes what it brings along.
+fn make(project: &Path, board: &str, package: &str) {
+    let folder = project.parent().expect("has one");
+    let cache = folder.join("cache");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .current_dir(project.parent().expect("has one"))
-        .args(["run", "--quiet", "--package", "xtask", "--manifest-path"])
+        .current_dir(folder)
+        .env("XDG_CACHE_HOME", &cache)
+        .env_remove("FEWBIT_REPOSITORY")
+        .args(["run", "--quiet", "--package", package, "--manifest-path"])
         .arg(repository().root().join("Cargo.toml"))
         .args(["--", "new"])
         .arg(project.file_name().expect("has one"))
@@ -30,6 +34,13 @@ fn make(project: &Path, board: &str) {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    // The project needs nothing of where it was made.
+    let copied = project.join("fewbit/runtime").is_dir();
+    assert_eq!(copied, package == "fewbit-cli");
+    assert_eq!(copied, cache.is_dir());
+    if copied {
+        fs::remove_dir_all(&cache).expect("is there");
+    }
 }
 
 /// Runs the command in the project's README, as a shell would.
@@ -77,11 +88,15 @@ fn classes(project: &Path) -> Vec<usize> {
 fn a_new_project_runs_as_its_readme_says() {
     let folder = tempfile::tempdir().expect("a folder");
     // The last has a name that needs quoting in TOML and Rust.
-    let boards = ["mps2-an386", "mps2-an385-v6m", "riscv-virt"];
-    for (board, place) in boards.into_iter().zip(["plain", "deep/er", "with space"]) {
+    let projects = [
+        ("mps2-an386", "plain", "xtask"),
+        ("mps2-an385-v6m", "deep/er", "fewbit-cli"),
+        ("riscv-virt", "with space", "xtask"),
+    ];
+    for (board, place, package) in projects {
         let project = folder.path().join(place).join("my-app");
         fs::create_dir_all(project.parent().expect("has one")).expect("writable");
-        make(&project, board);
+        make(&project, board, package);
         let output = follow_readme(&project, &folder.path().join("target"));
         let text = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -111,3 +111,14 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_argument_of_any_task_contradicts_another() {
+        Cli::command().debug_assert();
+    }
+}

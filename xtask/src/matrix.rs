@@ -28,6 +28,7 @@ use crate::{environment, repository};
 
 /// Arguments of `cargo xtask boards`: those of `fewbit boards`, and networks on every board.
 #[derive(clap::Args, Debug)]
+#[group(skip)]
 pub struct Args {
     #[command(flatten)]
     list: boards::Args,

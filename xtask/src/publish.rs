@@ -52,7 +52,9 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 pub(crate) fn package() -> Result<()> {
     let mut cargo = cargo();
     // What is not committed yet is what is checked.
-    cargo.args(["package", "--locked", "--allow-dirty"]);
+    cargo.args(["package", "--quiet", "--locked", "--allow-dirty"]);
+    // As in the workspace's profile, so that dependencies need not be compiled again.
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
     for name in CRATES {
         cargo.args(["--package", name]);
     }

@@ -180,3 +180,14 @@ fn add_json(
     text.push('\n');
     outputs.add(path, text.as_bytes()).map_err(Into::into)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_argument_of_any_command_contradicts_another() {
+        Cli::command().debug_assert();
+    }
+}

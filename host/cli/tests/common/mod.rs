@@ -63,6 +63,7 @@ impl Session {
 }
 
 /// A file of the built-in digits network.
+#[allow(dead_code, reason = "not every suite reads it")]
 pub(crate) fn digits(name: &str) -> PathBuf {
     // Sessions have folders of their own, and this one is the package's.
     let folder = std::path::absolute("../models/digits").expect("a current folder");
