@@ -213,7 +213,7 @@ def main():
     parser.add_argument("fewbit", nargs="?", help="the command to test; without one, it is built")
     fewbit = parser.parse_args().fewbit
     if fewbit is None:
-        subprocess.run(["cargo", "build", "--release", "--locked", "-p", "fewbit"], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--release", "--locked", "-p", "fewbit-cli"], cwd=ROOT, check=True)
         fewbit = ROOT / "target/release/fewbit"
     cases = list(taken())
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:

@@ -98,6 +98,15 @@ impl Place {
     }
 }
 
+/// A processor of this architecture in QEMU's user mode.
+fn emulated(processor: &'static str, vectors: &'static str) -> Place {
+    Place::Emulated {
+        emulator: Emulator::X86,
+        processor,
+        vectors,
+    }
+}
+
 /// x86-64 without and with vectors of eight numbers and a fused multiply-add, and this machine, whatever it has.
 ///
 /// # Errors
@@ -108,22 +117,16 @@ pub(crate) fn x86() -> Result<()> {
         say!("left out: programs for x86-64 run on Linux on x86-64 only")?;
         return Ok(());
     }
-    let emulated = |processor, vectors| Place::Emulated {
-        emulator: Emulator::X86,
-        processor,
-        vectors,
-    };
     let fewbit = build(None, false)?;
     let mut places: Vec<(PathBuf, Place)> = [1, 2, 8]
         .map(|threads| (fewbit.clone(), Place::Here { threads }))
         .into();
     places.push((fewbit.clone(), emulated("Nehalem", "SSE4.2")));
-    places.push((fewbit.clone(), emulated("IvyBridge", "AVX, F16C")));
-    places.push((fewbit, emulated("Haswell", "AVX2, FMA")));
+    places.push((fewbit, emulated("Haswell", "AVX2, F16C, FMA")));
     compare(&JOBS[..SHORT], &places)
 }
 
-/// Another architecture, and a build with optimization and without its checks.
+/// Another architecture, x86-64 with half-precision numbers and no fused multiply-add, and a build with optimization and without its checks.
 ///
 /// # Errors
 ///
@@ -131,6 +134,9 @@ pub(crate) fn x86() -> Result<()> {
 pub(crate) fn others() -> Result<()> {
     let here = |fewbit| (fewbit, Place::Here { threads: 2 });
     let mut places = vec![here(build(None, false)?), here(build(None, true)?)];
+    if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        places.push((build(None, false)?, emulated("IvyBridge", "AVX, F16C")));
+    }
     if cfg!(target_os = "linux") {
         setup::ensure_target(TARGET_AARCH64)?;
         let place = Place::Emulated {

@@ -192,6 +192,9 @@ fn test_program(source: &str) -> Result<Vec<String>> {
     let packages = [
         ("boards/signed/", "fewbit-signed"),
         ("boards/slots/", "fewbit-slots"),
+        // Folders within others come first.
+        ("host/cli/", "fewbit-cli"),
+        ("host/device/", "fewbit-device"),
         ("host/", "fewbit"),
         ("runtime/", "fewbit-runtime"),
         ("tests/", "fewbit-tests"),
@@ -206,6 +209,7 @@ fn test_program(source: &str) -> Result<Vec<String>> {
     if needs_boards(source) {
         arguments.extend(["--features", "device"]);
     }
+    // A suite, or the library's own tests.
     match rest
         .strip_prefix("tests/")
         .and_then(|name| name.strip_suffix(".rs"))

@@ -82,3 +82,28 @@ fn what_shows_nothing_is_no_evidence() {
     assert!(task(Figure::Line(": no panic"), "left out\n").is_err());
     assert!(task(Figure::Passed, "left out\n").is_err());
 }
+
+#[test]
+fn each_suite_is_run_in_its_own_package() {
+    let of = |source: &str| {
+        super::test_program(source)
+            .expect("has a package")
+            .join(" ")
+    };
+    assert_eq!(of("host/src/lib.rs"), "test -p fewbit --lib");
+    assert_eq!(
+        of("host/cli/tests/hostile.rs"),
+        "test -p fewbit-cli --test hostile"
+    );
+    for promise in &super::PROMISES {
+        let super::Command::Tests(source, _) = promise.command else {
+            continue;
+        };
+        let is_library = of(source).ends_with("--lib");
+        assert_eq!(
+            is_library,
+            !source.contains("/tests/") || source.contains("/src/"),
+            "{source}"
+        );
+    }
+}
