@@ -579,10 +579,9 @@ fn real_boards() -> Result<()> {
     Ok(())
 }
 
-/// Packages of the examples that are for a board.
+/// The examples for an emulated board, as packages.
 fn examples(board: &board::Board) -> &'static [&'static str] {
     match &*board.name {
-        EXAMPLE_BOARD => &["--package", "embassy-example"],
         "mps2-an386" => &["--package", "two-models", "--package", "external-flash"],
         _ => &[],
     }
