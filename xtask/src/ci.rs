@@ -579,6 +579,14 @@ fn real_boards() -> Result<()> {
     Ok(())
 }
 
+/// The examples for an emulated board, as packages.
+fn examples(board: &board::Board) -> &'static [&'static str] {
+    match &*board.name {
+        "mps2-an386" => &["--package", "two-models", "--package", "external-flash"],
+        _ => &[],
+    }
+}
+
 /// Clippy over the firmware, for each board's own target.
 fn clippy_of_boards() -> Result<()> {
     let toolchain: DeviceToolchain = setup::ensure()?;
@@ -622,9 +630,11 @@ fn clippy_of_boards() -> Result<()> {
                 .args(["--package", board.package(), "--package", "fewbit-firmware"])
                 .args(firmware::features(&board))
                 .args(["--package", "bare"])
+                .args(examples(&board))
                 .args(*features)
                 .env("FEWBIT_SLOTS", "65536,65536")
                 .env("FEWBIT_UPDATE_KEY", &key)
+                .env("FEWBIT_SECOND_BLOB", &blob)
                 .env("FEWBIT_MLPERF_MODEL", "sample")
                 .env("FEWBIT_MLPERF_TABLE", &table)
                 .args(["--", "-D", "warnings"]);

@@ -415,7 +415,11 @@ pub fn built(
 }
 
 /// As [`built`]; `configure` adds what else the build needs.
-fn built_with(
+///
+/// # Errors
+///
+/// If there is no toolchain for the board, or the build fails.
+pub fn built_with(
     board: &Board,
     toolchain: &DeviceToolchain,
     blob: &[u8],
