@@ -12,12 +12,13 @@ use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
 use fewbit::recipe::Recipe;
 
-const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/digits");
-
 fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let mut given = env::args().skip(1);
-    let mut argument = |digits: &str| given.next().unwrap_or(format!("{DIGITS}/{digits}"));
+    // Cargo tells the programs that it runs where their package is.
+    let package = env::var("CARGO_MANIFEST_DIR").unwrap_or("host".into());
+    let mut argument =
+        |digits: &str| (given.next()).unwrap_or(format!("{package}/models/digits/{digits}"));
     let model = argument("digits.onnx");
     let calibration = argument("digits.npz:x_train,y_train[0:512]");
     let evaluation = argument("digits.npz:x_test,y_test");
