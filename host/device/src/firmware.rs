@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     board::{self, Board, Isa},
-    cpu_wrapper, elf, process,
+    cpu_wrapper, elf, process, progress,
     repository::Repository,
     setup,
     toolchain::{self, DeviceToolchain},
@@ -438,13 +438,13 @@ fn built_with(
 
     log::info!("building {package} for {}", board.name);
     let mut cargo = cargo(board, toolchain, &blob_file)?;
-    cargo.args(["build", "--quiet", "--release", "--package", package]);
+    cargo.args(["build", "--release", "--package", package]);
     cargo.args(["--bin", package]);
     if package == board.package() {
         cargo.args(features(board));
     }
     configure(&mut cargo)?;
-    process::run(&mut cargo, BUILD_LIMIT)?;
+    progress::run(&mut cargo, BUILD_LIMIT)?;
     let program = toolchain
         .target_dir(&board.repository)
         .join(&board.target)

@@ -33,6 +33,7 @@ mod install;
 pub mod link;
 pub mod probe;
 pub mod process;
+mod progress;
 pub mod qemu;
 pub mod random;
 mod report;
