@@ -35,7 +35,6 @@ pub mod probe;
 pub mod process;
 mod progress;
 pub mod qemu;
-pub mod random;
 mod report;
 pub mod repository;
 pub mod sample;
