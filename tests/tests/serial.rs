@@ -26,10 +26,12 @@ const M4: &str = "mps2-an386";
 /// Bytes of the sample model's input: more than one message holds.
 const SIZE: u16 = 250;
 
-/// Runs over the bad line, and how many of them the board is reset in, on average.
+/// Runs over the bad line.
 fn runs() -> usize {
     sampled(1000, 100)
 }
+
+/// The part of them that the board is reset in, on average.
 const RESETS: f64 = 0.05;
 
 fn sample_firmware() -> (Board, Firmware) {
