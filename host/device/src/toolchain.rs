@@ -150,7 +150,7 @@ fn rustup_cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// The rustc beside [`rustup_cargo`].
+/// The rustc beside the cargo that rustup chose.
 pub fn rustup_rustc() -> PathBuf {
     let beside = Path::new(&rustup_cargo()).with_file_name("rustc");
     if beside.is_file() {
