@@ -60,8 +60,8 @@ pub(crate) const OF_BOARDS: [&str; 10] = [
     "tests/tests/updates.rs",
 ];
 
-/// Whose sample is run beside all of its cases. It needs no board and takes five seconds; that a suite whose cases are all right is
-/// right about few of them is the same function everywhere.
+/// The suite of which few cases are run beside all. It needs no board and takes four CPU seconds; the function that
+/// chooses is the same everywhere.
 const SAMPLE: &str = "tests/tests/kernels.rs";
 
 /// Which cases of the suites run that ask [`sampled::sampled`].
