@@ -63,3 +63,18 @@ impl Error {
         }
     }
 }
+
+/// An error with its causes, from the outermost inwards, on one line. Many errors hold the text of their cause; what has been said is
+/// not said again.
+pub fn text(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string().trim_end().to_owned();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(cause_text.trim_end()) {
+            text = format!("{text}: {}", cause_text.trim_end());
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -55,4 +55,4 @@ pub mod statistics;
 #[cfg(test)]
 mod testing;
 
-pub use error::{Error, Stage};
+pub use error::{Error, Stage, text as error_text};

@@ -7,6 +7,7 @@
 //! (the largest sum of sizes that live at one time) or has tried enough. It is deterministic.
 
 use crate::lower::Lowered;
+use crate::random::Sequence;
 use fewbit_runtime::format::overlap;
 use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::{Op, TensorIndex};
@@ -286,20 +287,14 @@ fn search(buffers: &[Buffer], overlaps: &[Overlap], lower_bound: usize) -> Vec<u
     let Some((mut best, mut order, mut places)) = placed.min_by_key(|(end, ..)| *end) else {
         return Vec::new();
     };
-    let mut random = 1_u64;
-    let mut below = |limit: usize| {
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) as usize % limit
-    };
+    let mut random = Sequence::from_state(1);
     for _ in 0..EXCHANGES {
         if best <= lower_bound || buffers.len() < 2 {
             break;
         }
         let mut tried = order.clone();
-        let moved = tried.remove(below(tried.len()));
-        tried.insert(below(tried.len() + 1), moved);
+        let moved = tried.remove(random.below(tried.len()));
+        tried.insert(random.below(tried.len() + 1), moved);
         let tried_places = place(buffers, overlaps, &tried);
         let tried_end = end(buffers, &tried_places);
         // Equal is taken too, to walk across plateaus.
@@ -376,7 +371,6 @@ fn end(buffers: &[Buffer], places: &[usize]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Sequence;
 
     fn buffer(bytes: usize, birth: usize, death: usize) -> Buffer {
         Buffer {

@@ -87,14 +87,14 @@ load_errors! {
         /// The blob's.
         found: u16,
     } => "format version {found}, this runtime reads version {expected}";
-    /// The weights are packed for a kernel family that this build lacks.
+    /// The weights lie in an order that this version does not know.
     Packing {
         /// The header's `packing`.
         found: u8,
     } => "weights are packed in order {found}, which this version does not know; pack the model with this version's tool";
     /// The weights are packed for a kernel family that this build lacks.
     OtherFamily {
-        /// Its name.
+        /// The family's name.
         packing: &'static str,
     } => "weights are packed for the kernel family `{packing}`, which this build lacks; quantize with `--target` for this board, or without for any";
     /// The build left out the kernel of an operator.

@@ -11,11 +11,14 @@ pub mod line;
 pub mod oracle;
 pub mod random_layer;
 pub mod random_network;
+pub mod sampled;
 
 #[cfg(feature = "networks")]
 pub mod models;
 #[cfg(feature = "networks")]
 pub mod networks;
+
+pub use sampled::sampled;
 
 #[cfg(feature = "networks")]
 use fewbit_cli::Environment;

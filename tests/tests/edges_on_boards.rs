@@ -13,7 +13,7 @@ use fewbit_device::semihosted::{self, Options};
 use fewbit_tests::edges::edges;
 use fewbit_tests::joined::join;
 use fewbit_tests::layer::Layer;
-use fewbit_tests::repository;
+use fewbit_tests::{repository, sampled};
 
 fn check(name: &str) {
     let crc32 = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
@@ -52,7 +52,8 @@ fn check(name: &str) {
 /// A Cortex-M4 and an M55 with kernels of their own, the code of a Cortex-M0 in ample memory, and RISC-V.
 #[test]
 fn boards_compute_layers_at_the_edge_as_the_oracle() {
-    for name in ["mps2-an386", "mps3-an547", "mps2-an385-v6m", "riscv-virt"] {
+    let all = ["mps2-an386", "mps3-an547", "mps2-an385-v6m", "riscv-virt"];
+    for name in &all[..sampled(all.len(), 1)] {
         check(name);
     }
 }

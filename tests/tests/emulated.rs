@@ -14,8 +14,7 @@ use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::{Clamp, Op};
 use fewbit_tests::models;
 use fewbit_tests::networks::{Net, Network};
-use fewbit_tests::repository;
-use fewbit_tests::{digits, network};
+use fewbit_tests::{digits, network, repository, sampled};
 
 const M3: &str = "mps2-an385";
 const M4: &str = "mps2-an386";
@@ -47,9 +46,17 @@ fn check(network: Option<Network>, board: &str, count: usize) {
     let Some(network) = network else {
         return models::skipped();
     };
+    let count = sampled(count, 2);
     let report = verified(&network, board, count);
     assert_eq!(report.inputs, count);
     assert_eq!(report.identical, count, "{:?}", report.differences);
+}
+
+/// A sample of the cases has the network on the M4 alone, whose build is as long.
+fn on_the_m3(net: Net) {
+    if sampled(true, false) {
+        check(network(net), M3, 50);
+    }
 }
 
 /// A board whose flash holds one wrong weight: the operator that uses it is found, with index and both bytes.
@@ -103,42 +110,43 @@ fn a_difference_is_traced_to_its_operator() {
         .expect("runs");
 }
 
-#[test]
-fn digits_on_the_m3() {
-    let report = verified(&digits(), M3, 500);
+fn all_digits(board: &str) {
+    let count = sampled(500, 50);
+    let report = verified(&digits(), board, count);
     assert_eq!(
         (report.inputs, report.identical),
-        (500, 500),
+        (count, count),
         "{:?}",
         report.differences
     );
-    assert!(report.top1 >= Some(0.97), "{:?}", report.top1);
+    // Of fewer, one more or less is a larger part.
+    let least = sampled(0.97, 0.9);
+    assert!(report.top1 >= Some(least), "{:?}", report.top1);
+}
+
+#[test]
+fn digits_on_the_m3() {
+    all_digits(M3);
 }
 
 #[test]
 fn digits_on_the_m4() {
-    let report = verified(&digits(), M4, 500);
-    assert_eq!(
-        (report.inputs, report.identical),
-        (500, 500),
-        "{:?}",
-        report.differences
-    );
-    assert!(report.top1 >= Some(0.97), "{:?}", report.top1);
+    all_digits(M4);
 }
 
 /// Every other core's code, over fewer digits: M0+, M7, M33, M55, an M4 with little memory, and RISC-V.
 #[test]
 fn digits_on_the_other_boards() {
     let network = digits();
-    for board in [
+    let all = [
         "mps2-an385-v6m",
+        "mps3-an547",
+        "riscv-virt",
         "mps2-an500",
         "mps2-an505",
-        "mps3-an547",
         "netduinoplus2",
-        "riscv-virt",
-    ] {
+    ];
+    for board in &all[..sampled(all.len(), 3)] {
         let report = verified(&network, board, 20);
         assert_eq!(
             (report.inputs, report.identical),
@@ -151,7 +159,7 @@ fn digits_on_the_other_boards() {
 
 #[test]
 fn resnet8_on_the_m3() {
-    check(network(Net::Resnet8), M3, 50);
+    on_the_m3(Net::Resnet8);
 }
 
 #[test]
@@ -161,7 +169,7 @@ fn resnet8_on_the_m4() {
 
 #[test]
 fn kws_on_the_m3() {
-    check(network(Net::Kws), M3, 50);
+    on_the_m3(Net::Kws);
 }
 
 #[test]
@@ -207,7 +215,7 @@ fn a_blob_for_another_family_is_refused_by_name() {
 
 #[test]
 fn vww_on_the_m3() {
-    check(network(Net::Vww), M3, 50);
+    on_the_m3(Net::Vww);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The engine against the oracle, on random layers.
 //!
-//! Every byte of every output is compared. `FEWBIT_RANDOM_LAYERS` sets the number of layers (200000 if unset) and
+//! Every byte of every output is compared. `FEWBIT_RANDOM_LAYERS` sets the number of layers (200000 if unset, 20000 in a sample) and
 //! `FEWBIT_RANDOM_FIRST` the first seed (0), so that one failing layer can be run alone:
 //! `FEWBIT_RANDOM_FIRST=<seed> FEWBIT_RANDOM_LAYERS=1 cargo test -p fewbit-tests --test kernels`.
 //! That every corner was met is asserted from 20000 layers on.
@@ -11,12 +11,16 @@ use fewbit_tests::compare::{compare, describe, same};
 use fewbit_tests::layer::Layer;
 use fewbit_tests::oracle::Trace;
 use fewbit_tests::random_layer::{SHARES, random_layer};
+use fewbit_tests::sampled;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 
 /// Layers of one run, unless `FEWBIT_RANDOM_LAYERS` says otherwise.
-const LAYERS: u64 = 200_000;
+fn all_layers() -> u64 {
+    sampled(200_000, LAYERS_THAT_MEET_ALL)
+}
+
 /// Fewer layers than this need not meet every corner.
 const LAYERS_THAT_MEET_ALL: u64 = 20_000;
 /// Failures that are printed in full.
@@ -205,7 +209,7 @@ fn run_seed(seed: u64) -> Tally {
 
 #[test]
 fn random_layers_equal_the_oracle() {
-    let layers = number_from_environment("FEWBIT_RANDOM_LAYERS", LAYERS);
+    let layers = number_from_environment("FEWBIT_RANDOM_LAYERS", all_layers());
     let first = number_from_environment("FEWBIT_RANDOM_FIRST", 0);
     let tally = (first..first + layers)
         .into_par_iter()
@@ -246,7 +250,7 @@ fn random_layers_equal_the_oracle() {
 
 #[test]
 fn outputs_over_inputs_equal_the_oracle() {
-    let layers = number_from_environment("FEWBIT_RANDOM_LAYERS", LAYERS) / 4;
+    let layers = number_from_environment("FEWBIT_RANDOM_LAYERS", all_layers()) / 4;
     let first = number_from_environment("FEWBIT_RANDOM_FIRST", 0) + 500_000_000;
     let check = |seed: u64| -> Result<BTreeMap<&'static str, u64>, String> {
         let random = random_layer(seed);
@@ -332,7 +336,7 @@ const WITHOUT: [CheckWithout; 27] =
 
 #[test]
 fn a_build_without_a_kernel_refuses_or_computes_the_same() {
-    let layers = number_from_environment("FEWBIT_RANDOM_LAYERS", LAYERS) / 40;
+    let layers = number_from_environment("FEWBIT_RANDOM_LAYERS", all_layers()) / 40;
     let first = number_from_environment("FEWBIT_RANDOM_FIRST", 0) + 700_000_000;
     let check = |seed: u64| -> Result<u32, String> {
         let random = random_layer(seed);

@@ -19,15 +19,19 @@ use fewbit_device::sample;
 use fewbit_protocol::CRC32;
 use fewbit_tests::digits;
 use fewbit_tests::line::{BadLine, expected, expected_adding, relay};
-use fewbit_tests::{environment, repository};
+use fewbit_tests::{environment, repository, sampled};
 
 const M4: &str = "mps2-an386";
 
 /// Bytes of the sample model's input: more than one message holds.
 const SIZE: u16 = 250;
 
-/// Runs over the bad line, and how many of them the board is reset in, on average.
-const RUNS: usize = 1000;
+/// Runs over the bad line.
+fn runs() -> usize {
+    sampled(1000, 100)
+}
+
+/// The part of them that the board is reset in, on average.
 const RESETS: f64 = 0.05;
 
 fn sample_firmware() -> (Board, Firmware) {
@@ -93,7 +97,7 @@ fn no_fault_of_the_line_makes_a_wrong_result() {
     let damage = line.damage();
     let mut client = Client::connect(Box::new(line), impatience()).expect("answers");
     let mut random = fastrand::Rng::with_seed(8);
-    for run in 0..RUNS {
+    for run in 0..runs() {
         let input: Vec<i8> = (0..SIZE).map(|_| random.i8(..)).collect();
         if random.f64() < RESETS {
             resets.after(random.usize(0..8));
@@ -114,9 +118,9 @@ fn no_fault_of_the_line_makes_a_wrong_result() {
         client.resent()
     );
     let least = damage.dropped.min(damage.flipped).min(damage.repeated);
-    assert!(least > 300, "{damage:?}");
-    assert!(resets > 20, "{resets}");
-    assert!(client.resent() > 1000, "{}", client.resent());
+    assert!(least > sampled(300, 20), "{damage:?}");
+    assert!(resets > sampled(20, 0), "{resets}");
+    assert!(client.resent() > sampled(1000, 50), "{}", client.resent());
 }
 
 /// Each reset takes the model from the newest slot, as worn-out flash may, and the board falls back to the other slot's, of equal sizes:
@@ -152,7 +156,7 @@ fn no_result_is_taken_for_another_models() {
     client.store(&newer, |_| {}).expect("has room");
     let mut random = fastrand::Rng::with_seed(10);
     let (mut results, mut others) = (0, 0);
-    for run in 0..RUNS {
+    for run in 0..runs() {
         let connected = client.identity().blob_crc;
         let input: Vec<i8> = (0..SIZE).map(|_| random.i8(..)).collect();
         if random.f64() < RESETS {
@@ -190,8 +194,11 @@ fn no_result_is_taken_for_another_models() {
         resets.done()
     );
     let least = damage.dropped.min(damage.flipped).min(damage.repeated);
-    assert!(least > 300, "{damage:?}");
-    assert!(results > 900 && others > 20, "{results} and {others}");
+    assert!(least > sampled(300, 20), "{damage:?}");
+    assert!(
+        results > sampled(900, 90) && others > sampled(20, 0),
+        "{results} and {others}"
+    );
 }
 
 #[test]

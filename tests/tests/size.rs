@@ -9,8 +9,7 @@ use fewbit_device::board::Board;
 use fewbit_device::firmware::build_bytes;
 use fewbit_device::sample;
 use fewbit_runtime::Summary;
-use fewbit_tests::digits;
-use fewbit_tests::repository;
+use fewbit_tests::{digits, repository, sampled};
 
 /// A model of table operators links no convolution: its runtime is smaller than that of the digits network by more than
 /// that kernel takes, while both hold the same loader.
@@ -45,7 +44,8 @@ fn only_the_kernels_that_a_model_uses_take_flash() {
 #[test]
 fn no_stack_goes_deeper_than_its_bound() {
     let tables = sample::two_tables(16).expect("a blob");
-    for name in ["microbit", "mps2-an386", "mps3-an547", "riscv-virt"] {
+    let all = ["mps2-an386", "microbit", "mps3-an547", "riscv-virt"];
+    for name in &all[..sampled(all.len(), 1)] {
         let board = Board::load(repository(), name).expect("known");
         let application = build_bytes(&board, &tables).expect("built");
         let (measured, bound) = stack(&board, &application).expect("run");

@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use fewbit_cli::error_text;
 use fewbit_device::{
     board, firmware, process, sample, setup,
     toolchain::{DeviceToolchain, TARGET_32_BITS, TARGETS},
@@ -22,7 +23,9 @@ use fewbit_tests::networks::{Net, Network};
 use crate::{
     bench, bounds, deny, fuzz, miri, mutants,
     pool::{self, Ended, Job, Lock},
-    processors, publish, repository, root, suites, tidy,
+    processors, publish, repository, root,
+    suites::{self, Cases},
+    tidy,
 };
 
 /// Time for one check, and for one test program.
@@ -37,7 +40,10 @@ pub struct TestArgs {
     /// Leave out the suites on emulated boards; nothing is installed then.
     #[arg(long, conflicts_with = "checks")]
     host_only: bool,
-    /// Run every other check too, side by side with the tests: all that a change must pass.
+    /// Run all cases of every suite, as `cargo xtask ci` does; otherwise those that take long take few of theirs.
+    #[arg(long)]
+    full: bool,
+    /// Run all cases, and every other check side by side with them: all that a change must pass, as `cargo xtask ci` does.
     #[arg(long)]
     checks: bool,
 }
@@ -124,7 +130,7 @@ const CHECKS: [Check; 24] = [
     },
     Check {
         name: "fuzz",
-        seconds: 120,
+        seconds: 320,
         lock: Lock::None,
         run: fuzz::short,
     },
@@ -223,8 +229,8 @@ const LONG_CHECKS: [Check; 4] = [
         run: processors::others,
     },
     Check {
-        name: "damaged input for a minute each",
-        seconds: 320,
+        name: "damaged input for five minutes each",
+        seconds: 1520,
         lock: Lock::None,
         run: fuzz::long,
     },
@@ -261,7 +267,7 @@ impl Tally {
     fn check(&mut self, check: &Check) {
         let start = Instant::now();
         note!("== {}", check.name);
-        let result = (check.run)().map_err(|error| format!("{error:#}"));
+        let result = (check.run)().map_err(|error| error_text(&error));
         let end = self.count_check(check.name, result);
         note!("{end}, {:.0} s", start.elapsed().as_secs_f64());
     }
@@ -286,7 +292,7 @@ impl Tally {
             let result = match &ended.status {
                 Ok(status) if status.success() => Ok(()),
                 Ok(status) => Err(last_error(&ended.output).unwrap_or_else(|| status.to_string())),
-                Err(error) => Err(format!("{error:#}")),
+                Err(error) => Err(error_text(error)),
             };
             return self.count_check(name, result);
         }
@@ -318,19 +324,20 @@ impl Tally {
     }
 
     /// Builds the tests, and returns what runs them; none if that fails.
-    fn tests(&mut self, host_only: bool) -> Vec<Job> {
+    fn tests(&mut self, host_only: bool, cases: Cases) -> Vec<Job> {
         let prepared = || {
             if !host_only {
                 setup::ensure()?;
                 setup::ensure_emulators()?;
                 setup::ensure_disassembler()?;
             }
-            suites::build(host_only)
+            suites::build(host_only, cases)
         };
         prepared().unwrap_or_else(|error| {
-            note!("== {TESTS}: failed: {error:#}");
+            let error = error_text(&error);
+            note!("== {TESTS}: failed: {error}");
             self.failed += 1;
-            self.failures.push(format!("{TESTS}: {error:#}"));
+            self.failures.push(format!("{TESTS}: {error}"));
             Vec::new()
         })
     }
@@ -370,7 +377,7 @@ fn last_error(output: &str) -> Option<String> {
     Some(error.trim_end().to_owned())
 }
 
-/// `cargo xtask test`: installs what is needed and runs all tests.
+/// `cargo xtask test`: installs what is needed and runs all tests, of those that take long few cases.
 ///
 /// # Errors
 ///
@@ -380,12 +387,13 @@ pub fn test_task(args: &TestArgs) -> Result<()> {
         return everything(&CHECKS);
     }
     let mut tally = Tally::default();
-    let jobs = tally.tests(args.host_only);
+    let cases = if args.full { Cases::All } else { Cases::Few };
+    let jobs = tally.tests(args.host_only, cases);
     tally.run(jobs)?;
     tally.close()
 }
 
-/// `cargo xtask ci`: every check.
+/// `cargo xtask ci`: every check, and all cases of all tests.
 ///
 /// # Errors
 ///
@@ -410,7 +418,7 @@ pub fn task(args: &CiArgs) -> Result<()> {
             tally.check(check);
         }
         if chosen(TESTS) {
-            let jobs = tally.tests(false);
+            let jobs = tally.tests(false, Cases::All);
             tally.run(jobs)?;
         }
         return tally.close();
@@ -427,7 +435,7 @@ fn everything<'c>(checks: impl IntoIterator<Item = &'c Check>) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let program = own_program(folder.path())?;
     let mut tally = Tally::default();
-    let mut jobs = tally.tests(false);
+    let mut jobs = tally.tests(false, Cases::AllAndOneSample);
     for check in checks {
         let mut command = Command::new(&program);
         command.args(["ci", "--one", check.name]);
@@ -509,7 +517,7 @@ fn test_32_bits() -> Result<()> {
         if env::var_os("CI").is_some() {
             return Err(error);
         }
-        note!("left out: {error:#}");
+        note!("left out: {}", error_text(&error));
         return Ok(());
     }
     let mut cargo = cargo();

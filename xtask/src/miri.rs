@@ -33,7 +33,7 @@ pub(crate) fn check() -> Result<()> {
         if env::var_os("CI").is_some() {
             return Err(error);
         }
-        say!("left out: {error:#}")?;
+        say!("left out: {}", fewbit_cli::error_text(&error))?;
         return Ok(());
     }
     for target in [HOST, TARGET_32_BITS] {

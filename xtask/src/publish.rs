@@ -75,7 +75,8 @@ pub(crate) fn oldest_compiler() -> Result<()> {
     rustup.arg("--no-self-update");
     if let Err(error) = process::run(&mut rustup, INSTALL_LIMIT) {
         note!(
-            "Rust {name} cannot be had here ({error:#}): clippy::incompatible_msrv checks the standard library's part alone"
+            "Rust {name} cannot be had here ({}): clippy::incompatible_msrv checks the standard library's part alone",
+            fewbit_cli::error_text(&error)
         );
         let mut cargo = cargo();
         cargo.args(["clippy", "--locked", "--quiet"]);

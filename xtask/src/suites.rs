@@ -19,6 +19,7 @@ use crate::{
     root,
 };
 use fewbit_device::process;
+use fewbit_tests::sampled;
 
 /// CPU seconds of those that take long, by their main file, so that they start first; a wrong figure costs only time.
 const SECONDS: [(&str, u32); 22] = [
@@ -61,6 +62,21 @@ pub(crate) const OF_BOARDS: [&str; 11] = [
     "tests/tests/updates.rs",
 ];
 
+/// The suite of which few cases are run beside all. It needs no board and takes four CPU seconds; the function that
+/// chooses is the same everywhere.
+const SAMPLE: &str = "tests/tests/kernels.rs";
+
+/// Which cases of the suites run that ask [`sampled::sampled`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cases {
+    /// Few of them.
+    Few,
+    /// All of them.
+    All,
+    /// All of them, and few of one suite's, so that the way of a sample is gone too.
+    AllAndOneSample,
+}
+
 /// The name of the examples in documentation.
 const EXAMPLES: &str = "examples in the documentation";
 
@@ -98,8 +114,16 @@ pub(crate) struct Program {
 /// # Errors
 ///
 /// If they do not compile.
-pub(crate) fn build(host_only: bool) -> Result<Vec<Job>> {
-    let mut jobs: Vec<Job> = build_programs(host_only)?.iter().map(job).collect();
+pub(crate) fn build(host_only: bool, cases: Cases) -> Result<Vec<Job>> {
+    let programs = build_programs(host_only)?;
+    let mut jobs: Vec<Job> = programs.iter().map(|program| job(program, cases)).collect();
+    if cases == Cases::AllAndOneSample {
+        let sample = programs.iter().find(|program| program.source == SAMPLE);
+        let sample = sample.with_context(|| format!("there is no {SAMPLE}"))?;
+        let mut sample = job(sample, Cases::Few);
+        sample.name += ", a sample of it";
+        jobs.push(sample);
+    }
     let mut examples = test_command(host_only);
     examples.args(["--doc", "--no-fail-fast"]);
     jobs.push(Job {
@@ -178,13 +202,17 @@ fn programs(messages: &str, root: &Path) -> Result<Vec<Program>> {
 }
 
 /// Starts the program as cargo would: in its package's folder, with the variables by which it finds that.
-pub(crate) fn job(program: &Program) -> Job {
+pub(crate) fn job(program: &Program, cases: Cases) -> Job {
     let folder = program.manifest.parent().unwrap_or(Path::new("."));
     let mut command = Command::new(&program.executable);
     command
         .current_dir(folder)
         .env("CARGO_MANIFEST_DIR", folder)
-        .env("CARGO_MANIFEST_PATH", &program.manifest);
+        .env("CARGO_MANIFEST_PATH", &program.manifest)
+        .env(
+            sampled::VARIABLE,
+            if cases == Cases::Few { "1" } else { "0" },
+        );
     // Of the package of this task.
     for (name, _) in env::vars_os() {
         if name
@@ -225,7 +253,7 @@ pub(crate) struct Results {
 pub(crate) fn results(output: &str, status: &Result<ExitStatus>) -> Results {
     let (mut results, complete) = read(output);
     let reason = match status {
-        Err(error) => format!("{error:#}"),
+        Err(error) => fewbit_cli::error_text(error),
         Ok(status) if !status.success() && results.failed == 0 => status.to_string(),
         Ok(_) if !complete => "ended without a result".to_owned(),
         Ok(_) => return results,
@@ -368,7 +396,20 @@ mod tests {
             executable: "/t/debug/deps/serial-1".into(),
         };
         assert_eq!(found, [expected]);
-        let job = job(&found[0]);
+        let all = job(&found[0], Cases::All);
+        let few = job(&found[0], Cases::Few);
+        let variable = |job: &Job| {
+            let mut variables = job.command.get_envs();
+            let found = variables.find(|(name, _)| *name == sampled::VARIABLE);
+            found.and_then(|(_, value)| Some(value?.to_string_lossy().into_owned()))
+        };
+        assert_eq!(
+            variable(&all).as_deref(),
+            Some("0"),
+            "whatever the caller has"
+        );
+        assert_eq!(variable(&few).as_deref(), Some("1"));
+        let job = all;
         assert_eq!(job.command.get_current_dir(), Some(Path::new("/r/tests")));
         assert_eq!((job.seconds, job.lock), (330, Lock::Boards));
     }
@@ -376,7 +417,7 @@ mod tests {
     #[test]
     fn the_listed_suites_exist() {
         let listed = SECONDS.map(|(source, _)| source);
-        for source in listed.into_iter().chain(OF_BOARDS) {
+        for source in listed.into_iter().chain(OF_BOARDS).chain([SAMPLE]) {
             assert!(root().join(source).is_file(), "{source}");
         }
     }

@@ -6,11 +6,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use fewbit::random::Random;
 
 use fewbit_device::{
     board::Board,
     firmware,
-    random::Random,
     semihosted::{self, Options},
 };
 

@@ -25,16 +25,9 @@ pub fn show_error(error: &anyhow::Error) {
     note(&format!("error: {}", error_text(error)));
 }
 
-/// An error with its causes. Many errors hold the text of their cause; it is not said again.
+/// An error with its causes; see [`fewbit::error_text`].
 pub fn error_text(error: &anyhow::Error) -> String {
-    let mut text = error.to_string().trim_end().to_owned();
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
-        if !text.contains(cause.trim_end()) {
-            text = format!("{text}: {}", cause.trim_end());
-        }
-    }
-    text
+    fewbit::error_text(&**error)
 }
 
 /// Prints help, or what is wrong with the command line, and returns the exit code.

@@ -13,18 +13,18 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use fewbit::random::Random;
 use fewbit_device::{
     board::Board,
     bounds,
     firmware::{self, Firmware},
     process,
-    random::Random,
     semihosted::{self, Options},
 };
 use fewbit_runtime::Summary;
 use serde::{Deserialize, Serialize};
 
-use crate::{Environment, source, table, write_json};
+use crate::{Environment, error_text, source, table, write_json};
 
 /// Time for the other revision's build and measurement.
 const BASE_LIMIT: Duration = Duration::from_secs(1800);
@@ -148,7 +148,7 @@ pub fn stack(board: &Board, application: &Firmware) -> Result<(Option<u64>, Opti
             bounds.stack_bytes
         }
         Err(error) => {
-            note!("the stack has no bound: {error:#}");
+            note!("the stack has no bound: {}", error_text(&error));
             None
         }
     };
@@ -185,7 +185,7 @@ fn measure_base(root: &Path, revision: &str, board: &str, blob: &[u8]) -> Result
         .arg(&checkout);
     // A checkout that cannot be removed is reported, and takes nothing from the figures.
     if let Err(error) = process::run(&mut git, BASE_LIMIT) {
-        note!("warning: {error:#}");
+        note!("warning: {}", error_text(&error));
     }
     sizes.with_context(|| format!("the sizes of {revision}"))
 }

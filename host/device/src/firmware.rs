@@ -7,6 +7,7 @@ use std::{
     env,
     fmt::Write as _,
     fs::{self, File},
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -14,11 +15,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use fewbit_runtime::Summary;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     board::{self, Board, Isa},
-    cpu_wrapper, elf, process,
+    cpu_wrapper, elf, process, progress,
     repository::Repository,
     setup,
     toolchain::{self, DeviceToolchain},
@@ -426,6 +428,7 @@ pub fn built_with(
     package: &str,
     configure: impl FnOnce(&mut Command) -> Result<()>,
 ) -> Result<Vec<u8>> {
+    check_sources(board, package)?;
     let kept = kept(&board.repository)?;
     let blob_file = kept.join(format!("{}.fewbit", content_name(blob)));
     if !blob_file.is_file() {
@@ -439,13 +442,13 @@ pub fn built_with(
 
     log::info!("building {package} for {}", board.name);
     let mut cargo = cargo(board, toolchain, &blob_file)?;
-    cargo.args(["build", "--quiet", "--release", "--package", package]);
+    cargo.args(["build", "--release", "--package", package]);
     cargo.args(["--bin", package]);
     if package == board.package() {
         cargo.args(features(board));
     }
     configure(&mut cargo)?;
-    process::run(&mut cargo, BUILD_LIMIT)?;
+    progress::run(&mut cargo, BUILD_LIMIT)?;
     let program = toolchain
         .target_dir(&board.repository)
         .join(&board.target)
@@ -453,6 +456,96 @@ pub fn built_with(
         .join(package);
     // Read before another build may write it.
     fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
+}
+
+/// Whether the workspace of the firmware has `package`, and `board` the files that it is built with: what cargo and the
+/// linker say of a new board that is not complete does not tell what to do.
+fn check_sources(board: &Board, package: &str) -> Result<()> {
+    let folder = board.folder();
+    if !board.memory_of_hal && !folder.join("memory.x").is_file() {
+        bail!(
+            "{} has no memory.x, which gives the linker its FLASH and RAM; another board's shows the form",
+            folder.display()
+        );
+    }
+    let boards = board.repository.boards();
+    let manifest = boards.join("Cargo.toml");
+    let Some(members) = members(&manifest)? else {
+        // Patterns: cargo knows what they match.
+        return Ok(());
+    };
+    let mut packages = Vec::new();
+    for member in &members {
+        packages.extend(package_name(&boards.join(member).join("Cargo.toml"))?);
+    }
+    if packages.iter().any(|name| name == package) {
+        return Ok(());
+    }
+    let own = package_name(&folder.join("Cargo.toml"))?;
+    if own.as_deref() == Some(package) {
+        bail!(
+            "the package {package} is no member of the workspace of firmware: add \"{}\" to `members` in {}",
+            board.name,
+            manifest.display()
+        );
+    }
+    let found = match own {
+        Some(own) => format!("the package in {} is called {own}", folder.display()),
+        None => format!("{} holds no package", folder.display()),
+    };
+    let emulated = if board.qemu.is_some() {
+        "; an emulated board of Cortex-M needs none of its own with `package = \"emulated\"`"
+    } else {
+        ""
+    };
+    bail!(
+        "there is no package {package} for the firmware of {}, as its board.toml asks for: {found}; \
+         its name is the folder's, or `package` in board.toml{emulated}",
+        board.name
+    );
+}
+
+/// The members that a workspace lists; none if one is a pattern.
+fn members(manifest: &Path) -> Result<Option<Vec<String>>> {
+    #[derive(Deserialize)]
+    struct Manifest {
+        workspace: Workspace,
+    }
+    #[derive(Deserialize)]
+    struct Workspace {
+        members: Vec<String>,
+    }
+    let text = fs::read_to_string(manifest)
+        .with_context(|| format!("cannot read {}", manifest.display()))?;
+    let manifest: Manifest =
+        toml::from_str(&text).with_context(|| format!("in {}", manifest.display()))?;
+    let members = manifest.workspace.members;
+    let pattern = members
+        .iter()
+        .any(|member| member.contains(['*', '?', '[']));
+    Ok((!pattern).then_some(members))
+}
+
+/// The name of the package that a manifest describes; none if there is no such file or it describes none.
+fn package_name(manifest: &Path) -> Result<Option<String>> {
+    #[derive(Deserialize)]
+    struct Manifest {
+        package: Option<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+    }
+    let text = match fs::read_to_string(manifest) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", manifest.display()));
+        }
+    };
+    let manifest: Manifest =
+        toml::from_str(&text).with_context(|| format!("in {}", manifest.display()))?;
+    Ok(manifest.package.map(|package| package.name))
 }
 
 /// Cargo's arguments for the features of the board's package.
@@ -570,4 +663,69 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     std::io::Write::write_all(&mut file, bytes).with_context(shown)?;
     file.persist(path).with_context(shown)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A repository with these files in `boards/`, besides a board `new` that is emulated.
+    fn refusal(files: &[(&str, &str)]) -> Option<String> {
+        let root = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| {
+            let path = root.path().join("boards").join(name);
+            fs::create_dir_all(path.parent().expect("in a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        let members = "[workspace]\nmembers = [\"emulated\"]\n";
+        write("Cargo.toml", members);
+        write("../runtime/Cargo.toml", "");
+        write("emulated/Cargo.toml", "[package]\nname = \"emulated\"\n");
+        write(
+            "new/board.toml",
+            "name = \"new\"\nchip = \"x\"\ncpu = \"cortex-m3\"\ntarget = \"thumbv7m-none-eabi\"\nisa = \"scalar\"\n\
+             flash_bytes = 4096\nram_bytes = 4096\nclock_hz = 1\n[qemu]\nmachine = \"x\"\n",
+        );
+        write("new/memory.x", "");
+        for (name, text) in files {
+            write(name, text);
+        }
+        let repository = Repository::find(Some(root.path())).expect("there");
+        let mut board = Board::load(&repository, "new").expect("complete");
+        if files.contains(&("shared", "")) {
+            board.package = Some("emulated".to_owned());
+        }
+        if files.contains(&("bare", "")) {
+            fs::remove_file(board.folder().join("memory.x")).expect("was there");
+        }
+        let checked = check_sources(&board, board.package());
+        checked.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_new_board_is_told_what_it_lacks() {
+        let own = ("new/Cargo.toml", "[package]\nname = \"new\"\n");
+        let told = refusal(&[own]).expect("no member");
+        assert!(
+            told.contains("add \"new\" to `members` in ") && told.contains("boards/Cargo.toml"),
+            "{told}"
+        );
+        let members = "[workspace]\nmembers = [\"emulated\", \"new\"]\n";
+        assert_eq!(refusal(&[own, ("Cargo.toml", members)]), None);
+        let pattern = "[workspace]\nmembers = [\"*\"]\n";
+        assert_eq!(refusal(&[own, ("Cargo.toml", pattern)]), None);
+
+        let told = refusal(&[("new/Cargo.toml", "[package]\nname = \"copied\"\n")]);
+        let told = told.expect("another name");
+        assert!(told.contains("is called copied"), "{told}");
+
+        let told = refusal(&[]).expect("no package");
+        assert!(
+            told.contains("holds no package") && told.contains("`package = \"emulated\"`"),
+            "{told}"
+        );
+        assert_eq!(refusal(&[("shared", "")]), None);
+        let told = refusal(&[("shared", ""), ("bare", "")]).expect("no memory.x");
+        assert!(told.contains("has no memory.x"), "{told}");
+    }
 }

@@ -82,7 +82,7 @@ pub fn run(
 
     let status = status.with_context(|| match &lines {
         Ok(lines) => format!("{} in QEMU, {}", board.name, last_words(lines, &complaints)),
-        Err(error) => format!("{} in QEMU ({error:#})", board.name),
+        Err(error) => format!("{} in QEMU ({})", board.name, fewbit::error_text(&**error)),
     })?;
     let lines = lines.with_context(|| format!("the log of {} ({status})", board.name))?;
     if lines.is_empty() && !status.success() {

@@ -350,14 +350,44 @@ pub fn check_counter(board: &Board, rounds: u32, cost: u64) -> Result<()> {
     let expected = 2 * u64::from(rounds);
     let slack = (2 * board.instructions_per_tick()).max(READINGS);
     if cost.abs_diff(expected) > slack {
-        bail!(
+        let off = format!(
             "the instruction counter is off: a loop of {expected} instructions was counted as {cost}; \
-             QEMU must run with -icount shift=0, and SysTick of {} at {} Hz, as its board.toml says",
+             QEMU must run with -icount shift=0"
+        );
+        if board.target.starts_with("riscv32") {
+            // minstret counts instructions, whatever the clock.
+            bail!("{off}");
+        }
+        let fitting = match fitting_clock(board.clock_hz, expected, cost, slack) {
+            Some(hz) => format!("clock_hz = {hz} would fit this count"),
+            None => "no clock_hz fits this count".to_owned(),
+        };
+        bail!(
+            "{off}, and SysTick of {} at {} Hz, as its board.toml says; {fitting}",
             board.name,
             board.clock_hz
         );
     }
     Ok(())
+}
+
+/// The roundest clock with which `expected` instructions would be counted right, where `cost` were at `clock_hz`. None
+/// where the counter stands still.
+fn fitting_clock(clock_hz: u64, expected: u64, cost: u64, slack: u64) -> Option<u64> {
+    if expected == 0 {
+        return None;
+    }
+    // The firmware makes ticks into instructions by the clock: the count is off by the same factor as the clock.
+    let clock = |cost: u64| u128::from(clock_hz) * u128::from(cost) / u128::from(expected);
+    let (low, high) = (clock(cost.saturating_sub(slack)), clock(cost + slack));
+    let ones = |power: u32| 10_u128.pow(power);
+    let round = (0..=12).rev().find_map(|power| {
+        let middle = clock(cost);
+        let near = (middle + ones(power) / 2) / ones(power) * ones(power);
+        (near >= low && near <= high && near > 0).then_some(near)
+    });
+    let round = round.filter(|_| cost > 0);
+    round.and_then(|hz| u64::try_from(hz).ok())
 }
 
 #[cfg(test)]
@@ -385,6 +415,35 @@ mod tests {
             .expect_err("sizes differ")
             .to_string();
         assert!(message.contains("input 1 has 2 bytes"), "{message}");
+    }
+
+    #[test]
+    fn a_counter_that_is_off_is_told_with_the_clock_that_fits() {
+        // What a board counts whose file says 25 MHz: 40 instructions for each tick of its true clock.
+        let told = |true_hz: u64| {
+            let ticks = 200_000 * true_hz / 1_000_000_000;
+            fitting_clock(25_000_000, 200_000, ticks * 40, 80)
+        };
+        assert_eq!(told(168_000_000), Some(168_000_000));
+        assert_eq!(told(16_000_000), Some(16_000_000));
+        assert_eq!(told(12_500_000), Some(12_500_000));
+        assert_eq!(told(1_000_000_000), Some(1_000_000_000));
+        assert_eq!(told(0), None, "it stands still");
+
+        let repository =
+            crate::repository::Repository::of_cargo().expect("tests run in the repository");
+        let board = Board::load(&repository, "mps2-an386").expect("a board of 25 MHz");
+        let error = check_counter(&board, 100_000, 400_000).expect_err("twice as fast");
+        let error = error.to_string();
+        assert!(
+            error.contains("its board.toml says; clock_hz = 50000000 would fit"),
+            "{error}"
+        );
+        let error = check_counter(&board, 100_000, 0).expect_err("stands still");
+        assert!(
+            error.to_string().contains("no clock_hz fits this count"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub fn ensure() -> Result<DeviceToolchain> {
                     "rustup added the targets to another toolchain than the active one".to_owned(),
                 );
             }
-            Err(error) => failures.push(format!("{error:#}")),
+            Err(error) => failures.push(fewbit::error_text(&*error)),
         }
         log::info!("setup: no targets from rustup: {}", failures.join("; "));
     }
@@ -132,7 +132,7 @@ pub fn ensure() -> Result<DeviceToolchain> {
                 None => failures
                     .push("Debian's packages are there, but too old or incomplete".to_owned()),
             },
-            Err(error) => failures.push(format!("{error:#}")),
+            Err(error) => failures.push(fewbit::error_text(&*error)),
         }
     }
     bail!(

@@ -20,7 +20,7 @@ use crate::calibrate::Range;
 use crate::executor::layout::Transpose;
 use crate::graph::{Graph, TensorId};
 use crate::output::{Outputs, WriteFileError};
-use crate::random::Sequence;
+use crate::random::{Random, Sequence};
 
 pub use error::DatasetError;
 pub use labels::OutputForm;
@@ -370,18 +370,12 @@ impl Dataset {
 
     /// `samples` samples of `elements` numbers drawn evenly from `low..high`, for networks without data.
     ///
-    /// Number `i` is the output of SplitMix64 for state `seed + (i + 1) * 0x9e3779b97f4a7c15`; its upper 24 bits, times 2^-24, scale
-    /// `f32` arithmetic `low + u * (high - low)`. The same seed gives the same bits everywhere.
+    /// Number `i` is `low + u * (high - low)` in `f32` arithmetic, where `u` is output `i` of SplitMix64 from `seed`, its upper 24 bits
+    /// times 2^-24. The same seed gives the same bits everywhere.
     pub fn uniform_noise(samples: usize, elements: usize, low: f32, high: f32, seed: u64) -> Self {
-        let inputs = (1..=(samples * elements) as u64)
-            .map(|i| {
-                let mut z = seed.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                z ^= z >> 31;
-                let fraction = (z >> 40) as f32 * (1.0 / 16_777_216.0);
-                low + fraction * (high - low)
-            })
+        let mut random = Random::new(seed);
+        let inputs = (0..samples * elements)
+            .map(|_| low + random.unit() * (high - low))
             .collect();
         Dataset {
             inputs,

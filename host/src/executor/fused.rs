@@ -41,12 +41,12 @@ fn in_double(a: f32, b: f32, c: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::in_double;
+    use crate::random::Random;
 
     /// Bits of singles that a sum of products can meet: every sign and exponent, mantissas at their ends and in between.
-    fn single(seed: &mut u64) -> f32 {
-        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let bits = (*seed >> 32) as u32;
-        let mantissa = match *seed >> 20 & 7 {
+    fn single(drawn: u64) -> f32 {
+        let bits = (drawn >> 32) as u32;
+        let mantissa = match drawn >> 20 & 7 {
             0 => 0,
             1 => 1,
             2 => 0x7f_ffff,
@@ -55,7 +55,7 @@ mod tests {
             _ => bits & 0x7f_ffff,
         };
         // Half of them close to one, so that sums cancel.
-        let exponent = match *seed >> 24 & 1 {
+        let exponent = match drawn >> 24 & 1 {
             0 => 120 + (bits >> 23) % 16,
             _ => (bits >> 23) & 0xff,
         };
@@ -64,11 +64,11 @@ mod tests {
 
     #[test]
     fn doubles_round_as_one_instruction_does() {
-        let mut seed = 1;
+        let mut random = Random::new(1);
         for _ in 0..2_000_000 {
-            let [a, b, mut c] = [(); 3].map(|()| single(&mut seed));
+            let [a, b, mut c] = [(); 3].map(|()| single(random.next()));
             // The sums that are hardest to round are those next to the product's own bits.
-            if seed >> 60 & 1 == 1 {
+            if random.below(2) == 1 {
                 c = -(a * b);
             }
             let (found, expected) = (in_double(a, b, c), a.mul_add(b, c));

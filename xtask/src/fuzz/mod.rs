@@ -23,8 +23,8 @@ use fewbit_device::process;
 const PROGRAM: &str = "fewbit-fuzz";
 
 /// Seconds of each target in CI, and in its long form.
-const SHORT: u64 = 20;
-const LONG: u64 = 60;
+const SHORT: u64 = 60;
+const LONG: u64 = 300;
 
 /// Time for everything around the campaigns, such as making a failure small.
 const MORE: u64 = 600;
@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long)]
     target: Option<String>,
     /// How long each target runs.
-    #[arg(long, default_value_t = LONG)]
+    #[arg(long, default_value_t = SHORT)]
     seconds: u64,
     /// What the mutations follow from.
     #[arg(long, default_value_t = 1)]

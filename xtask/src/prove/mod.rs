@@ -162,7 +162,7 @@ fn job(promise: &Promise, xtask: &Path, programs: &[Program]) -> Result<Job> {
             let main = main_file(source);
             let program = programs.iter().find(|program| program.source == main);
             let program = program.with_context(|| format!("no test program is built of {main}"))?;
-            let mut job = suites::job(program);
+            let mut job = suites::job(program, suites::Cases::All);
             job.command.arg("--nocapture").args(tests);
             job
         }
@@ -266,7 +266,7 @@ fn verdict(promise: &Promise, ended: &Ended) -> Result<String, String> {
     match &ended.status {
         Ok(status) if status.success() => {}
         Ok(status) => return Err(format!("failed ({status})")),
-        Err(error) => return Err(format!("{error:#}")),
+        Err(error) => return Err(fewbit_cli::error_text(error)),
     }
     let passed = suites::results(&ended.output, &ended.status).passed;
     if let Command::Tests(_, tests) = promise.command

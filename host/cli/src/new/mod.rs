@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use fewbit::{
     dataset::{Dataset, DatasetSpec},
+    random::Random,
     simulate::Simulator,
 };
 use fewbit_runtime::AlignedBlob;
@@ -18,7 +19,6 @@ use fewbit_runtime::AlignedBlob;
 use fewbit_device::{
     board::{Board, Isa},
     firmware,
-    random::Random,
     setup::{self, Emulator},
     toolchain::Way,
 };

@@ -317,7 +317,7 @@ fn inputs(args: &Args, simulator: &Simulator) -> Result<Samples> {
     let Some(data) = data else {
         let count = limit.min(RANDOM_INPUTS);
         say!("no --data: {count} inputs of random bytes")?;
-        let mut random = fewbit_device::random::Random::new(1);
+        let mut random = fewbit::random::Random::new(1);
         return Ok(((0..count).map(|_| random.bytes(elements)).collect(), None));
     };
     let quantized = simulator.quantize_inputs(&data.inputs);

@@ -118,7 +118,7 @@ impl<'i> Analysis<'i> {
         self.open.push(start);
         let mut part = Part::default();
         if let Err(problem) = self.run(start, &mut part) {
-            part.problem = Some(format!("{problem:#}"));
+            part.problem = Some(fewbit::error_text(&*problem));
         }
         self.open.pop();
         part.calls.sort_by_key(|call| call.place);

@@ -91,7 +91,7 @@ impl Emulator {
         // Read all the time, so that the child never waits for a full pipe; what it says is for a failure's message.
         let log = thread::spawn(move || match qemu::decode(&table, pipe, &|_| {}) {
             Ok(lines) => lines.into_iter().map(|line| line.text).collect(),
-            Err(error) => vec![format!("{error:#}")],
+            Err(error) => vec![fewbit::error_text(&*error)],
         });
         let streams =
             accept(&line, &mut child).and_then(|line| Ok((line, accept(&monitor, &mut child)?)));

@@ -12,7 +12,7 @@ use fewbit_runtime::format::program::{
 use fewbit_runtime::format::write::{arena_bytes, pack_int4_rows};
 use fewbit_runtime::{BlobWriter, Metadata, ProgramParts};
 
-use fewbit_device::random::Random;
+use fewbit::random::Random;
 
 /// What a layer computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
