@@ -587,13 +587,9 @@ fn real_boards() -> Result<()> {
     Ok(())
 }
 
-/// The examples for an emulated board, as packages.
-fn examples(board: &board::Board) -> &'static [&'static str] {
-    match &*board.name {
-        "mps2-an386" => &["--package", "two-models", "--package", "external-flash"],
-        _ => &[],
-    }
-}
+/// The emulated board that examples of firmware are for, and their packages. They are looked at by themselves: their output's crate has
+/// a panic handler, and the shared application its own.
+const EXAMPLES: (&str, [&str; 2]) = ("mps2-an386", ["two-models", "external-flash"]);
 
 /// Clippy over the firmware, for each board's own target.
 fn clippy_of_boards() -> Result<()> {
@@ -631,22 +627,31 @@ fn clippy_of_boards() -> Result<()> {
         } else {
             &[&[]]
         };
-        for features in applications {
+        let clippy = |packages: &[&str], arguments: &[String]| -> Result<()> {
             let mut cargo = firmware::cargo(&board, &toolchain, &blob)?;
+            cargo.args(["clippy", "--quiet", "--release", "--locked"]);
+            for package in packages {
+                cargo.args(["--package", package]);
+            }
             cargo
-                .args(["clippy", "--quiet", "--release", "--locked"])
-                .args(["--package", board.package(), "--package", "fewbit-firmware"])
-                .args(firmware::features(&board))
-                .args(["--package", "bare"])
-                .args(examples(&board))
-                .args(*features)
+                .args(arguments)
                 .env("FEWBIT_SLOTS", "65536,65536")
                 .env("FEWBIT_UPDATE_KEY", &key)
                 .env("FEWBIT_SECOND_BLOB", &blob)
                 .env("FEWBIT_MLPERF_MODEL", "sample")
                 .env("FEWBIT_MLPERF_TABLE", &table)
                 .args(["--", "-D", "warnings"]);
-            process::run(&mut cargo, LIMIT).with_context(|| board.name.clone())?;
+            process::run(&mut cargo, LIMIT).with_context(|| board.name.clone())
+        };
+        for features in applications {
+            let mut arguments = firmware::features(&board);
+            arguments.extend(features.iter().map(|&word| word.to_owned()));
+            let packages = [board.package(), "fewbit-firmware", "bare"];
+            clippy(&packages, &arguments)?;
+        }
+        let (example_board, examples) = EXAMPLES;
+        if board.name == example_board {
+            clippy(&examples, &[])?;
         }
     }
     Ok(())

@@ -251,13 +251,15 @@ impl QuantizeArgs {
             recipe.memory = memory;
         }
         if let Some(target) = &self.target {
-            // A board's name stands for its processor.
-            let board = environment
-                .repository()
-                .and_then(|repository| Board::load(&repository, target));
-            recipe.target = match board {
-                Ok(board) => board.isa.packing().into(),
-                Err(_) => target.parse().context("--target")?,
+            recipe.target = match target.parse() {
+                Ok(target) => target,
+                // A board's name stands for its processor.
+                Err(error) => environment
+                    .repository()
+                    .and_then(|repository| Board::load(&repository, target))
+                    .map(|board| board.isa.packing().into())
+                    .map_err(|_| error)
+                    .context("--target")?,
             };
         }
         match self.input_range.as_deref() {

@@ -181,15 +181,16 @@ impl Plan<'_> {
             if scratch.bytes > 0 && overlap(area, span(place)) {
                 return Err(LoadError::ScratchOverlap { op, tensor: at });
             }
-            if let Some(output) = output
-                && at != new
-                && overlap(span(place), span(output))
-                && !(old.last == now && self.in_place(now, at, output))
-            {
-                return Err(LoadError::Overlap {
-                    tensor: new,
-                    other: at,
-                });
+            if let Some(output) = output {
+                if at != new
+                    && overlap(span(place), span(output))
+                    && !(old.last == now && self.in_place(now, at, output))
+                {
+                    return Err(LoadError::Overlap {
+                        tensor: new,
+                        other: at,
+                    });
+                }
             }
             (before, at) = (at, old.next);
         }

@@ -54,13 +54,13 @@ pub(in super::super) fn fully_connected<const KERNELS: u32>(
     if even > 0 {
         run(0, even, &p.stage, p.bias, p.stage.multipliers, output);
     }
-    if KERNELS & kernels::ODD_CHANNELS != 0
-        && let Some(last) = output.get(even)
-    {
-        let odd = OddChannel::of(&p.stage, p.bias, even);
-        let outputs = [const { Cell::new(0) }; 2];
-        run(even, 2, &odd.stage, &odd.bias, &odd.multipliers, &outputs);
-        last.set(outputs[0].get());
+    if KERNELS & kernels::ODD_CHANNELS != 0 {
+        if let Some(last) = output.get(even) {
+            let odd = OddChannel::of(&p.stage, p.bias, even);
+            let outputs = [const { Cell::new(0) }; 2];
+            run(even, 2, &odd.stage, &odd.bias, &odd.multipliers, &outputs);
+            last.set(outputs[0].get());
+        }
     }
 }
 
