@@ -195,11 +195,11 @@ impl WithSimd for Products<'_, '_> {
     }
 }
 
-/// The block with as many rows as there are, of those that there may be.
+/// The block with as many rows as there are, of those that there may be; others are not compiled, as the conditions are constants.
 macro_rules! block {
     ($products:ident.block($simd:ident, $rows:ident, $weights:ident, $first:ident), $($count:literal)*) => {
         match $rows.len() {
-            $($count if $count <= most_rows(VECTORS, S::REGISTER_COUNT) => {
+            $($count if const { $count <= most_rows(VECTORS, S::REGISTER_COUNT) } => {
                 $products.block::<S, $count, VECTORS>($simd, $rows.start, $weights, $first);
             })*
             _ => {}

@@ -79,50 +79,60 @@ impl Tile<'_> {
         let lanes = S::F32_LANES;
         let end = self.channels;
         let mut at = 0;
-        // Two vectors of sums, of weights and of the input take 28 registers.
-        while S::REGISTER_COUNT >= 32 && end - at >= 2 * lanes {
-            self.strips::<S, KERNEL, STRIDE, 2>(simd, at, 2 * lanes);
-            at += 2 * lanes;
+        // Two vectors of sums, of weights and of the input take 28 registers. As constants, conditions keep loops that never
+        // run from being compiled.
+        if const { S::REGISTER_COUNT >= 32 } {
+            while end - at >= 2 * lanes {
+                self.whole::<S, KERNEL, STRIDE, 2>(simd, at);
+                at += 2 * lanes;
+            }
         }
         while end - at >= lanes {
-            self.strips::<S, KERNEL, STRIDE, 1>(simd, at, lanes);
+            self.whole::<S, KERNEL, STRIDE, 1>(simd, at);
             at += lanes;
         }
-        if at < end {
-            self.strips::<S, KERNEL, STRIDE, 1>(simd, at, end - at);
+        if const { S::F32_LANES > 1 } && at < end {
+            self.rest::<S, KERNEL, STRIDE>(simd, at, end - at);
         }
     }
 
-    /// All strips, of the `len` channels that begin with `first`.
+    /// All strips, of the channels of some vectors that begin with `first`.
     #[inline(always)]
-    fn strips<S: Simd, const KERNEL: usize, const STRIDE: usize, const VECTORS: usize>(
+    fn whole<S: Simd, const KERNEL: usize, const STRIDE: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        first: usize,
+    ) {
+        for strip in self.strips {
+            let load = |values: &[f32], at: usize| -> [S::f32s; VECTORS] {
+                let vectors = S::as_simd_f32s(&values[at..at + VECTORS * S::F32_LANES]).0;
+                array::from_fn(|vector| vectors[vector])
+            };
+            let sums = self.sums::<S, KERNEL, STRIDE, VECTORS>(simd, strip, first, load);
+            let sums = self.tail.apply(simd, sums, first);
+            for (pixel, sums) in sums.iter().take(strip.pixels).enumerate() {
+                let at = strip.out + pixel * self.channels + first;
+                let out = &mut self.out[at..at + VECTORS * S::F32_LANES];
+                S::as_mut_simd_f32s(out).0.copy_from_slice(sums);
+            }
+        }
+    }
+
+    /// All strips, of the `len` channels behind the last whole vector.
+    #[inline(always)]
+    fn rest<S: Simd, const KERNEL: usize, const STRIDE: usize>(
         &mut self,
         simd: S,
         first: usize,
         len: usize,
     ) {
         for strip in self.strips {
-            if len == VECTORS * S::F32_LANES {
-                let load = |values: &[f32], at: usize| -> [S::f32s; VECTORS] {
-                    let vectors = S::as_simd_f32s(&values[at..at + VECTORS * S::F32_LANES]).0;
-                    array::from_fn(|vector| vectors[vector])
-                };
-                let sums = self.sums::<S, KERNEL, STRIDE, VECTORS>(simd, strip, first, load);
-                let sums = self.tail.apply(simd, sums, first);
-                for (pixel, sums) in sums.iter().take(strip.pixels).enumerate() {
-                    let at = strip.out + pixel * self.channels + first;
-                    let out = &mut self.out[at..at + VECTORS * S::F32_LANES];
-                    S::as_mut_simd_f32s(out).0.copy_from_slice(sums);
-                }
-            } else {
-                let load =
-                    |values: &[f32], at: usize| [simd.partial_load_f32s(&values[at..at + len])];
-                let sums = self.sums::<S, KERNEL, STRIDE, 1>(simd, strip, first, load);
-                let sums = self.tail.apply(simd, sums, first);
-                for (pixel, &[sum]) in sums.iter().take(strip.pixels).enumerate() {
-                    let at = strip.out + pixel * self.channels + first;
-                    simd.partial_store_f32s(&mut self.out[at..at + len], sum);
-                }
+            let load = |values: &[f32], at: usize| [simd.partial_load_f32s(&values[at..at + len])];
+            let sums = self.sums::<S, KERNEL, STRIDE, 1>(simd, strip, first, load);
+            let sums = self.tail.apply(simd, sums, first);
+            for (pixel, &[sum]) in sums.iter().take(strip.pixels).enumerate() {
+                let at = strip.out + pixel * self.channels + first;
+                simd.partial_store_f32s(&mut self.out[at..at + len], sum);
             }
         }
     }
