@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::{
-    ci::{DEVICE_SUITES, LIMIT, cargo},
+    cargo::{DEVICE_SUITES, LIMIT, cargo},
     pool::{Job, Lock},
     root,
 };
