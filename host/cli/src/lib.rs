@@ -48,6 +48,7 @@ mod json;
 mod log_lines;
 pub mod mlperf;
 pub mod new;
+mod packing;
 mod places;
 mod quantize;
 mod run;

@@ -3,7 +3,7 @@
 use crate::bar::Bar;
 use crate::places::{Places, same_file};
 use crate::source::ModelSource;
-use crate::{Environment, choice, json::add_json, show, tables};
+use crate::{Environment, choice, json::add_json, packing, show, tables};
 use anyhow::{Context, bail};
 use clap::Args;
 use fewbit::calibrate::Range;
@@ -415,6 +415,8 @@ impl QuantizeArgs {
         lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
         lines.push(format!("blob    {}", blob.display()));
         lines.push(format!("recipe  {}", recipe.display()));
+        let packed = packing::described(report.recipe.target.packing());
+        lines.push(format!("packed  {packed}"));
         if let Some(json) = &self.json {
             lines.push(format!("report  {}", json.display()));
         }

@@ -15,6 +15,9 @@ pub struct Args {
     /// Folder of `boards/` to run it on
     #[arg(long, default_value = "mps2-an386")]
     pub board: String,
+    /// Pack a blob that runs on any processor for the board's kernels first, in memory; its file stays as it is, and so do the outputs
+    #[arg(long)]
+    pub repack: bool,
     /// Inputs, as in `data.npz:x_test,y_test` or `data.npz[::4]`; without any, the digits for the built-in network and random bytes for others
     #[arg(long, value_name = "DATA")]
     pub data: Option<DatasetSpec>,

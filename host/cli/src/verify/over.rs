@@ -78,7 +78,7 @@ pub(super) fn open(
             if args.port.is_some() {
                 bail!("--port is for --transport serial and rtt");
             }
-            let firmware = firmware::build(board, path)?;
+            let firmware = firmware::build_bytes(board, blob.as_bytes()).with_context(context)?;
             let limit = limit.unwrap_or(LIMIT);
             Ok(Box::new(Semihosted::new(board, firmware, limit)))
         }
