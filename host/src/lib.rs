@@ -48,6 +48,7 @@ pub mod progress;
 pub mod quantize;
 pub mod random;
 pub mod recipe;
+pub mod repack;
 pub mod report;
 pub mod rounding;
 pub mod simulate;

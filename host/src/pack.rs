@@ -8,6 +8,7 @@ use crate::lower::Lowered;
 use crate::plan::Plan;
 use crate::recipe::Recipe;
 use crate::simulate::{HostModel, MAX_AXES};
+use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::{Port, TensorIndex};
 use fewbit_runtime::{
     AlignedBlob, InputMetadata, LoadError, Metadata, OpMetadata, OutputMetadata, ProgramParts,
@@ -25,6 +26,19 @@ pub fn pack(
     recipe: &Recipe,
 ) -> Result<AlignedBlob, PackError> {
     let metadata = metadata(graph, &lowered, recipe);
+    write(lowered, plan, recipe.target.packing(), &metadata)
+}
+
+/// Writes a network that is packed for a kernel family and placed into a blob.
+///
+/// # Errors
+/// As [`pack`].
+pub(crate) fn write(
+    lowered: Lowered,
+    plan: &Plan,
+    packing: Packing,
+    metadata: &Metadata,
+) -> Result<AlignedBlob, PackError> {
     let port = |index: &TensorIndex| Port {
         tensor: *index,
         scale_bits: lowered.tensors[usize::from(*index)].scale.to_bits(),
@@ -46,9 +60,9 @@ pub fn pack(
         outputs: lowered.outputs.iter().map(port).collect(),
         tensors,
         ops,
-        packing: recipe.target.packing(),
+        packing,
     };
-    let bytes = lowered.sections.finish(&program, &metadata)?;
+    let bytes = lowered.sections.finish(&program, metadata)?;
     let blob = AlignedBlob::new(&bytes);
     HostModel::from_bytes(blob.as_bytes())?;
     Ok(blob)

@@ -29,6 +29,7 @@ fn verify_through_memory_finds_what_semihosting_finds() {
         let run = |transport| {
             let args = verify::Args {
                 blob: Some(blob.clone()),
+                repack: false,
                 board: (*board).to_owned(),
                 data: None,
                 limit: Some(INPUTS),

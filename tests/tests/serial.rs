@@ -209,6 +209,7 @@ fn a_network_is_verified_over_the_uart_operator_by_operator() {
     write_atomically(&blob, quantized.blob.as_bytes()).expect("writes");
     let args = verify::Args {
         blob: Some(blob.clone()),
+        repack: false,
         board: M4.to_owned(),
         data: None,
         limit: Some(3),
@@ -272,6 +273,7 @@ fn a_board_with_another_model_is_told_apart() {
     std::fs::write(&other, sample::two_tables(SIZE + 1).expect("a blob")).expect("writes");
     let args = verify::Args {
         blob: Some(other),
+        repack: false,
         board: M4.to_owned(),
         data: None,
         limit: Some(1),

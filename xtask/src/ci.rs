@@ -3,13 +3,7 @@
 //! Checks and test programs run side by side. One that fails does not stop the others; what failed is said again at the end,
 //! and the last line is the sum of checks and tests. A new check is one entry in `CHECKS`.
 
-use std::{
-    env, fs,
-    path::Path,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{env, fs, process::Command, thread, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -21,18 +15,14 @@ use fewbit_device::{
 use fewbit_tests::networks::{Net, Network};
 
 use crate::{
-    bench, bounds, deny, fuzz, miri, mutants,
+    bench, bounds,
+    cargo::{DEVICE_SUITES, LIMIT, cargo, own_program},
+    deny, fuzz, miri, mutants,
     pool::{self, Ended, Job, Lock},
     processors, publish, repository, root,
     suites::{self, Cases},
     tidy,
 };
-
-/// Time for one check, and for one test program.
-pub(crate) const LIMIT: Duration = Duration::from_secs(1800);
-
-/// Turns on the suites that need an emulator, which plain `cargo test` leaves out.
-pub(crate) const DEVICE_SUITES: &str = "fewbit-tests/device";
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args, Debug)]
@@ -450,21 +440,6 @@ fn everything<'c>(checks: impl IntoIterator<Item = &'c Check>) -> Result<()> {
     tally.close()
 }
 
-/// A copy of this program, as cargo may write its file anew while the checks run.
-pub(crate) fn own_program(folder: &Path) -> Result<std::path::PathBuf> {
-    let own = env::current_exe().context("cannot find this program's file")?;
-    let copy = folder.join(format!("xtask{}", env::consts::EXE_SUFFIX));
-    fs::copy(&own, &copy).with_context(|| format!("cannot copy {}", own.display()))?;
-    Ok(copy)
-}
-
-/// The cargo that runs this task, in the root of the repository.
-pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
-    command
-}
-
 fn host(arguments: &[&str]) -> Result<()> {
     process::run(cargo().args(arguments), LIMIT)
 }
@@ -660,6 +635,7 @@ fn clippy_of_boards() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn the_last_error_of_a_check_is_its_reason() {

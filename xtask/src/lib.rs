@@ -35,6 +35,7 @@ macro_rules! note {
 
 pub mod bench;
 pub mod bounds;
+mod cargo;
 pub mod ci;
 pub mod deny;
 pub mod fuzz;

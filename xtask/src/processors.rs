@@ -19,7 +19,7 @@ use fewbit_device::{
 };
 
 use crate::{
-    ci::{DEVICE_SUITES, cargo},
+    cargo::{DEVICE_SUITES, cargo},
     root,
 };
 

@@ -13,7 +13,7 @@ use fewbit_device::{
 };
 
 use crate::{
-    ci::{LIMIT, cargo},
+    cargo::{LIMIT, cargo},
     root,
 };
 

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::{
-    ci::{DEVICE_SUITES, LIMIT, cargo},
+    cargo::{DEVICE_SUITES, LIMIT, cargo},
     pool::{Job, Lock},
     root,
 };
@@ -22,12 +22,13 @@ use fewbit_device::process;
 use fewbit_tests::sampled;
 
 /// CPU seconds of those that take long, by their main file, so that they start first; a wrong figure costs only time.
-const SECONDS: [(&str, u32); 22] = [
+const SECONDS: [(&str, u32); 23] = [
     ("tests/tests/emulated.rs", 360),
     ("tests/tests/random_on_boards.rs", 250),
     ("tests/tests/serial.rs", 330),
     ("tests/tests/device.rs", 170),
     ("tests/tests/new_project.rs", 160),
+    ("tests/tests/packing.rs", 60),
     ("tests/tests/accuracy.rs", 120),
     ("tests/tests/rtt.rs", 60),
     ("tests/tests/size.rs", 45),
@@ -48,12 +49,13 @@ const SECONDS: [(&str, u32); 22] = [
 ];
 
 /// Those that build firmware.
-pub(crate) const OF_BOARDS: [&str; 11] = [
+pub(crate) const OF_BOARDS: [&str; 12] = [
     "tests/tests/device.rs",
     "tests/tests/edges_on_boards.rs",
     "tests/tests/emulated.rs",
     "tests/tests/examples.rs",
     "tests/tests/mlperf.rs",
+    "tests/tests/packing.rs",
     "tests/tests/random_on_boards.rs",
     "tests/tests/rtt.rs",
     "tests/tests/serial.rs",

@@ -19,6 +19,8 @@ use fewbit_device::{board, process};
 
 use crate::{mutants, prove, repository, root};
 
+mod arrows;
+
 /// Largest file in the repository; data that is larger is generated or fetched.
 const MAXIMUM_BYTES: u64 = 2 * 1024 * 1024;
 
@@ -40,6 +42,9 @@ pub struct Args {
     /// promises into SECURITY.md.
     #[arg(long)]
     bless: bool,
+    /// Check nothing; list which crate and which module uses which.
+    #[arg(long, conflicts_with = "bless")]
+    arrows: bool,
 }
 
 /// Checks everything, or writes the hash and the table.
@@ -51,6 +56,8 @@ pub fn task(args: &Args) -> Result<()> {
     if args.bless {
         bless()?;
         prove::bless(root())
+    } else if args.arrows {
+        say!("{}", arrows::listing(root(), &files(root())?)?)
     } else {
         check()
     }
@@ -64,9 +71,10 @@ pub fn task(args: &Args) -> Result<()> {
 pub fn check() -> Result<()> {
     let root = root();
     let mut problems = Vec::new();
-    for path in files(root)? {
+    let files = files(root)?;
+    for path in &files {
         let shown = path.display().to_string();
-        let full = root.join(&path);
+        let full = root.join(path);
         // A file that was deleted and not committed yet is still listed.
         let Ok(facts) = fs::metadata(&full) else {
             continue;
@@ -106,6 +114,7 @@ pub fn check() -> Result<()> {
     problems.extend(format_hash(root)?);
     problems.extend(mutants::problems(root)?);
     problems.extend(prove::problems(root)?);
+    problems.extend(arrows::problems(root, &files)?);
     if !problems.is_empty() {
         bail!(
             "{} things are not tidy:\n- {}",

@@ -54,19 +54,6 @@ impl Environment {
             None => name.into(),
         }
     }
-
-    /// The blob of the built-in network, made if it is not there yet.
-    ///
-    /// # Errors
-    ///
-    /// As [`crate::quantize`].
-    pub fn default_blob(&self) -> Result<PathBuf> {
-        let path = self.blob_path(None);
-        if !path.exists() {
-            crate::quantize(&crate::QuantizeArgs::default(), self)?;
-        }
-        Ok(path)
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `fewbit inspect`: what is in a model or a blob.
 
+use crate::packing;
 use crate::places::Places;
 use crate::source::AnyModel;
 use crate::{show, table, write_json};
@@ -8,6 +9,7 @@ use clap::Args;
 use fewbit::graph::Graph;
 use fewbit::simulate::Simulator;
 use fewbit_runtime::Summary;
+use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::Op;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -35,6 +37,8 @@ struct InspectReport {
 #[derive(Debug, Serialize)]
 struct BlobFacts {
     version: u16,
+    /// The kernel family that the weights are packed for.
+    packing: Packing,
     blob_bytes: usize,
     program_bytes: u32,
     weights_bytes: u32,
@@ -121,6 +125,7 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
             facts.metadata_bytes,
             facts.arena_bytes
         );
+        text += &format!("\npacked  {}", packing::described(facts.packing));
     }
     show(&text)
 }
@@ -183,6 +188,7 @@ fn of_blob(blob: &[u8]) -> anyhow::Result<InspectReport> {
         macs: layers.iter().map(|layer| layer.macs).sum(),
         blob: Some(BlobFacts {
             version: fewbit_runtime::format::VERSION,
+            packing: summary.packing,
             blob_bytes: blob.len(),
             program_bytes: summary.program_bytes,
             weights_bytes: summary.weights_bytes,

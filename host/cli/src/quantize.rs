@@ -3,7 +3,7 @@
 use crate::bar::Bar;
 use crate::places::{Places, same_file};
 use crate::source::ModelSource;
-use crate::{Environment, add_json, choice, show, tables};
+use crate::{Environment, choice, json::add_json, packing, show, tables};
 use anyhow::{Context, bail};
 use clap::Args;
 use fewbit::calibrate::Range;
@@ -182,6 +182,21 @@ pub fn quantize(args: &QuantizeArgs, environment: &Environment) -> anyhow::Resul
     let shown = blob.strip_prefix(current).unwrap_or(&blob);
     say!("next    {} verify {}", environment.program, shown.display())?;
     Ok(Outcome { report, blob })
+}
+
+impl Environment {
+    /// The blob of the built-in network, made if it is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`quantize`].
+    pub fn default_blob(&self) -> anyhow::Result<PathBuf> {
+        let path = self.blob_path(None);
+        if !path.exists() {
+            quantize(&QuantizeArgs::default(), self)?;
+        }
+        Ok(path)
+    }
 }
 
 /// What a recipe that this command wrote begins with; the checksum of the rest follows, and the line's end.
@@ -400,6 +415,8 @@ impl QuantizeArgs {
         lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
         lines.push(format!("blob    {}", blob.display()));
         lines.push(format!("recipe  {}", recipe.display()));
+        let packed = packing::described(report.recipe.target.packing());
+        lines.push(format!("packed  {packed}"));
         if let Some(json) = &self.json {
             lines.push(format!("report  {}", json.display()));
         }

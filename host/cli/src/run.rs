@@ -4,7 +4,7 @@ use crate::bar::Bar;
 use crate::eval::{float_outputs, integer_outputs};
 use crate::places::Places;
 use crate::source::{AnyModel, layout_of_blob};
-use crate::{add_json, show};
+use crate::{json::add_json, show};
 use anyhow::{Context, bail};
 use clap::Args;
 use fewbit::dataset::{Dataset, DatasetSpec, InputLayout, OutputForm, add_npy};

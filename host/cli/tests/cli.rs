@@ -55,6 +55,8 @@ fn quantize_without_arguments_reports_and_is_reproducible() {
         "integer engine",
         "98.60 %",
         "digits.fewbit",
+        "packed  for any processor",
+        "`quantize --target`",
     ] {
         assert!(text.contains(word), "{word} is missing in:\n{text}");
     }

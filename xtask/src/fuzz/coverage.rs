@@ -14,9 +14,9 @@ use anyhow::{Context as _, Result, bail};
 use fewbit_cli::table;
 use serde::Deserialize;
 
-use super::{PROGRAM, executable};
+use super::program::{PROGRAM, executable};
 use crate::{
-    ci::{LIMIT, cargo},
+    cargo::{LIMIT, cargo},
     root,
 };
 use fewbit_device::{process, toolchain};

@@ -4,6 +4,7 @@
 //! overflow checks.
 
 mod coverage;
+mod program;
 
 use std::{
     path::PathBuf,
@@ -14,13 +15,11 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    ci::{DEVICE_SUITES, LIMIT, cargo},
+    cargo::{DEVICE_SUITES, LIMIT, cargo},
     root,
 };
 use fewbit_device::process;
-
-/// The command's package and program.
-const PROGRAM: &str = "fewbit-fuzz";
+use program::{PROGRAM, executable};
 
 /// Seconds of each target in CI, and in its long form.
 const SHORT: u64 = 60;
@@ -119,22 +118,6 @@ fn build() -> Result<PathBuf> {
     executable(&messages).with_context(|| format!("cargo names no program {PROGRAM}"))
 }
 
-/// The program's file out of cargo's messages.
-fn executable(messages: &str) -> Option<PathBuf> {
-    let mut found = None;
-    for line in messages.lines().filter(|line| line.starts_with('{')) {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let field = |name: &str| message.get(name).and_then(|value| value.as_str());
-        let target = message.get("target").and_then(|target| target.get("name"));
-        if target.and_then(|name| name.as_str()) == Some(PROGRAM)
-            && let Some(file) = field("executable")
-        {
-            found = Some(PathBuf::from(file));
-        }
-    }
-    found
-}
-
 /// Every target for a short time, as CI runs them.
 ///
 /// # Errors
@@ -164,30 +147,4 @@ fn all_for(seconds: u64) -> Result<()> {
         list: false,
         coverage: false,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_program_is_found_in_cargos_messages() {
-        let artifact = |name: &str, executable: &str| {
-            format!(
-                r#"{{"reason":"compiler-artifact","target":{{"name":"{name}"}},"executable":{executable}}}"#
-            )
-        };
-        let messages = [
-            artifact("fewbit_fuzz", "null"),
-            artifact("xtask", r#""/t/debug/xtask""#),
-            artifact(PROGRAM, r#""/t/debug/fewbit-fuzz""#),
-            r#"{"reason":"build-finished","success":true}"#.to_owned(),
-        ]
-        .join("\n");
-        assert_eq!(
-            executable(&messages),
-            Some(PathBuf::from("/t/debug/fewbit-fuzz"))
-        );
-        assert_eq!(executable(&artifact("xtask", r#""/t/xtask""#)), None);
-    }
 }

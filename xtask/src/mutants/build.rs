@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::points::{self, Constants, Left, Mutant, Mutated};
-use crate::{ci, root};
+use crate::{cargo, root};
 
 /// The switch that the mutants ask.
 const SWITCH: &str = include_str!("../../data/switch.rs");
@@ -215,7 +215,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 
 /// Builds the unit tests: the program, or files and bytes of what does not compile.
 fn cargo() -> Result<Result<PathBuf, Vec<(String, usize)>>> {
-    let mut cargo = ci::cargo();
+    let mut cargo = cargo::cargo();
     cargo
         .current_dir(folder())
         .args(["test", "--package", "fewbit-runtime", "--lib", "--no-run"])

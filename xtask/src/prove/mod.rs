@@ -19,7 +19,7 @@ use fewbit_device::setup;
 use serde::Serialize;
 
 use crate::{
-    ci::{self, LIMIT},
+    cargo::{LIMIT, own_program},
     pool::{self, Ended, Job, Lock},
     suites::{self, Program},
 };
@@ -115,7 +115,7 @@ fn run(promises: &[&Promise]) -> Result<Vec<Proof>> {
         Vec::new()
     };
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
-    let program = ci::own_program(folder.path())?;
+    let program = own_program(folder.path())?;
     let mut jobs = Vec::new();
     for promise in promises {
         jobs.push(job(promise, &program, &tests)?);

@@ -23,7 +23,7 @@ use fewbit_device::{
     toolchain::Way,
 };
 
-use crate::{Environment, source, sources};
+use crate::{Environment, packing, source, sources};
 
 /// Inputs that a project gets.
 const SAMPLES: usize = 5;
@@ -36,7 +36,7 @@ pub struct Args {
     /// Folder of `boards/` that the project is for.
     #[arg(long, default_value = "mps2-an386")]
     board: String,
-    /// The model; without one, the built-in digits network.
+    /// The model, which is packed for the board's kernels if it runs on any processor; without one, the built-in digits network.
     #[arg(long, value_name = "FILE")]
     blob: Option<PathBuf>,
     /// Inputs for --blob, as in `data.npz:x_test`; without any, random bytes.
@@ -47,6 +47,8 @@ pub struct Args {
 /// What the project runs.
 struct Contents {
     blob: Vec<u8>,
+    /// Whether it is not the one that was given, but packed for the board.
+    repacked: bool,
     /// Inputs, one after the other.
     samples: Vec<i8>,
     /// Bytes of each.
@@ -77,7 +79,7 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
         );
     }
     let contents = match &args.blob {
-        Some(path) => given(path, args.data.as_ref()),
+        Some(path) => given(path, args.data.as_ref(), &board),
         None => digits(&board),
     }?;
     firmware::check(&board, &contents.blob)?;
@@ -97,6 +99,13 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
         .with_context(|| format!("cannot create {}", absolute.display()))?;
 
     say!("made    {}", args.path.display())?;
+    if contents.repacked {
+        say!(
+            "packed  the model for `{}`, the kernels of {}; its outputs stay the same",
+            board.isa.name(),
+            board.name
+        )?;
+    }
     say!("next    cd {} && {command}", args.path.display())?;
     Ok(())
 }
@@ -136,11 +145,11 @@ fn digits(board: &Board) -> Result<Contents> {
     let samples = SAMPLES * evaluation.elements();
     let simulator = Simulator::new(quantized.blob.as_bytes())?;
     let samples = simulator.quantize_inputs(&evaluation.inputs[..samples]);
-    contents(quantized.blob.as_bytes(), &simulator, samples)
+    contents(&quantized.blob, None, &simulator, samples)
 }
 
-/// A blob from a file.
-fn given(path: &Path, data: Option<&DatasetSpec>) -> Result<Contents> {
+/// A blob from a file, packed for the board if it runs on any.
+fn given(path: &Path, data: Option<&DatasetSpec>, board: &Board) -> Result<Contents> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let blob = AlignedBlob::new(&bytes);
     let simulator = Simulator::new(blob.as_bytes())
@@ -162,10 +171,18 @@ fn given(path: &Path, data: Option<&DatasetSpec>) -> Result<Contents> {
         }
         None => Random::new(1).bytes(SAMPLES * elements),
     };
-    contents(&bytes, &simulator, samples)
+    let packed = packing::packed_for(board, &blob)
+        .with_context(|| format!("cannot pack {} for {}", path.display(), board.name))?;
+    contents(&blob, packed, &simulator, samples)
 }
 
-fn contents(blob: &[u8], simulator: &Simulator<'_>, samples: Vec<i8>) -> Result<Contents> {
+/// What the project holds: the blob, or that packed for the board, and the classes of the blob's outputs.
+fn contents(
+    blob: &AlignedBlob,
+    packed: Option<AlignedBlob>,
+    simulator: &Simulator<'_>,
+    samples: Vec<i8>,
+) -> Result<Contents> {
     let outputs = simulator.run(&samples, None)?.output;
     let classes = outputs.chunks_exact(simulator.output_elements());
     // The first of equal ones, as the project's `argmax`.
@@ -174,7 +191,8 @@ fn contents(blob: &[u8], simulator: &Simulator<'_>, samples: Vec<i8>) -> Result<
         scores.iter().position(|score| Some(score) == best)
     };
     Ok(Contents {
-        blob: blob.to_vec(),
+        repacked: packed.is_some(),
+        blob: packed.as_ref().unwrap_or(blob).as_bytes().to_vec(),
         classes: classes.filter_map(class).collect(),
         input_bytes: simulator.input_elements(),
         samples,

@@ -3,22 +3,25 @@
 //! The host's side is the runtime itself, so that a difference means a compiler, a kernel family or a memory at fault, not another
 //! model of the arithmetic. Where outputs differ, the operators' checksums tell which one differed first, and its bytes are fetched.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use std::{fmt, fs};
 
+mod args;
 mod over;
 
 use anyhow::{Context as _, Result, bail};
-use fewbit::dataset::{Dataset, DatasetSpec};
+use fewbit::dataset::Dataset;
 use fewbit::default_model;
 use fewbit::metrics::top1;
 use fewbit::simulate::Simulator;
 use fewbit_protocol::{CRC32, message::Unit};
-use fewbit_runtime::AlignedBlob;
+use fewbit_runtime::{AlignedBlob, format::packing::Packing};
 use serde::Serialize;
 
-use crate::{Environment, percent, table, write_json};
+pub use args::{Args, LIMIT, Transport};
+
+use crate::{Environment, packing, percent, table, write_json};
 use fewbit_device::{board::Board, firmware};
 
 /// Inputs made up where there is no data.
@@ -27,56 +30,20 @@ const RANDOM_INPUTS: usize = 20;
 /// Inputs looked into layer by layer when outputs differ.
 const EXPLAINED: usize = 3;
 
-/// Time that the emulator may take.
-pub const LIMIT: Duration = Duration::from_secs(1800);
-
 /// Exit code for outputs that differ.
 pub const MISMATCH_CODE: u8 = 4;
-
-/// Arguments of `verify`.
-#[derive(clap::Args, Clone, Debug)]
-pub struct Args {
-    /// The blob; without one, that of the built-in digits network, quantized first if it is not there yet
-    pub blob: Option<PathBuf>,
-    /// Folder of `boards/` to run it on
-    #[arg(long, default_value = "mps2-an386")]
-    pub board: String,
-    /// Inputs, as in `data.npz:x_test,y_test` or `data.npz[::4]`; without any, the digits for the built-in network and random bytes for others
-    #[arg(long, value_name = "DATA")]
-    pub data: Option<DatasetSpec>,
-    /// Use only the first N inputs
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// Seconds that the emulator may take for all inputs (1800 if not given), or one inference over a line (120)
-    #[arg(long, value_name = "SECONDS")]
-    pub timeout: Option<u64>,
-    /// How the board is talked to; `semihosting` where it is emulated, else `serial`
-    #[arg(long)]
-    pub transport: Option<Transport>,
-    /// Serial port of the board, such as /dev/ttyACM0, or HOST:PORT of a server that passes bytes on; for `rtt`, HOST:PORT of a GDB server
-    #[arg(long, value_name = "PORT")]
-    pub port: Option<String>,
-    /// Write the result as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-/// How a board is talked to.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A debugger's files and console, as the emulator has them: all inputs at once.
-    Semihosting,
-    /// A UART, with the framed serial protocol; on an emulated board the emulator's UART.
-    Serial,
-    /// The same protocol through memory, by RTT: over the emulator's debug server, the one at `--port`, or else probe-rs'.
-    Rtt,
-}
 
 /// What `verify` found; the keys are an interface.
 #[derive(Clone, Debug, Serialize)]
 pub struct VerifyReport {
     /// Name of the board.
     pub board: String,
+    /// The board's kernel family.
+    pub kernels: &'static str,
+    /// The kernel family that the blob on the board is packed for.
+    pub packing: Packing,
+    /// Whether it was packed for the board first.
+    pub repacked: bool,
     /// Inputs run.
     pub inputs: usize,
     /// Inputs whose outputs were equal in every byte.
@@ -159,6 +126,9 @@ pub struct Mismatch {
 pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     let report = verify(args, environment)?;
     say!("{}", summary(&report))?;
+    if let Some(advice) = advice(&report) {
+        say!("{advice}")?;
+    }
     write_json(args.json.as_deref(), &report)?;
     if report.identical != report.inputs {
         let differing = report.inputs - report.identical;
@@ -186,14 +156,28 @@ pub fn verify(args: &Args, environment: &Environment) -> Result<VerifyReport> {
     let simulator = simulator(&blob, &path)?;
     let (inputs, labels) = inputs(args, &simulator)?;
     let board = Board::load(&environment.repository()?, &args.board)?;
-    let mut device = over::open(&board, &blob, &path, args)?;
-    compare_on(
+    let packed = match args.repack {
+        true => packing::packed_for(&board, &blob)
+            .with_context(|| format!("cannot pack {} for {}", path.display(), board.name))?,
+        false => None,
+    };
+    let mut device = over::open(&board, packed.as_ref().unwrap_or(&blob), &path, args)?;
+    // The host's side is the blob as it was given: what was packed has to give the same.
+    let report = compare_on(
         &board,
         device.as_mut(),
         &simulator,
         &inputs,
         labels.as_deref(),
-    )
+    )?;
+    Ok(match packed {
+        Some(_) => VerifyReport {
+            packing: board.isa.packing(),
+            repacked: true,
+            ..report
+        },
+        None => report,
+    })
 }
 
 /// As [`verify`], over real inputs, one sample after the other, and their labels.
@@ -274,6 +258,9 @@ fn compare_on(
     };
     Ok(VerifyReport {
         board: board.name.clone(),
+        kernels: board.isa.name(),
+        packing: simulator.model().packing(),
+        repacked: false,
         inputs: inputs.len(),
         identical: inputs.len() - differing.len(),
         top1: labels.and_then(|labels| top1(&outputs, labels)),
@@ -388,6 +375,22 @@ fn cost(report: &VerifyReport) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
+/// What packing has changed, or would; none where the board's kernels take the blob's order of weights as it is.
+fn advice(report: &VerifyReport) -> Option<String> {
+    let VerifyReport { board, kernels, .. } = report;
+    if report.repacked {
+        Some(format!(
+            "the blob was packed for `{kernels}` in memory; `quantize --target {board}` writes one that is"
+        ))
+    } else if report.packing == Packing::Scalar && *kernels != Packing::Scalar.name() {
+        Some(format!(
+            "the blob is packed for any processor; --repack packs it for `{kernels}`, which is faster on {board}, and `quantize --target {board}` writes one that is"
+        ))
+    } else {
+        None
+    }
+}
+
 /// The report as a table, and where host and board differ.
 pub fn summary(report: &VerifyReport) -> String {
     let mut summary = table(&[
@@ -415,4 +418,42 @@ pub fn summary(report: &VerifyReport) -> String {
         text.push_str(&format!("\n{difference}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_is_offered_where_it_makes_a_board_faster() {
+        let words = |kernels, packing, repacked| {
+            advice(&VerifyReport {
+                board: "mine".to_owned(),
+                kernels,
+                packing,
+                repacked,
+                inputs: 1,
+                identical: 1,
+                top1: None,
+                instructions_per_inference: None,
+                cycles_per_inference: None,
+                microseconds_per_inference: None,
+                arena_bytes: 0,
+                stack_bytes: 0,
+                flash_bytes: 0,
+                blob_bytes: 0,
+                static_ram_bytes: 0,
+                differences: Vec::new(),
+            })
+        };
+        let offered = words("dsp", Packing::Scalar, false).expect("offered");
+        assert!(
+            offered.contains("--repack") && offered.contains("--target mine"),
+            "{offered}"
+        );
+        let done = words("dsp", Packing::Dsp, true).expect("said");
+        assert!(done.contains("was packed for `dsp`"), "{done}");
+        assert_eq!(words("dsp", Packing::Dsp, false), None);
+        assert_eq!(words("scalar", Packing::Scalar, false), None);
+    }
 }

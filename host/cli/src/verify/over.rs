@@ -19,7 +19,7 @@ use fewbit_device::{
 use fewbit_protocol::{CRC32, message::Unit};
 use fewbit_runtime::AlignedBlob;
 
-use super::{Args, Transport};
+use super::args::{Args, LIMIT, Transport};
 use crate::Bar;
 
 /// Rounds of the loop that proves a counter.
@@ -78,8 +78,8 @@ pub(super) fn open(
             if args.port.is_some() {
                 bail!("--port is for --transport serial and rtt");
             }
-            let firmware = firmware::build(board, path)?;
-            let limit = limit.unwrap_or(super::LIMIT);
+            let firmware = firmware::build_bytes(board, blob.as_bytes()).with_context(context)?;
+            let limit = limit.unwrap_or(LIMIT);
             Ok(Box::new(Semihosted::new(board, firmware, limit)))
         }
         Transport::Serial => {

@@ -9,6 +9,7 @@ pub mod graph;
 mod image;
 mod riscv;
 mod state;
+mod step;
 #[cfg(test)]
 mod tests;
 

@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    flow::Flow,
     image::{Image, Instruction, number},
     state::{Register, State, Value},
+    step::Flow,
 };
 
 /// The stack pointer, `x2`.

@@ -1,0 +1,33 @@
+//! Families that blobs are packed for, in words, and packing for a board.
+
+use anyhow::Result;
+use fewbit::repack::repack;
+use fewbit_device::board::Board;
+use fewbit_runtime::{AlignedBlob, Summary, format::packing::Packing};
+
+/// The family that a blob is packed for with its processors, and the way to pack one that runs everywhere.
+pub(crate) fn described(packing: Packing) -> &'static str {
+    match packing {
+        Packing::Scalar => {
+            "for any processor; on Cortex-M4, M7, M33, M55 and M85 it runs faster if `quantize --target` names the board or the processor, such as cortex-m4"
+        }
+        Packing::Dsp => "for the kernel family `dsp`: Cortex-M4, M7 and M33",
+        Packing::Mve => "for the kernel family `mve`: Cortex-M55 and M85",
+    }
+}
+
+/// A blob for any processor, packed for the board's kernel family; `None` for one that is packed already or that the runtime
+/// refuses, and where the family's order is the default one.
+///
+/// # Errors
+///
+/// As [`repack`].
+pub(crate) fn packed_for(board: &Board, blob: &AlignedBlob) -> Result<Option<AlignedBlob>> {
+    let packing = board.isa.packing();
+    let is_plain = Summary::from_bytes(blob.as_bytes())
+        .is_ok_and(|summary| summary.packing == Packing::Scalar);
+    if !is_plain || packing == Packing::Scalar {
+        return Ok(None);
+    }
+    Ok(Some(repack(blob, packing)?))
+}
