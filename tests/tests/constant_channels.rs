@@ -4,16 +4,17 @@
 
 use std::time::Instant;
 
-use fewbit::calibrate::{Range, RangeMethod};
 use fewbit::dataset::{Dataset, InputLayout};
 use fewbit::executor::Executor;
 use fewbit::graph::Graph;
 use fewbit::import::{self, ImportOptions};
-use fewbit::passes::{self, Equalize};
 use fewbit::pipeline::{self, Calibration, Quantized};
 use fewbit::progress::Silent;
+use fewbit::ptq::passes;
+use fewbit::range::{Range, RangeMethod};
+use fewbit::recipe::Equalize;
+use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::{Granularity, Recipe, WeightBits};
-use fewbit::rounding::RoundingMethod;
 use fewbit_tests::networks::Net;
 use fewbit_tests::random_network::Pair;
 use fewbit_tests::{models, network, sampled};

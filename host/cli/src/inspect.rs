@@ -6,7 +6,7 @@ use crate::{show, table, write_json};
 use anyhow::Context;
 use clap::Args;
 use fewbit::graph::Graph;
-use fewbit::simulate::Simulator;
+use fewbit::measure::simulate::Simulator;
 use fewbit_runtime::Summary;
 use fewbit_runtime::format::program::Op;
 use serde::Serialize;

@@ -16,11 +16,11 @@ use std::path::Path;
 use ndarray::ArrayViewD;
 use ndarray_npy::{WritableElement, WriteNpyExt};
 
-use crate::calibrate::Range;
 use crate::executor::layout::Transpose;
 use crate::graph::{Graph, TensorId};
 use crate::output::{Outputs, WriteFileError};
 use crate::random::{Random, Sequence};
+use crate::range::Range;
 
 pub use error::DatasetError;
 pub use labels::OutputForm;

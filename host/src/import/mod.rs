@@ -3,6 +3,8 @@
 //! Each file format is one entry of a table, recognised by its content or, failing that, by the file's extension. Whatever a
 //! format's own layout is, what comes out is channels-last (see [`crate::graph`]).
 
+mod builder;
+mod cleanup;
 mod error;
 pub mod onnx;
 

@@ -2,7 +2,7 @@
 //!
 //! `real = scale * (q - zero_point)`, equation (1) of `docs/arithmetic.md`.
 
-use crate::calibrate::Range;
+use crate::range::Range;
 use serde::Serialize;
 
 /// Smallest scale of an encoding: a single below it loses digits.

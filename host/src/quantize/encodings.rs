@@ -6,8 +6,8 @@
 //! its input. A softmax's output has the encoding [`Encoding::softmax`].
 
 use super::{Encoding, QuantizeError};
-use crate::calibrate::Ranges;
 use crate::graph::{Graph, Node, Op, TensorId};
+use crate::range::Ranges;
 
 /// The encoding of every tensor of a graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,7 +185,7 @@ mod tests {
     /// A softmax, of the input or of something else, joined with what it reads.
     #[test]
     fn a_softmax_that_cannot_keep_its_encoding_is_an_output_still() {
-        let range = crate::calibrate::Range {
+        let range = crate::range::Range {
             min: -3.0,
             max: 3.0,
         };

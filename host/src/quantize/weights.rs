@@ -5,8 +5,8 @@
 //! a bias of order 1, so that the channel is a constant, which a larger step still represents.
 
 use super::{Encoding, Multipliers, QuantizeError, symmetric_scale};
-use crate::calibrate::RangeOptions;
 use crate::graph::{Linear, Node};
+use crate::range::RangeOptions;
 use crate::recipe::{Granularity, WeightOptions};
 
 /// Largest quantized bias before the zero point is folded in. `2^26` steps leave 5 bits of the accumulator for the products, and a

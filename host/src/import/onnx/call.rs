@@ -7,13 +7,13 @@ use std::rc::Rc;
 
 use super::Value;
 use super::attributes::Attributes;
-use super::builder::Builder;
 use super::constant::Constant;
 use super::importer::Importer;
 use super::layout::View;
 use super::proto::{NodeProto, TensorProto};
 use super::schema;
 use crate::graph::{Op, TensorId};
+use crate::import::builder::Builder;
 use crate::import::error::{OpResult, invalid, unsupported};
 
 /// What an operator's import works with.

@@ -9,11 +9,11 @@ use std::collections::{HashMap, HashSet};
 use prost::Message;
 
 use super::attributes::kind;
-use super::builder::Names;
 use super::call::node_name;
 use super::importer::{Located, at};
 use super::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, SparseTensorProto};
 use super::{OPSETS, is_default_domain};
+use crate::import::builder::Names;
 use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
 /// Most nodes that are made by writing out.

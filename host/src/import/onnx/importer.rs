@@ -5,15 +5,16 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
-use super::builder::Builder;
 use super::call::{Call, node_name};
 use super::constant::{Constant, Data};
 use super::flatten::{File, is_if, refuse_sparse, sparse_name};
 use super::input::add_input;
 use super::layout::View;
 use super::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use super::{Value, cleanup, ops};
+use super::{Value, ops};
 use crate::graph::Graph;
+use crate::import::builder::Builder;
+use crate::import::cleanup;
 use crate::import::error::{ImportErrorKind, OpResult, Place, invalid, unsupported};
 
 /// An error and the operator at fault.

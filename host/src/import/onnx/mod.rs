@@ -3,9 +3,9 @@
 //! Operator sets 7 to 24 of the default domain. Shapes are those of one sample: the first axis of the input is the batch, whatever its size.
 
 mod attributes;
-mod builder;
+
 mod call;
-mod cleanup;
+
 mod constant;
 mod flatten;
 mod fold;

@@ -17,7 +17,8 @@ use self::select::{concat, expand, gather, slice, tile, transpose};
 use self::unary::{function, unary};
 use super::Value;
 use super::call::Call;
-use super::constant::{Constant, element_count};
+use super::constant::Constant;
+use crate::import::builder::element_count;
 use crate::import::error::{OpResult, invalid};
 
 /// All operators of [`fold`].

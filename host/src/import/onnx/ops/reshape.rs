@@ -1,9 +1,9 @@
 //! Operators that change axes and leave the elements alone.
 
-use super::super::builder::MAX_RANK;
 use super::super::call::{Call, axis};
 use super::super::constant::data_type::{BFLOAT16, DOUBLE, FLOAT, FLOAT16};
 use super::super::layout::View;
+use crate::import::builder::MAX_RANK;
 use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
 pub(super) fn identity(call: &mut Call<'_, '_>) -> OpResult<View> {
