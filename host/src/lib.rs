@@ -38,6 +38,7 @@ pub mod import;
 pub mod measure;
 pub mod metrics;
 pub mod output;
+pub mod pipeline;
 pub mod progress;
 pub mod ptq;
 pub mod quantize;
@@ -48,4 +49,3 @@ pub mod recipe;
 mod testing;
 
 pub use error::{Error, Stage, text as error_text};
-pub use ptq as pipeline;

@@ -185,7 +185,7 @@ fn finer_first_and_last_layers_are_proposed_by_what_they_bring() {
         let report = network.evaluate(&quantized).expect("runs");
         let proposal = pipeline::propose_first_and_last(
             &network.float,
-            &quantized,
+            &quantized.network,
             &network.calibration,
             &network.recipe,
             &mut Silent,

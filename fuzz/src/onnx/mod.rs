@@ -14,10 +14,10 @@ mod proto;
 mod vocabulary;
 
 use crate::{Outcome, Target, shape_of_message};
+use fewbit::compile::HostModel;
 use fewbit::executor::Executor;
 use fewbit::graph::Graph;
 use fewbit::import::{ImportOptions, onnx};
-use fewbit::measure::simulate::HostModel;
 use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
 use fewbit::range::Range;

@@ -157,9 +157,14 @@ pub fn quantize(args: &QuantizeArgs, environment: &Environment) -> anyhow::Resul
     let mut quantized = pipeline::quantize(&float, data.calibration(), &recipe, &mut progress)
         .with_context(context)?;
     if let Calibration::Samples(samples) = data.calibration() {
-        let proposal =
-            pipeline::propose_first_and_last(&float, &quantized, samples, &recipe, &mut progress)
-                .with_context(context)?;
+        let proposal = pipeline::propose_first_and_last(
+            &float,
+            &quantized.network,
+            samples,
+            &recipe,
+            &mut progress,
+        )
+        .with_context(context)?;
         quantized.notes.extend(proposal);
     }
     let report = pipeline::evaluate(

@@ -3,11 +3,13 @@
 //! Equal input gives equal bytes. What is packed is loaded once by the runtime itself, so that no blob leaves the house that a device
 //! would refuse.
 
-use crate::compile::lower::Lowered;
-use crate::compile::plan::Plan;
+use super::host_model::{HostModel, MAX_AXES};
+use super::lower::Lowered;
+use super::options::Options;
+use super::plan::Plan;
+
 use crate::graph::Graph;
-use crate::measure::simulate::{HostModel, MAX_AXES};
-use crate::recipe::Recipe;
+
 use fewbit_runtime::format::program::{Port, TensorIndex};
 use fewbit_runtime::{
     AlignedBlob, InputMetadata, LoadError, Metadata, OpMetadata, OutputMetadata, ProgramParts,
@@ -22,9 +24,9 @@ pub fn pack(
     graph: &Graph,
     lowered: Lowered,
     plan: &Plan,
-    recipe: &Recipe,
+    options: &Options,
 ) -> Result<AlignedBlob, PackError> {
-    let metadata = metadata(graph, &lowered, recipe);
+    let metadata = metadata(graph, &lowered, options);
     let port = |index: &TensorIndex| Port {
         tensor: *index,
         scale_bits: lowered.tensors[usize::from(*index)].scale.to_bits(),
@@ -46,7 +48,7 @@ pub fn pack(
         outputs: lowered.outputs.iter().map(port).collect(),
         tensors,
         ops,
-        packing: recipe.target.packing(),
+        packing: options.packing,
     };
     let bytes = lowered.sections.finish(&program, &metadata)?;
     let blob = AlignedBlob::new(&bytes);
@@ -54,8 +56,8 @@ pub fn pack(
     Ok(blob)
 }
 
-fn metadata(graph: &Graph, lowered: &Lowered, recipe: &Recipe) -> Metadata {
-    let transform = &recipe.input;
+fn metadata(graph: &Graph, lowered: &Lowered, options: &Options) -> Metadata {
+    let transform = &options.input;
     // Sizes fit: every axis of a device tensor is 16 bits wide.
     let words = |sizes: &[usize]| sizes.iter().map(|&size| size as u32).collect();
     let inputs = graph.inputs.iter().map(|input| InputMetadata {

@@ -6,11 +6,13 @@
 
 mod activation;
 mod linear;
+mod logits;
 mod output;
 mod shape;
 
 pub use activation::Activation;
 pub use linear::{BatchNorm, Linear};
+pub use logits::logits;
 pub use output::OutputLayout;
 pub use shape::{GraphError, Window};
 

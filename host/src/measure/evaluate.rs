@@ -1,16 +1,17 @@
 //! Accuracy: float, fake-quantized and integer side by side.
 
+use super::chance;
 use super::layers::layer_reports;
+use super::report::{Accuracy, QuantizeReport};
+use super::simulate::Simulator;
+use super::subject::Subject;
 use crate::compile::lower;
 use crate::dataset::{Dataset, OutputForm};
 use crate::executor::{Executor, ExecutorError};
-use crate::graph::{Graph, Op, TensorId};
-use crate::measure::report::{Accuracy, QuantizeReport};
-use crate::measure::simulate::Simulator;
+use crate::graph::{Graph, TensorId, logits};
 use crate::metrics::{Regression, Sqnr, arg_max, top1};
 use crate::progress::Progress;
-use crate::ptq::{Quantized, doubts};
-use crate::quantize::{Encoding, simulation_graph};
+use crate::quantize::simulation_graph;
 use crate::recipe::Recipe;
 use crate::{Error, Stage};
 use std::time::Instant;
@@ -18,23 +19,24 @@ use std::time::Instant;
 /// Samples run at a time between two steps of the progress bar.
 const BLOCK: usize = 64;
 
-/// Measures a quantized network against the float one it came from.
+/// Measures a compiled network against the float one it came from. Notes, warnings and the number of calibration samples are left to the caller, but
+/// for a warning where the float network does no better than chance.
 ///
 /// # Errors
 /// Samples that do not suit the network.
 pub fn evaluate(
     float: &Graph,
-    quantized: &Quantized,
+    subject: Subject<'_>,
     evaluation: &Dataset,
     recipe: &Recipe,
     started: Instant,
     progress: &mut dyn Progress,
 ) -> Result<QuantizeReport, Error> {
     let failed = |e: ExecutorError| Error::new(Stage::Evaluate, e);
-    let simulated = simulation_graph(&quantized.graph, &quantized.weights);
-    let simulator =
-        Simulator::new(quantized.blob.as_bytes()).map_err(|e| Error::new(Stage::Evaluate, e))?;
-    let logits = Logits::of(float, quantized);
+    let network = subject.network;
+    let simulated = simulation_graph(&network.graph, &network.weights);
+    let simulator = Simulator::new(subject.blob).map_err(|e| Error::new(Stage::Evaluate, e))?;
+    let logits = Logits::of(float, subject);
     let float_executor = Executor::new(float).map_err(|e| Error::new(Stage::Evaluate, e))?;
     let simulated_executor =
         Executor::new(&simulated).map_err(|e| Error::new(Stage::Evaluate, e))?;
@@ -61,7 +63,7 @@ pub fn evaluate(
 
         let mut found = Vec::new();
         let mut hook = |tensor: TensorId, values: &mut [f32]| {
-            quantized.encodings.fake_quantize(tensor, values);
+            network.encodings.fake_quantize(tensor, values);
             if tensor == logits.folded {
                 found.extend_from_slice(values);
             }
@@ -79,16 +81,21 @@ pub fn evaluate(
             Some(encoding) => (&results.captured, encoding),
             None => (&results.output, simulator.output_encoding()),
         };
-        let integer = dequantized(&results.output, simulator.output_encoding());
-        measured[2].add(&integer, &output, &dequantized(bytes, encoding), &reference);
+        let integer = simulator.output_encoding().dequantize_all(&results.output);
+        measured[2].add(
+            &integer,
+            &output,
+            &encoding.dequantize_all(bytes),
+            &reference,
+        );
         progress.advance(samples);
     }
     let [float_accuracy, simulated_accuracy, integer_accuracy] =
         measured.map(|measured| measured.accuracy(evaluation, &form, classifies));
-    let chance = doubts::of_accuracy(float_accuracy.top1, evaluation.samples, form.elements());
+    let chance = chance::of_accuracy(float_accuracy.top1, evaluation.samples, form.elements());
     // Prepared weights are as large as the network.
     drop((float_executor, simulated_executor));
-    let layers = layer_reports(quantized, &simulated, &simulator, evaluation)?;
+    let layers = layer_reports(subject, &simulated, &simulator, evaluation)?;
     Ok(QuantizeReport {
         model: float.name.clone(),
         recipe: recipe.clone(),
@@ -100,25 +107,18 @@ pub fn evaluate(
         },
         simulated: simulated_accuracy,
         integer: integer_accuracy,
-        blob_bytes: quantized.blob.as_bytes().len(),
-        weight_bytes: quantized.lowered.weight_bytes,
-        arena_bytes: quantized.plan.arena_bytes,
-        arena_lower_bound_bytes: quantized.plan.lower_bound,
-        macs: quantized.lowered.ops.iter().map(|op| op.macs).sum(),
+        blob_bytes: subject.blob.len(),
+        weight_bytes: subject.lowered.weight_bytes,
+        arena_bytes: subject.plan.arena_bytes,
+        arena_lower_bound_bytes: subject.plan.lower_bound,
+        macs: subject.lowered.ops.iter().map(|op| op.macs).sum(),
         seconds: started.elapsed().as_secs_f64(),
-        calibration_samples: quantized.calibration_samples,
+        calibration_samples: 0,
         sqnr_tensor: float.tensors[logits.float].name.clone(),
         layers,
-        notes: quantized.notes.clone(),
-        warnings: quantized.warnings.iter().cloned().chain(chance).collect(),
+        notes: Vec::new(),
+        warnings: chance.into_iter().collect(),
     })
-}
-
-pub(super) fn dequantized(bytes: &[i8], encoding: Encoding) -> Vec<f32> {
-    bytes
-        .iter()
-        .map(|&byte| encoding.dequantize(byte))
-        .collect()
 }
 
 /// Where the network's result is compared: its output, or the input of its final softmax, which would hide what lies before it.
@@ -132,10 +132,10 @@ struct Logits {
 }
 
 impl Logits {
-    fn of(float: &Graph, quantized: &Quantized) -> Logits {
-        let (in_float, folded) = (logits(float), logits(&quantized.graph));
-        let hidden = folded != quantized.graph.outputs[0];
-        let tensor = quantized
+    fn of(float: &Graph, subject: Subject<'_>) -> Logits {
+        let (in_float, folded) = (logits(float), logits(&subject.network.graph));
+        let hidden = folded != subject.network.graph.outputs[0];
+        let tensor = subject
             .lowered
             .tensors
             .iter()
@@ -144,24 +144,9 @@ impl Logits {
         Logits {
             float: in_float,
             folded,
-            op: tensor.and_then(|_| quantized.lowered.ops.iter().position(writes)),
+            op: tensor.and_then(|_| subject.lowered.ops.iter().position(writes)),
         }
     }
-}
-
-/// The tensor that the result is compared at: the network's output, or what goes into its final softmax; before a reshape, for which the
-/// device has no operator.
-pub(crate) fn logits(graph: &Graph) -> TensorId {
-    let producer = |tensor: TensorId| graph.producer(tensor).map(|node| &graph.nodes[node]);
-    let output = graph.outputs[0];
-    let Some(softmax) = producer(output).filter(|node| matches!(node.op, Op::Softmax)) else {
-        return output;
-    };
-    let mut tensor = softmax.inputs[0];
-    while let Some(node) = producer(tensor).filter(|node| matches!(node.op, Op::Reshape)) {
-        tensor = node.inputs[0];
-    }
-    tensor
 }
 
 /// Outputs of one form of the network over the evaluation set.

@@ -3,15 +3,14 @@
 //! Each operator is compared twice: in its network, where differences of the layers before it come along, and alone, where the
 //! simulation gets the very integers that the engine's operator read. What differs alone is the operator's own arithmetic.
 
-use super::evaluate::dequantized;
+use super::report::LayerReport;
+use super::simulate::Simulator;
+use super::subject::Subject;
 use crate::compile::lower;
 use crate::dataset::Dataset;
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, Op, TensorId};
-use crate::measure::report::LayerReport;
-use crate::measure::simulate::Simulator;
 use crate::metrics::Sqnr;
-use crate::ptq::Quantized;
 use crate::ptq::layerwise::SingleNode;
 use crate::quantize::Encoding;
 use crate::{Error, Stage};
@@ -25,16 +24,16 @@ const MACS: u64 = 1_000_000_000;
 
 /// Compares float, simulation and engine operator by operator on some samples.
 pub(super) fn layer_reports(
-    quantized: &Quantized,
+    subject: Subject<'_>,
     simulated: &Graph,
     simulator: &Simulator,
     evaluation: &Dataset,
 ) -> Result<Vec<LayerReport>, Error> {
     let failed = |e: ExecutorError| Error::new(Stage::Evaluate, e);
-    let graph = &quantized.graph;
+    let graph = &subject.network.graph;
     let float = Executor::new(graph).map_err(|e| Error::new(Stage::Evaluate, e))?;
     let fake = Executor::new(simulated).map_err(|e| Error::new(Stage::Evaluate, e))?;
-    let ops = &quantized.lowered.ops;
+    let ops = &subject.lowered.ops;
     let mut comparisons = vec![LayerComparison::default(); ops.len()];
     let mut arena = vec![0_i8; simulator.model().arena_bytes()];
     let affordable = usize::try_from(MACS / graph.macs().max(1)).unwrap_or(MOST_SAMPLES);
@@ -51,20 +50,20 @@ pub(super) fn layer_reports(
             .map_err(failed)?;
         let mut rounded = vec![Vec::new(); graph.tensors.len()];
         let mut hook = |tensor: TensorId, values: &mut [f32]| {
-            quantized.encodings.fake_quantize(tensor, values);
+            subject.network.encodings.fake_quantize(tensor, values);
             rounded[tensor] = values.to_vec();
         };
         fake.run(input, 1, &mut hook).map_err(failed)?;
         let inputs = simulator.quantize_inputs(input);
         // What the engine computed.
         let mut computed = vec![Vec::new(); graph.tensors.len()];
-        computed[graph.inputs[0].tensor] = dequantized(&inputs, simulator.input_encoding());
+        computed[graph.inputs[0].tensor] = simulator.input_encoding().dequantize_all(&inputs);
         let observe = |op: usize, bytes: &[i8]| {
-            let tensor = &quantized.lowered.tensors[usize::from(ops[op].op.output())];
-            let encoding = quantized.encodings.of(tensor.source);
+            let tensor = &subject.lowered.tensors[usize::from(ops[op].op.output())];
+            let encoding = subject.network.encodings.of(tensor.source);
             // A part of a long concat has no counterpart in the float graph.
             if reference[tensor.source].len() == bytes.len() {
-                computed[tensor.source] = dequantized(bytes, encoding);
+                computed[tensor.source] = encoding.dequantize_all(bytes);
                 comparisons[op].add(
                     &reference[tensor.source],
                     &rounded[tensor.source],
@@ -83,7 +82,7 @@ pub(super) fn layer_reports(
             }
         }
         for (op, comparison) in ops.iter().zip(&mut comparisons) {
-            let source = quantized.lowered.tensors[usize::from(op.op.output())].source;
+            let source = subject.lowered.tensors[usize::from(op.op.output())].source;
             let Some(node) = graph.producer(source).map(|id| &simulated.nodes[id]) else {
                 continue;
             };
@@ -92,12 +91,16 @@ pub(super) fn layer_reports(
                 let found = SingleNode::new(simulated, node)
                     .run(1, |tensor| &computed[tensor])
                     .map_err(|e| Error::new(Stage::Evaluate, e))?;
-                comparison.alone(&found, &computed[source], quantized.encodings.of(source));
+                comparison.alone(
+                    &found,
+                    &computed[source],
+                    subject.network.encodings.of(source),
+                );
             }
         }
     }
     let report = |(op, comparison): (&lower::LoweredOp, &LayerComparison)| {
-        let tensor = &quantized.lowered.tensors[usize::from(op.op.output())];
+        let tensor = &subject.lowered.tensors[usize::from(op.op.output())];
         LayerReport {
             name: op.name.clone(),
             op: op.op.kind(),
@@ -133,7 +136,7 @@ struct LayerComparison {
 impl LayerComparison {
     fn add(&mut self, reference: &[f32], rounded: &[f32], bytes: &[i8], encoding: Encoding) {
         self.simulated.add(reference, rounded);
-        self.integer.add(reference, &dequantized(bytes, encoding));
+        self.integer.add(reference, &encoding.dequantize_all(bytes));
         for (&rounded, &byte) in rounded.iter().zip(bytes) {
             let step = u32::from(encoding.quantize(rounded).abs_diff(byte));
             self.differing += usize::from(step != 0);

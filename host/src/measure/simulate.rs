@@ -2,21 +2,13 @@
 //!
 //! Nothing is modelled: the blob is loaded and executed by `fewbit-runtime`, sample after sample, on all cores.
 
+use crate::compile::{HostModel, MAX_AXES};
 use crate::dataset::{InputLayout, InputTransform, OutputForm};
 use crate::graph::OutputLayout;
 use crate::quantize::Encoding;
 use fewbit_runtime::format::program::TensorIndex;
-use fewbit_runtime::{Engine, LoadError, Metadata, Model, PortInfo};
+use fewbit_runtime::{Engine, LoadError, Metadata, PortInfo};
 use rayon::prelude::*;
-
-/// Most tensors and operators of a model that this tool handles.
-const CAPACITY: usize = 2048;
-
-/// Most axes of an output that the metadata may speak of: as many as NumPy's arrays have.
-pub(crate) const MAX_AXES: usize = 64;
-
-/// A model with as much room as the host needs.
-pub type HostModel<'a> = Model<'a, CAPACITY, CAPACITY>;
 
 /// Runs a blob.
 pub struct Simulator<'a> {

@@ -1,12 +1,13 @@
-//! The encodings of all tensors: from samples, synthetic ones or statistics.
+//! The choice of encodings and of integer weights: from samples, synthetic ones or statistics.
 
-use super::{Calibration, Evidence, logits, softmax};
-use crate::graph::{Graph, Op};
+use super::evidence::{Calibration, Evidence, input_ranges};
+use super::{correct_bias, layerwise, softmax, statistics};
+use crate::graph::{Graph, Op, logits};
 use crate::progress::Progress;
 use crate::ptq::calibrate;
-use crate::quantize::{Encodings, moves_bytes};
+use crate::quantize::{Encodings, NetworkWeights, moves_bytes};
 use crate::range::{Range, Ranges};
-use crate::recipe::{DataFreeMethod, Recipe};
+use crate::recipe::{BiasCorrection, DataFreeMethod, Recipe};
 use crate::{Error, Stage};
 
 /// The encodings of all tensors.
@@ -144,3 +145,65 @@ fn widen(
     }
     Ok(())
 }
+
+/// The integers of all weights, and their biases.
+pub(super) fn choose_weights(
+    graph: &Graph,
+    encodings: &Encodings,
+    calibration: Calibration<'_>,
+    evidence: &Evidence<'_>,
+    recipe: &Recipe,
+    progress: &mut dyn Progress,
+) -> Result<NetworkWeights, Error> {
+    let mut weights = NetworkWeights::nearest(graph, encodings, recipe)
+        .map_err(|e| Error::new(Stage::Weights, e))?;
+    let walks = match calibration {
+        Calibration::Samples(_) => true,
+        Calibration::Statistics(_) => recipe.data_free.method == DataFreeMethod::Synthetic,
+    };
+    if walks {
+        layerwise::optimize(
+            graph,
+            encodings,
+            &mut weights,
+            &evidence.samples,
+            evidence.adjustments.as_ref(),
+            recipe,
+            progress,
+        )
+        .map_err(|e| Error::new(Stage::Weights, e))?;
+    }
+    let correction = if walks {
+        recipe.passes.bias_correction.with_data()
+    } else {
+        recipe.passes.bias_correction.without_data()
+    };
+    match correction {
+        BiasCorrection::Analytic => {
+            let inputs = match calibration {
+                Calibration::Statistics(inputs) => inputs.to_vec(),
+                Calibration::Samples(samples) => input_ranges(graph, samples),
+            };
+            let statistics =
+                statistics::propagate(graph, &inputs).map_err(|e| Error::new(Stage::Weights, e))?;
+            correct_bias::correct_analytically(
+                graph,
+                &mut weights,
+                |tensor| &statistics[tensor].mean,
+                recipe,
+            );
+        }
+        BiasCorrection::Empirical if !walks => {
+            return Err(Error::new(Stage::Weights, NeedsSamples));
+        }
+        _ => {}
+    }
+    Ok(weights)
+}
+
+/// Empirical correction without data.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "empirical bias correction needs samples; give some with --calibration, or choose `analytic`"
+)]
+struct NeedsSamples;

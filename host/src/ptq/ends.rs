@@ -1,15 +1,12 @@
 //! What the first and the last layer would gain from more bits.
 
-use super::equalization::affordable;
-use super::{Calibration, Quantized, logits};
+use super::trial::Trial;
+use crate::Error;
 use crate::dataset::Dataset;
-use crate::executor::Executor;
 use crate::graph::{Graph, NodeId};
-use crate::metrics::Sqnr;
 use crate::progress::Progress;
-use crate::quantize::{Encodings, simulation_graph};
+use crate::quantize::Network;
 use crate::recipe::{Recipe, WeightBits, first_and_last};
-use crate::{Error, Stage};
 
 /// Gain in dB from which a change is worth a word.
 const WORTHWHILE: f64 = 0.5;
@@ -17,19 +14,19 @@ const WORTHWHILE: f64 = 0.5;
 /// Most weights of a network for which INT8 is tried: that takes as long as the first time.
 const MOST_WEIGHTS: usize = 1 << 19;
 
-/// What INT8 in the first and the last layer would bring, in words, where these have 4 bits: measured on the calibration samples that `quantized`
+/// What INT8 in the first and the last layer would bring, in words, where these have 4 bits: measured on the calibration samples that `network`
 /// was made from with `recipe`, of `float`. Of large networks it only says that there is such a choice, and nothing where no other layer is left.
 ///
 /// # Errors
 /// Samples that do not suit the network.
 pub fn propose_first_and_last(
     float: &Graph,
-    quantized: &Quantized,
+    network: &Network,
     samples: &Dataset,
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<Option<String>, Error> {
-    let graph = &quantized.graph;
+    let graph = &network.graph;
     const FLAG: &str = "`--first-and-last int8`";
     let coarse = |id: NodeId| recipe.layer(&graph.nodes[id].name).weights.bits == WeightBits::Int4;
     let ends = first_and_last(graph);
@@ -57,48 +54,16 @@ pub fn propose_first_and_last(
     }
     let mut other = recipe.clone();
     other.weights.first_and_last = Some(WeightBits::Int8);
-    let finer = super::quantize(float, Calibration::Samples(samples), &other, progress)?;
-    let some = (samples.in_canonical_order()).first(affordable(graph));
-    let wanted = results(float, &some, None)?;
-    let db = |quantized: &Quantized| {
-        let simulated = simulation_graph(&quantized.graph, &quantized.weights);
-        let mut sqnr = Sqnr::default();
-        sqnr.add(
-            &wanted,
-            &results(&simulated, &some, Some(&quantized.encodings))?,
-        );
-        Ok::<_, Error>(sqnr.db())
-    };
-    let (Some(now), Some(then)) = (db(quantized)?, db(&finer)?) else {
+    let trial = Trial::new(float, graph, samples)?;
+    let finer = trial.run(&other, progress)?;
+    let (Some(now), Some(then)) = (trial.sqnr_db(network)?, finer.sqnr_db) else {
         return Ok(None);
     };
-    let bytes = finer.lowered.weight_bytes as i64 - quantized.lowered.weight_bytes as i64;
+    let stored = |network: &Network| network.weight_bytes() as i64;
+    let bytes = stored(&finer.outcome.network) - stored(network);
     Ok((then - now >= WORTHWHILE).then(|| {
         format!(
             "{FLAG} would store the first and the last layer in INT8: {then:.1} instead of {now:.1} dB on calibration samples, for {bytes} bytes more"
         )
     }))
-}
-
-/// The network's result for every sample, with activations rounded where encodings are given.
-fn results(
-    graph: &Graph,
-    samples: &Dataset,
-    encodings: Option<&Encodings>,
-) -> Result<Vec<f32>, Error> {
-    let result = logits(graph);
-    let executor = Executor::new(graph).map_err(|e| Error::new(Stage::Weights, e))?;
-    let mut found = Vec::new();
-    let mut hook = |tensor, values: &mut [f32]| {
-        if let Some(encodings) = encodings {
-            encodings.fake_quantize(tensor, values);
-        }
-        if tensor == result {
-            found.extend_from_slice(values);
-        }
-    };
-    executor
-        .run(&samples.inputs, samples.samples, &mut hook)
-        .map_err(|e| Error::new(Stage::Weights, e))?;
-    Ok(found)
 }

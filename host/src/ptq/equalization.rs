@@ -3,28 +3,16 @@
 //! Some samples tell how far every channel reaches and how much an error of it matters; the scales that leave the least noise follow from
 //! that without a trial ([`passes`](crate::ptq::passes)).
 
-use super::{Evidence, logits};
+use super::evidence::Evidence;
+use super::samples::affordable;
 use crate::dataset::Dataset;
 use crate::executor::{Executor, ExecutorError};
-use crate::graph::{Graph, TensorId};
+use crate::graph::{Graph, TensorId, logits};
 use crate::ptq::gradient::{Sensitivity, coarse};
 use crate::ptq::passes::{ChannelRanges, divide, least_noise};
 use crate::recipe::{BiasCorrection, Recipe};
 use crate::{Error, Stage};
 use rayon::prelude::*;
-
-/// Samples that sensitivities are found on, of a small and of a large network.
-const MOST_SAMPLES: usize = 64;
-const LEAST_SAMPLES: usize = 16;
-
-/// Multiply-accumulates that they may take, forwards.
-const MACS: u64 = 2_000_000_000;
-
-/// Samples that a network is small enough for.
-pub(super) fn affordable(graph: &Graph) -> usize {
-    let affordable = usize::try_from(MACS / graph.macs().max(1)).unwrap_or(MOST_SAMPLES);
-    affordable.clamp(LEAST_SAMPLES, MOST_SAMPLES)
-}
 
 /// How much errors matter, found on a share of the samples.
 pub(super) fn sensitivity(

@@ -1,14 +1,24 @@
 //! What is known of activations: samples, or what takes their place.
 
-use super::{Calibration, synthetic};
+use super::synthetic;
 use crate::dataset::Dataset;
-use crate::graph::Graph;
+use crate::graph::{Graph, Input};
+use crate::ptq::calibrate::{MinMax, Observer};
 use crate::ptq::layerwise::{Adjustments, Origin};
 use crate::ptq::statistics;
 use crate::range::Range;
 use crate::recipe::{BiasCorrection, Recipe, WeightBits};
 use crate::{Error, Stage};
 use std::borrow::Cow;
+
+/// What ranges are found on.
+#[derive(Clone, Copy, Debug)]
+pub enum Calibration<'a> {
+    /// Samples.
+    Samples(&'a Dataset),
+    /// No data: the ranges of the network's inputs, and BatchNorm statistics for everything behind them.
+    Statistics(&'a [Range]),
+}
 
 /// Elements that one tensor of all synthetic samples may have, and samples that there are in any case.
 const SYNTHETIC_ELEMENTS: usize = 128 << 20;
@@ -106,4 +116,48 @@ impl<'a> Evidence<'a> {
             None => Cow::Borrowed(graph),
         }
     }
+}
+
+/// How many times as far as in the samples inputs may reach; the device saturates them at about once.
+const UNSEEN: f32 = 16.0;
+
+/// Ranges that the network's inputs do not leave; empty where that is not known.
+pub(super) fn reachable_inputs(
+    graph: &Graph,
+    calibration: Calibration<'_>,
+    recipe: &Recipe,
+) -> Vec<Range> {
+    if let (Some(range), [_]) = (recipe.input.real_range(), &graph.inputs[..]) {
+        return vec![range];
+    }
+    let samples = match calibration {
+        Calibration::Statistics(inputs) => return inputs.to_vec(),
+        Calibration::Samples(samples) => samples,
+    };
+    let elements = |input: &Input| graph.tensors[input.tensor].elements();
+    if samples.elements() != graph.inputs.iter().map(elements).sum::<usize>() {
+        return Vec::new();
+    }
+    let reach = |range: Range| UNSEEN * range.min.abs().max(range.max.abs());
+    let reaches: Vec<f32> = (input_ranges(graph, samples).into_iter().map(reach)).collect();
+    // Blank samples tell nothing.
+    if reaches.contains(&0.0) {
+        return Vec::new();
+    }
+    let around = |reach: f32| Range {
+        min: -reach,
+        max: reach,
+    };
+    reaches.into_iter().map(around).collect()
+}
+
+/// Ranges of the network's inputs over samples.
+pub(super) fn input_ranges(graph: &Graph, samples: &Dataset) -> Vec<Range> {
+    (samples.by_input(graph).into_iter())
+        .map(|(_, values)| {
+            let mut observer = MinMax::default();
+            observer.observe(&values);
+            observer.range()
+        })
+        .collect()
 }

@@ -3,7 +3,7 @@
 //! Over many classes no output may come near 1, and steps of 1/256 leave little of them. What is above the range of a finer scale
 //! saturates, so that it is taken only where the scales that all other calibration samples ask for serve each of them better.
 
-use super::Calibration;
+use super::evidence::Calibration;
 use crate::dataset::Dataset;
 use crate::executor::Executor;
 use crate::graph::{Graph, Op, TensorId};

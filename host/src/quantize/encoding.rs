@@ -85,6 +85,12 @@ impl Encoding {
         (f64::from(i32::from(quantized) - self.zero_point) * f64::from(self.scale)) as f32
     }
 
+    /// The real numbers that `quantized` stand for.
+    pub fn dequantize_all(&self, quantized: &[i8]) -> Vec<f32> {
+        let real = |&value: &i8| self.dequantize(value);
+        quantized.iter().map(real).collect()
+    }
+
     /// `real` after a round trip.
     pub fn fake_quantize(&self, real: f32) -> f32 {
         self.dequantize(self.quantize(real))

@@ -17,7 +17,7 @@ pub use encodings::Encodings;
 pub(crate) use encodings::{encoding_groups, moves_bytes};
 pub use fake::simulation_graph;
 pub use multiplier::{AddMultipliers, Multipliers};
-pub use network::NetworkWeights;
+pub use network::{Network, NetworkWeights};
 pub use weight_range::symmetric_scale;
 pub use weights::{LayerWeights, Requantization};
 

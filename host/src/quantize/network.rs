@@ -1,8 +1,38 @@
-//! The quantized weights of all layers of a network.
+//! A quantized network.
 
 use super::{Encodings, LayerWeights, QuantizeError};
-use crate::graph::{Graph, NodeId};
-use crate::recipe::{LayerOptions, Recipe};
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::recipe::{LayerOptions, Recipe, WeightBits};
+
+/// A quantized network: a float graph, and the integers that stand for its tensors and weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// The float network, folded and fused.
+    pub graph: Graph,
+    /// Encoding of each of its tensors.
+    pub encodings: Encodings,
+    /// The integers of its layers.
+    pub weights: NetworkWeights,
+}
+
+impl Network {
+    /// Bytes of all weights as a blob stores them: rows of 4-bit weights, or of a depthwise convolution's taps, begin at whole bytes.
+    pub fn weight_bytes(&self) -> usize {
+        let bytes = |(id, node): (NodeId, &Node)| {
+            let layer = self.weights.of(id)?;
+            let rows = match &node.op {
+                Op::Conv2d(conv) if conv.is_depthwise() => conv.linear.weights_per_channel(),
+                _ => layer.scales.len(),
+            };
+            let row = layer.values.len() / rows.max(1);
+            Some(match layer.options.bits {
+                WeightBits::Int8 => layer.values.len(),
+                WeightBits::Int4 => rows * row.div_ceil(2),
+            })
+        };
+        self.graph.nodes.iter().enumerate().filter_map(bytes).sum()
+    }
+}
 
 /// The quantized weights of every convolution and fully connected layer of a graph.
 #[derive(Clone, Debug, PartialEq)]

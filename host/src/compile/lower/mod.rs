@@ -10,7 +10,7 @@ mod movement;
 mod pointwise;
 
 use crate::graph::{Activation, Graph, Node, NodeId, Op as FloatOp, TensorId};
-use crate::quantize::{Encoding, Encodings, NetworkWeights, QuantizeError};
+use crate::quantize::{Encoding, Encodings, Network, NetworkWeights, QuantizeError};
 use fewbit_runtime::BlobWriter;
 use fewbit_runtime::format::packing::{self, Packing};
 use fewbit_runtime::format::program::{Clamp, Op, Tensor, TensorIndex};
@@ -77,15 +77,16 @@ pub struct LoweredOp {
     pub macs: u64,
 }
 
-/// Lowers a graph without BatchNorm whose activations are fused; `weights` are those of its layers.
+/// Lowers a network without BatchNorm whose activations are fused.
 ///
 /// # Errors
 /// The first node that the device's operators cannot express, with the limit it exceeds.
-pub fn lower(
-    graph: &Graph,
-    encodings: &Encodings,
-    weights: &NetworkWeights,
-) -> Result<Lowered, QuantizeError> {
+pub fn lower(network: &Network) -> Result<Lowered, QuantizeError> {
+    let Network {
+        graph,
+        encodings,
+        weights,
+    } = network;
     let mut lowering = Lowering {
         graph,
         encodings,
@@ -112,6 +113,7 @@ pub fn lower(
         let index = lowering.index(output);
         lowering.lowered.outputs.push(index);
     }
+    debug_assert_eq!(lowering.lowered.weight_bytes, network.weight_bytes());
     Ok(lowering.lowered)
 }
 
