@@ -3,6 +3,7 @@
 //! A [`DatasetSpec`] says which file, arrays and samples; the file's layout is recognized by its shape and brought into the graph's
 //! (NHWC); an [`InputTransform`] turns stored numbers into those the network was trained on.
 
+mod array;
 mod error;
 mod labels;
 mod npy;
@@ -27,8 +28,9 @@ pub use labels::OutputForm;
 pub use spec::{ArrayNames, DatasetSpec, DatasetSpecError, SampleSlice};
 pub use transform::InputTransform;
 
+use array::Array;
 use labels::Labels;
-use read::{Array, Reader};
+use read::Reader;
 
 /// The array that holds the inputs where none is named.
 const INPUTS: &str = "x";

@@ -8,10 +8,9 @@ use super::simulate::Simulator;
 use super::subject::Subject;
 use crate::compile::lower;
 use crate::dataset::Dataset;
-use crate::executor::{Executor, ExecutorError};
+use crate::executor::{Executor, ExecutorError, SingleNode};
 use crate::graph::{Graph, Op, TensorId};
 use crate::metrics::Sqnr;
-use crate::ptq::layerwise::SingleNode;
 use crate::quantize::Encoding;
 use crate::{Error, Stage};
 

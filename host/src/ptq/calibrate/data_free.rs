@@ -1,6 +1,6 @@
 //! Ranges without data, from what the BatchNorms recorded.
 
-use super::CalibrationError;
+use super::error::CalibrationError;
 use crate::graph::Graph;
 use crate::ptq::statistics::{Interval, channels};
 use crate::range::{Range, Ranges};

@@ -5,14 +5,16 @@
 //! the BatchNorms recorded in training.
 
 mod data_free;
+mod error;
 mod observer;
 
 pub use data_free::ranges_from_statistics;
+pub use error::CalibrationError;
 pub use observer::{MinMax, Observer};
 
 use crate::dataset::Dataset;
-use crate::executor::{Executor, ExecutorError};
-use crate::graph::{Graph, GraphError, Op, Tensor, TensorId};
+use crate::executor::Executor;
+use crate::graph::{Graph, Op, Tensor, TensorId};
 use crate::progress::Progress;
 use crate::range::{Range, RangeMethod, RangeOptions, Ranges};
 use rayon::prelude::*;
@@ -120,56 +122,4 @@ fn observe_with(
         }),
         None => Ok(Ranges::new(ranges)),
     }
-}
-
-/// Why ranges could not be found.
-#[derive(Debug, thiserror::Error)]
-pub enum CalibrationError {
-    /// There is no sample.
-    #[error("the calibration set is empty; give at least one sample")]
-    Empty,
-    /// The percentile is none, or would cut off half of the values.
-    #[error(
-        "a percentile of {found} cannot be used; give one above 50 and at most 100, such as 99.99"
-    )]
-    Percentile {
-        /// What was asked for.
-        found: f64,
-    },
-    /// A value is infinite or not a number.
-    #[error(
-        "tensor `{tensor}` takes values that are not finite on the calibration set; check the input's preprocessing and the model's weights"
-    )]
-    NotFinite {
-        /// Name of the tensor.
-        tensor: String,
-    },
-    /// An input of the network has no usable range.
-    #[error("input `{tensor}` has no range that could be used: {problem}")]
-    InputRange {
-        /// Name of the tensor.
-        tensor: String,
-        /// What was found and what is expected.
-        problem: String,
-    },
-    /// The number of standard deviations is none.
-    #[error("a range cannot reach {found} standard deviations; give a number above 0, such as 6")]
-    Deviations {
-        /// What was asked for.
-        found: f32,
-    },
-    /// Statistics or weights are not finite, or lead to what is not.
-    #[error(
-        "tensor `{tensor}` has statistics that are not finite; the model's BatchNorms or weights are damaged, calibrate with samples instead"
-    )]
-    Statistics {
-        /// Name of the tensor.
-        tensor: String,
-    },
-    /// The graph is not sound.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// The executor refused.
-    #[error(transparent)]
-    Executor(#[from] ExecutorError),
 }

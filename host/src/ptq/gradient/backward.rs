@@ -1,6 +1,6 @@
 //! The gradient by an operator's inputs, from the gradient by its output.
 
-use super::Tape;
+use super::tape::Tape;
 use crate::executor::layout::Transpose;
 use crate::executor::matmul::{Right, Rows, multiply};
 use crate::graph::{Activation, Conv2d, Node, Op, TensorId, Window};

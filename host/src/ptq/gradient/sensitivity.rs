@@ -5,7 +5,8 @@
 //! different elements are taken as independent within a channel's share. How far they are not, as in flat parts of an image, where all
 //! pixels are rounded the same way, is one factor a tensor: what its rounding errors do together over what they would do apart.
 
-use super::{Tape, Visitor};
+use super::tape::Tape;
+use super::walk::Visitor;
 use crate::executor::matmul::multiply;
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, NodeId, TensorId};

@@ -1,6 +1,8 @@
 //! Gradients against differences of the executor's results, and sensitivities against noise that is really added.
 
-use super::{Sensitivity, Tape, Visitor};
+use super::Sensitivity;
+use super::tape::Tape;
+use super::walk::Visitor;
 use crate::executor::Executor;
 use crate::graph::{Activation, Conv2d, Graph, Linear, NodeId, Op, TensorId, Window};
 use crate::testing::{Sequence, graph_of, push};

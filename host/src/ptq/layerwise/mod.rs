@@ -7,7 +7,6 @@
 
 mod adjustment;
 mod bias;
-mod node;
 mod round;
 mod store;
 mod streams;
@@ -16,12 +15,12 @@ mod tensors;
 mod tests;
 
 pub(crate) use adjustment::{Adjustment, Adjustments};
-pub use node::{SingleNode, SingleNodeError};
-pub(crate) use store::{Block, Halves, block_samples, blocks};
+pub(crate) use store::{Block, Halves};
 pub(crate) use streams::Origin;
 pub(crate) use tensors::{Tensors, kept_elements};
 
 use crate::dataset::Dataset;
+use crate::executor::SingleNodeError;
 use crate::graph::{Graph, Node};
 use crate::progress::Progress;
 use crate::ptq::rounding::{Geometry, mean_inputs};

@@ -1,7 +1,7 @@
 //! The choice of a layer's integers from what the layers before made.
 
-use super::SingleNodeError;
 use super::streams::Streams;
+use crate::executor::SingleNodeError;
 use crate::graph::Node;
 use crate::progress::Progress;
 use crate::ptq::rounding::{

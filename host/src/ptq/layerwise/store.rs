@@ -1,30 +1,9 @@
 //! All samples of a tensor, in few bytes: a walk keeps two networks of them.
 
-use crate::graph::Graph;
 use crate::quantize::Encoding;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
-
-/// Most samples that go through a node together.
-const MOST: usize = 8;
-
-/// Elements that they have of the largest tensor, unless a single sample has more (16 MiB).
-const ELEMENTS: usize = 4 << 20;
-
-/// Samples that go through each node of `graph` together; it follows from the graph alone, so that results do not depend on the number of threads.
-pub(crate) fn block_samples(graph: &Graph) -> usize {
-    let largest = graph.tensors.iter().map(|tensor| tensor.elements()).max();
-    (ELEMENTS / largest.unwrap_or(1).max(1)).clamp(1, MOST)
-}
-
-/// The samples in blocks of `size`.
-pub(crate) fn blocks(samples: usize, size: usize) -> Vec<Range<usize>> {
-    (0..samples)
-        .step_by(size)
-        .map(|first| first..samples.min(first + size))
-        .collect()
-}
 
 /// Values of one tensor for some blocks of samples, as `B` keeps them.
 #[derive(Clone, Debug)]
@@ -165,6 +144,7 @@ impl Block for Codes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::blocks;
     use crate::range::Range as RealRange;
     use crate::testing::Sequence;
 

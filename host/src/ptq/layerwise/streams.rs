@@ -1,10 +1,10 @@
 //! The values of the tensors that are still to be read, float and quantized.
 
-use super::node::SingleNode;
-use super::store::{Codes, Halves, block_samples, blocks};
+use super::adjustment::Adjustments;
+use super::store::{Codes, Halves};
 use super::tensors::Tensors;
-use super::{Adjustments, SingleNodeError};
 use crate::dataset::Dataset;
+use crate::executor::{SingleNode, SingleNodeError, block_samples, blocks};
 use crate::graph::{Graph, Node, TensorId};
 use crate::quantize::Encodings;
 use crate::recipe::WeightBits;

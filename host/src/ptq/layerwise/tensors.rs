@@ -3,8 +3,8 @@
 //! Of layers that widen their input, such as the first one of an inverted residual block, the output would take most of a walk's memory. It is not kept but made
 //! anew from the input, block by block, whenever it is read; the same bits come out.
 
-use super::node::{SingleNode, SingleNodeError};
-use super::store::{Block, Store, blocks, read_samples};
+use super::store::{Block, Store, read_samples};
+use crate::executor::{SingleNode, SingleNodeError, blocks};
 use crate::graph::{Graph, Node, TensorId};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -307,9 +307,10 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::{Halves, block_samples};
+    use super::super::store::Halves;
     use super::*;
     use crate::default_model;
+    use crate::executor::block_samples;
     use crate::import::ImportOptions;
     use crate::ptq::passes;
     use crate::recipe::Recipe;

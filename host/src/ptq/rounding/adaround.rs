@@ -4,7 +4,7 @@
 //! rectified sigmoid `h`, equation (23); the loss is the layer's output error, equation (25), and a regularizer that drives `h` to 0 or 1,
 //! equation (24), annealed by its exponent.
 
-use super::{LayerProblem, Watch};
+use super::problem::{LayerProblem, Watch};
 use crate::recipe::AdaRoundOptions;
 
 /// Adam's constants, as its authors recommend them.

@@ -1,8 +1,8 @@
 //! Gradients of a layer's output error, by all samples at once or by batches.
 
 use super::patches::Geometry;
+use super::problem::{LayerProblem, Samples};
 use super::quadratic::Group;
-use super::{LayerProblem, Samples};
 use crate::executor::matmul::{Right, Rows, multiply};
 use crate::graph::Activation;
 use crate::random::Sequence;

@@ -4,8 +4,8 @@
 //! than rounding to nearest. Scales are tried below the range's own, by the error of the layer's output and not of the weights (the idea
 //! of AIMET's SeqMSE), and then fitted to the integers in closed form, in turns.
 
+use super::problem::{LayerProblem, Rounded};
 use super::quadratic::{Descended, Group, LANES, Panel};
-use super::{LayerProblem, Rounded};
 use rayon::prelude::*;
 
 /// Shares of the range's scale that are tried, for 4 bits and for 8.

@@ -3,8 +3,10 @@
 //! Moments are `K x K` numbers, and a factor of theirs takes `K^3` steps: 40,000 inputs would need 12.8 GB. Where there are that many, samples are few
 //! beside them and say little about how far inputs go together, so the loss is taken as a sum over blocks of inputs.
 
-use super::{LayerProblem, Moments, Rounded, Watch, by_moments, groups};
-use crate::ptq::rounding::search::{Search, shares};
+use super::gram::Moments;
+use super::problem::{LayerProblem, Rounded, Watch};
+use super::search::{Search, shares};
+use super::whole::{by_moments, groups};
 use crate::recipe::{AdaRoundOptions, RoundingMethod};
 use std::ops::Range;
 

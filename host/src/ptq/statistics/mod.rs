@@ -5,12 +5,14 @@
 //! (Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, section 4.2 and appendix C).
 
 mod activation;
+mod error;
 mod interval;
 mod layer;
 mod movement;
 mod normal;
 mod propagate;
 
+pub use error::StatisticsError;
 pub use normal::{clipped_normal, cumulative, density};
 pub use propagate::{ChannelStatistics, propagate};
 

@@ -1,8 +1,8 @@
 //! From input ranges and BatchNorm statistics to every tensor's.
 
+use super::error::StatisticsError;
 use super::{Channel, Interval, activation, layer, movement};
 use crate::graph::{Graph, Node, Op};
-use crate::ptq::calibrate::CalibrationError;
 use crate::range::Range;
 
 /// Mean and variance of a tensor's elements, one value a channel (the last axis).
@@ -25,7 +25,7 @@ pub struct ChannelStatistics {
 pub fn propagate(
     graph: &Graph,
     inputs: &[Range],
-) -> Result<Vec<ChannelStatistics>, CalibrationError> {
+) -> Result<Vec<ChannelStatistics>, StatisticsError> {
     let tensors = channels(graph, inputs, 6.0)?;
     let statistics = |tensor: Vec<Channel>| ChannelStatistics {
         mean: tensor.iter().map(|channel| channel.mean).collect(),
@@ -39,12 +39,12 @@ pub(crate) fn channels(
     graph: &Graph,
     inputs: &[Range],
     n: f64,
-) -> Result<Vec<Vec<Channel>>, CalibrationError> {
+) -> Result<Vec<Vec<Channel>>, StatisticsError> {
     graph.validate()?;
     let mut tensors: Vec<Vec<Channel>> = vec![Vec::new(); graph.tensors.len()];
     for (index, input) in graph.inputs.iter().enumerate() {
         let tensor = &graph.tensors[input.tensor];
-        let error = |problem: String| CalibrationError::InputRange {
+        let error = |problem: String| StatisticsError::InputRange {
             tensor: tensor.name.clone(),
             problem,
         };
@@ -80,7 +80,7 @@ pub(crate) fn channels(
             sound &= channel.is_sound();
         }
         if !sound {
-            return Err(CalibrationError::Statistics {
+            return Err(StatisticsError::NotFinite {
                 tensor: graph.tensors[node.output].name.clone(),
             });
         }

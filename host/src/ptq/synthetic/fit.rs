@@ -2,10 +2,10 @@
 //!
 //! Those that read the input tell its means and how fine and colourful images were; all others how much one image differs from the next.
 
-use super::noise::{Octave, Spread, image, smooth};
-use super::{drawn, matched};
+use super::matching::{matched, sums};
+use super::noise::{Octave, Spread, drawn, image, smooth};
+use crate::executor::{SingleNode, SingleNodeError};
 use crate::graph::{BatchNorm, Graph, Node, TensorId};
-use crate::ptq::layerwise::{SingleNode, SingleNodeError};
 use crate::random::Sequence;
 use std::ops::Range as Samples;
 
@@ -203,7 +203,7 @@ fn moments(
     let blocks = SingleNode::new(graph, &bare).run_blocks(samples, read, |output| {
         let samples = output.chunks_exact(elements.max(1));
         let sums = samples.map(|sample| {
-            let sums = super::sums(sample, channels).into_iter();
+            let sums = sums(sample, channels).into_iter();
             let means = sums.map(|[sum, square]| (sum / positions, square / positions));
             means.collect::<Vec<_>>()
         });

@@ -2,6 +2,8 @@
 //!
 //! Smooth as photographs are: octaves of interpolated values, what all channels share and what each has alone, at an image's own contrast.
 
+use crate::dataset::Dataset;
+use crate::graph::Graph;
 use crate::random::Sequence;
 use crate::range::Range;
 
@@ -161,4 +163,22 @@ fn bilinear(random: &mut Sequence, [h, w]: [usize; 2], cell: usize) -> Vec<f32> 
         }
     }
     values
+}
+
+/// Samples of inputs that are distributed so.
+pub(super) fn drawn(graph: &Graph, spreads: &[Spread], samples: usize, seed: u64) -> Dataset {
+    let mut random = Sequence::new(seed);
+    let mut inputs = Vec::new();
+    for sample in 0..samples {
+        for (input, spread) in graph.inputs.iter().zip(spreads) {
+            let shape = &graph.tensors[input.tensor].shape;
+            inputs.extend(spread.draw(&mut random, sample, shape));
+        }
+    }
+    Dataset {
+        inputs,
+        samples,
+        labels: None,
+        targets: None,
+    }
 }

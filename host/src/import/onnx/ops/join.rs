@@ -1,7 +1,7 @@
 //! Concat and Pad, whose axes are those of the storage.
 
-use super::super::Value;
 use super::super::call::{Call, axis};
+use super::super::context::Value;
 use super::super::layout::View;
 use super::elementwise::store_constant;
 use crate::graph::Op;

@@ -1,7 +1,7 @@
 //! Which channels are constant, and the layers without them.
 
+use super::changes::{Changes, NEGLIGIBLE, ROUNDING};
 use super::rewrite::{Columns, absorb, empty};
-use super::{Changes, NEGLIGIBLE, ROUNDING};
 use crate::graph::{Activation, Graph, Linear, Node, Op};
 use crate::ptq::statistics::{Channel, Interval};
 

@@ -18,16 +18,18 @@
 //! grow with every layer until nothing is small beside them; Chebyshev's inequality leaves one value in a million outside, of
 //! whatever distribution. The interval, behind the activation, then is
 //! - a single number, as where a Relu or a clip cuts all of it off; or
-//! - narrower than [`ROUNDING`] of its magnitude, so that single precision does not tell its ends apart: the constant is its middle; or
-//! - within [`NEGLIGIBLE`] of zero, in units of the largest channel of the tensor, so that layers which magnify it 2^24 times against
+//! - narrower than [`ROUNDING`](changes::ROUNDING) of its magnitude, so that single precision does not tell its ends apart: the constant is its middle; or
+//! - within [`NEGLIGIBLE`](changes::NEGLIGIBLE) of zero, in units of the largest channel of the tensor, so that layers which magnify it 2^24 times against
 //!   the others still lose it in rounding: the constant is 0.
 
+mod changes;
 mod constants;
 mod rewrite;
 #[cfg(test)]
 mod tests;
 mod unread;
 
+use self::changes::Changes;
 use super::{Pass, PassReport};
 use crate::graph::{Graph, GraphError};
 use crate::ptq::statistics;
@@ -35,12 +37,6 @@ use crate::range::Range;
 
 /// Standard deviations that values are taken to stay within.
 const DEVIATIONS: f64 = 1000.0;
-
-/// Half of the distance between neighbouring singles, relative to them.
-const ROUNDING: f64 = 1.0 / (1u64 << 24) as f64;
-
-/// What is smaller than this beside the largest channel of its tensor is 0.
-const NEGLIGIBLE: f64 = ROUNDING * ROUNDING;
 
 /// What inputs are taken to be where nothing is known of them: beyond it singles are further apart than 1.
 const UNKNOWN: Range = Range {
@@ -83,31 +79,6 @@ impl Pass for FoldConstantChannels {
         report.changed = changes.iter().filter(|change| change.any()).count();
         report.notes = notes(graph, &changes);
         Ok(report)
-    }
-}
-
-/// What was changed of a node.
-#[derive(Clone, Debug, Default)]
-struct Changes {
-    /// Output channels that became constants, of those that there are; empty if there are none.
-    rows: Vec<bool>,
-    /// Whether weights of inputs became zeros.
-    columns: bool,
-}
-
-impl Changes {
-    /// Notes that `row` of `rows` changed.
-    fn row(&mut self, row: usize, rows: usize) {
-        self.rows.resize(rows, false);
-        self.rows[row] = true;
-    }
-
-    fn rows(&self) -> usize {
-        self.rows.iter().filter(|&&changed| changed).count()
-    }
-
-    fn any(&self) -> bool {
-        self.columns || self.rows() > 0
     }
 }
 

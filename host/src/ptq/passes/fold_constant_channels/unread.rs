@@ -1,6 +1,6 @@
 //! Channels that nobody reads.
 
-use super::Changes;
+use super::changes::Changes;
 use super::rewrite::{Columns, empty, nothing};
 use crate::graph::{Graph, Node, Op};
 

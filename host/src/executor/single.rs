@@ -1,10 +1,29 @@
 //! One node of a graph, run alone over many samples.
 
-use super::store::{block_samples, blocks};
-use crate::executor::{Executor, ExecutorError};
+use super::{Executor, ExecutorError};
 use crate::graph::{Graph, GraphError, Input, Node, TensorId};
 use rayon::prelude::*;
 use std::ops::Range;
+
+/// Most samples that go through a node together.
+const MOST: usize = 8;
+
+/// Elements that they have of the largest tensor, unless a single sample has more (16 MiB).
+const ELEMENTS: usize = 4 << 20;
+
+/// Samples that go through each node of `graph` together; it follows from the graph alone, so that results do not depend on the number of threads.
+pub(crate) fn block_samples(graph: &Graph) -> usize {
+    let largest = graph.tensors.iter().map(|tensor| tensor.elements()).max();
+    (ELEMENTS / largest.unwrap_or(1).max(1)).clamp(1, MOST)
+}
+
+/// The samples in blocks of `size`.
+pub(crate) fn blocks(samples: usize, size: usize) -> Vec<Range<usize>> {
+    (0..samples)
+        .step_by(size)
+        .map(|first| first..samples.min(first + size))
+        .collect()
+}
 
 /// A graph that holds one node of another, and whatever that node reads as its inputs.
 #[derive(Clone, Debug)]
