@@ -70,7 +70,7 @@ fn check(seed: u64, recipe: &Recipe, data_free: bool) {
         pipeline::quantize(graph, calibration, recipe, &mut Silent)
             .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
     });
-    let outputs = [&pair.live, &pair.mixed, &mixed.network.graph]
+    let outputs = [&pair.live, &pair.mixed, mixed.network.graph()]
         .map(|graph| forward(graph, &evaluation.inputs));
     for other in &outputs[1..] {
         let found = difference(other, &outputs[0]);
@@ -118,12 +118,14 @@ const SEARCHED: Tolerance = Tolerance {
 
 fn compare(seed: u64, pair: &Pair, live: &Quantized, mixed: &Quantized, most: Tolerance) {
     assert_eq!(
-        live.network.graph.nodes.len(),
-        mixed.network.graph.nodes.len()
+        live.network.graph().nodes.len(),
+        mixed.network.graph().nodes.len()
     );
-    for (id, node) in live.network.graph.nodes.iter().enumerate() {
-        let (Some(live), Some(mixed)) = (live.network.weights.of(id), mixed.network.weights.of(id))
-        else {
+    for (id, node) in live.network.graph().nodes.iter().enumerate() {
+        let (Some(live), Some(mixed)) = (
+            live.network.weights().of(id),
+            mixed.network.weights().of(id),
+        ) else {
             continue;
         };
         let alive = mixed.scales.iter().zip(&pair.alive[&node.name]);
@@ -136,10 +138,10 @@ fn compare(seed: u64, pair: &Pair, live: &Quantized, mixed: &Quantized, most: To
             );
         }
     }
-    for (id, tensor) in live.network.graph.tensors.iter().enumerate() {
+    for (id, tensor) in live.network.graph().tensors.iter().enumerate() {
         let (found, expected) = (
-            mixed.network.encodings.of(id),
-            live.network.encodings.of(id),
+            mixed.network.encodings().of(id),
+            live.network.encodings().of(id),
         );
         let name = &tensor.name;
         assert!(

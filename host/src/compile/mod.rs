@@ -8,6 +8,8 @@ mod options;
 pub mod pack;
 pub mod plan;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use host_model::HostModel;
 pub(crate) use host_model::MAX_AXES;

@@ -27,7 +27,7 @@ pub fn compile(network: &Network, options: &Options) -> Result<Compiled, Error> 
     let mut lowered = lower::lower(network).map_err(|e| Error::new(Stage::Lower, e))?;
     lowered.pack_for(options.packing);
     let plan = plan::plan(&lowered, options.packing);
-    let blob = pack::pack(&network.graph, lowered.clone(), &plan, options)
+    let blob = pack::pack(network.graph(), lowered.clone(), &plan, options)
         .map_err(|e| Error::new(Stage::Pack, e))?;
     Ok(Compiled {
         lowered,

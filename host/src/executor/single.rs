@@ -38,14 +38,7 @@ pub struct SingleNode {
 impl SingleNode {
     /// Cuts `node` out of `graph`.
     pub fn new(graph: &Graph, node: &Node) -> SingleNode {
-        let mut single = Graph {
-            name: node.name.clone(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
-        };
+        let mut single = Graph::new(node.name.clone());
         let mut reads: Vec<TensorId> = Vec::new();
         let mut inputs = Vec::new();
         for &read in &node.inputs {

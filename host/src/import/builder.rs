@@ -37,14 +37,7 @@ impl Builder {
     /// An empty graph. `value_names` are the names of the values in the file.
     pub(super) fn new(name: &str, value_names: HashSet<String>) -> Self {
         Builder {
-            graph: Graph {
-                name: name.to_owned(),
-                tensors: Vec::new(),
-                nodes: Vec::new(),
-                inputs: Vec::new(),
-                outputs: Vec::new(),
-                output_layouts: Vec::new(),
-            },
+            graph: Graph::new(name),
             tensor_names: Names::new(value_names),
             node_names: Names::default(),
             writers: HashMap::new(),

@@ -34,7 +34,7 @@ pub fn evaluate(
 ) -> Result<QuantizeReport, Error> {
     let failed = |e: ExecutorError| Error::new(Stage::Evaluate, e);
     let network = subject.network;
-    let simulated = simulation_graph(&network.graph, &network.weights);
+    let simulated = simulation_graph(network.graph(), network.weights());
     let simulator = Simulator::new(subject.blob).map_err(|e| Error::new(Stage::Evaluate, e))?;
     let logits = Logits::of(float, subject);
     let float_executor = Executor::new(float).map_err(|e| Error::new(Stage::Evaluate, e))?;
@@ -63,7 +63,7 @@ pub fn evaluate(
 
         let mut found = Vec::new();
         let mut hook = |tensor: TensorId, values: &mut [f32]| {
-            network.encodings.fake_quantize(tensor, values);
+            network.encodings().fake_quantize(tensor, values);
             if tensor == logits.folded {
                 found.extend_from_slice(values);
             }
@@ -133,8 +133,8 @@ struct Logits {
 
 impl Logits {
     fn of(float: &Graph, subject: Subject<'_>) -> Logits {
-        let (in_float, folded) = (logits(float), logits(&subject.network.graph));
-        let hidden = folded != subject.network.graph.outputs[0];
+        let (in_float, folded) = (logits(float), logits(subject.network.graph()));
+        let hidden = folded != subject.network.graph().outputs[0];
         let tensor = subject
             .lowered
             .tensors

@@ -29,7 +29,7 @@ pub(super) fn layer_reports(
     evaluation: &Dataset,
 ) -> Result<Vec<LayerReport>, Error> {
     let failed = |e: ExecutorError| Error::new(Stage::Evaluate, e);
-    let graph = &subject.network.graph;
+    let graph = subject.network.graph();
     let float = Executor::new(graph).map_err(|e| Error::new(Stage::Evaluate, e))?;
     let fake = Executor::new(simulated).map_err(|e| Error::new(Stage::Evaluate, e))?;
     let ops = &subject.lowered.ops;
@@ -49,7 +49,7 @@ pub(super) fn layer_reports(
             .map_err(failed)?;
         let mut rounded = vec![Vec::new(); graph.tensors.len()];
         let mut hook = |tensor: TensorId, values: &mut [f32]| {
-            subject.network.encodings.fake_quantize(tensor, values);
+            subject.network.encodings().fake_quantize(tensor, values);
             rounded[tensor] = values.to_vec();
         };
         fake.run(input, 1, &mut hook).map_err(failed)?;
@@ -59,7 +59,7 @@ pub(super) fn layer_reports(
         computed[graph.inputs[0].tensor] = simulator.input_encoding().dequantize_all(&inputs);
         let observe = |op: usize, bytes: &[i8]| {
             let tensor = &subject.lowered.tensors[usize::from(ops[op].op.output())];
-            let encoding = subject.network.encodings.of(tensor.source);
+            let encoding = subject.network.encodings().of(tensor.source);
             // A part of a long concat has no counterpart in the float graph.
             if reference[tensor.source].len() == bytes.len() {
                 computed[tensor.source] = encoding.dequantize_all(bytes);
@@ -93,7 +93,7 @@ pub(super) fn layer_reports(
                 comparison.alone(
                     &found,
                     &computed[source],
-                    subject.network.encodings.of(source),
+                    subject.network.encodings().of(source),
                 );
             }
         }

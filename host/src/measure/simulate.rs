@@ -110,10 +110,9 @@ impl<'a> Simulator<'a> {
     pub fn op_encoding(&self, op: usize) -> Option<Encoding> {
         let (tensor, _) = self.op_output(op)?;
         let tensor = usize::from(tensor);
-        Some(Encoding {
-            scale: f32::from_bits(self.metadata.tensors.get(tensor)?.scale_bits),
-            zero_point: i32::from(self.model.program().tensors.get(tensor)?.zero_point),
-        })
+        let scale = f32::from_bits(self.metadata.tensors.get(tensor)?.scale_bits);
+        let zero_point = self.model.program().tensors.get(tensor)?.zero_point;
+        Some(Encoding::int8(scale, i32::from(zero_point)))
     }
 
     /// Name of operator `op`.
@@ -329,10 +328,7 @@ fn elements(shape: &[usize]) -> Option<usize> {
 }
 
 fn encoding(port: PortInfo) -> Encoding {
-    Encoding {
-        scale: f32::from_bits(port.scale_bits),
-        zero_point: i32::from(port.zero_point),
-    }
+    Encoding::int8(f32::from_bits(port.scale_bits), i32::from(port.zero_point))
 }
 
 /// What to do about a blob that does not load, where the error does not say so itself.

@@ -41,7 +41,7 @@ pub fn correct_analytically<'m>(
                 .zip(&expected[group * row..])
                 .map(|((weight, found), mean)| f64::from(found - weight) * mean)
                 .sum();
-            *bias = (f64::from(*bias) - shift) as f32;
+            *bias = f64::from((*bias - shift) as f32);
         }
     }
 }

@@ -26,7 +26,7 @@ pub fn propose_first_and_last(
     recipe: &Recipe,
     progress: &mut dyn Progress,
 ) -> Result<Option<String>, Error> {
-    let graph = &network.graph;
+    let graph = network.graph();
     const FLAG: &str = "`--first-and-last int8`";
     let coarse = |id: NodeId| recipe.layer(&graph.nodes[id].name).weights.bits == WeightBits::Int4;
     let ends = first_and_last(graph);

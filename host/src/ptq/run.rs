@@ -87,12 +87,10 @@ pub fn quantize(
         progress,
     )?;
     let weights = choose_weights(&graph, &encodings, calibration, &evidence, recipe, progress)?;
+    let network =
+        Network::new(graph, encodings, weights).map_err(|e| Error::new(Stage::Weights, e))?;
     Ok(Outcome {
-        network: Network {
-            graph,
-            encodings,
-            weights,
-        },
+        network,
         notes,
         warnings,
         calibration_samples: match calibration {

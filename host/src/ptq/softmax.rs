@@ -123,7 +123,7 @@ pub(super) fn notes(graph: &Graph, observed: &Ranges, encodings: &Encodings) -> 
             return Some(format!(
                 "softmax `{}` has {steps} steps from 0 to 1, as outputs of the calibration samples stay below half of {largest:.4}: what is above that saturates",
                 node.name,
-                largest = 255.0 * encoding.scale
+                largest = encoding.bits.steps() as f32 * encoding.scale
             ));
         }
         (max < COARSE * encoding.scale).then(|| {

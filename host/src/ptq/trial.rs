@@ -60,8 +60,8 @@ impl<'a> Trial<'a> {
     /// # Errors
     /// A network of another input.
     pub fn sqnr_db(&self, network: &Network) -> Result<Option<f64>, Error> {
-        let simulated = simulation_graph(&network.graph, &network.weights);
-        let found = results(&simulated, &self.some, Some(&network.encodings))?;
+        let simulated = simulation_graph(network.graph(), network.weights());
+        let found = results(&simulated, &self.some, Some(network.encodings()))?;
         let mut sqnr = Sqnr::default();
         sqnr.add(&self.wanted, &found);
         Ok(sqnr.db())

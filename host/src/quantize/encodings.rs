@@ -5,7 +5,8 @@
 //! Average pools requantize anyway and so keep an encoding of their own, which is worth about a bit where a mean is much narrower than
 //! its input. A softmax's output has the encoding [`Encoding::softmax`].
 
-use super::{Encoding, QuantizeError};
+use super::Encoding;
+use super::error::{NetworkError, QuantizeError};
 use crate::graph::{Graph, Node, Op, TensorId};
 use crate::range::Ranges;
 
@@ -80,6 +81,68 @@ impl Encodings {
             .map(|tensor| of_root[groups.root(tensor)])
             .collect();
         Ok(Encodings { encodings })
+    }
+
+    /// The given encodings: `encoding` has that of every tensor.
+    ///
+    /// # Errors
+    /// A tensor that has none, whose zero point is outside its integers, or whose scale is not a positive number; a node that moves bytes between tensors
+    /// of different encodings; and a softmax whose output does not have one that [`Encoding::softmax`] makes.
+    pub fn given(
+        graph: &Graph,
+        encoding: impl FnMut(TensorId) -> Option<Encoding>,
+    ) -> Result<Encodings, NetworkError> {
+        let all: Vec<Option<Encoding>> = (0..graph.tensors.len()).map(encoding).collect();
+        let missing = all.iter().position(Option::is_none);
+        if let Some(tensor) = missing {
+            let problem = "no encoding is given";
+            return Err(NetworkError::of_tensor(graph, tensor, problem));
+        }
+        let given = Encodings {
+            encodings: all.into_iter().flatten().collect(),
+        };
+        given.check(graph)?;
+        Ok(given)
+    }
+
+    /// Checks that these are encodings of `graph` and that its operators can be computed with them.
+    pub(super) fn check(&self, graph: &Graph) -> Result<(), NetworkError> {
+        for tensor in 0..graph.tensors.len() {
+            let problem = match self.encodings.get(tensor) {
+                Some(encoding) => encoding.problem(),
+                None => Some("no encoding is given".to_owned()),
+            };
+            if let Some(problem) = problem {
+                return Err(NetworkError::of_tensor(graph, tensor, problem));
+            }
+        }
+        for (id, node) in graph.nodes.iter().enumerate() {
+            let error = |problem: String| NetworkError::of_node(graph, id, problem);
+            let name = |tensor: TensorId| &graph.tensors[tensor].name;
+            let output = self.of(node.output);
+            let differs = |&&input: &&TensorId| self.of(input) != output;
+            if let Some(&input) = node
+                .inputs
+                .iter()
+                .filter(|_| moves_bytes(node))
+                .find(differs)
+            {
+                return Err(error(format!(
+                    "it moves bytes from `{}` to `{}`, which have different encodings",
+                    name(input),
+                    name(node.output)
+                )));
+            }
+            if matches!(node.op, Op::Softmax) && !output.suits_softmax() {
+                return Err(error(format!(
+                    "the encoding of its output `{}` has to have the zero point {} and a scale of 1/256, or of 1/257 to 1/{}",
+                    name(node.output),
+                    Encoding::SOFTMAX.zero_point,
+                    Encoding::MOST_SOFTMAX_STEPS
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Rounds the values of a tensor to its encoding.

@@ -163,7 +163,7 @@ impl<'a> Lowering<'a> {
     ) -> Result<Stored, QuantizeError> {
         let (input, output) = (self.encoding(node.inputs[0]), self.encoding(node.output));
         let requantization = Requantization::of(node, weights, input, output)?;
-        let (weight_type, bytes) = match weights.options.bits {
+        let (weight_type, bytes) = match weights.bits {
             WeightBits::Int8 => (WeightType::Int8, values.to_vec()),
             WeightBits::Int4 => (WeightType::Int4, pack_int4_rows(values, row)),
         };

@@ -82,11 +82,7 @@ pub struct LoweredOp {
 /// # Errors
 /// The first node that the device's operators cannot express, with the limit it exceeds.
 pub fn lower(network: &Network) -> Result<Lowered, QuantizeError> {
-    let Network {
-        graph,
-        encodings,
-        weights,
-    } = network;
+    let (graph, encodings, weights) = (network.graph(), network.encodings(), network.weights());
     let mut lowering = Lowering {
         graph,
         encodings,
@@ -205,7 +201,7 @@ impl Lowering<'_> {
             dimension(shape[1])?,
             dimension(shape[2])?,
         ];
-        let tensor = Tensor::int8(0, dimensions, encoding.zero_point.clamp(-128, 127) as i8);
+        let tensor = Tensor::int8(0, dimensions, encoding.zero_point_of_byte());
         let index = TensorIndex::try_from(self.lowered.tensors.len());
         let index =
             index.map_err(|_| fails("the network has more than 65535 tensors".to_owned()))?;

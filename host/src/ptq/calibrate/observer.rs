@@ -1,11 +1,12 @@
 //! Observers: from a stream of values to the range to cover.
 
+use crate::quantize::Bits;
 use crate::range::histogram::Histogram;
 use crate::range::search;
 use crate::range::{Range, RangeMethod, RangeOptions};
 
-/// Levels of an int8 tensor.
-const LEVELS: u32 = 256;
+/// Levels of an activation tensor.
+const LEVELS: u32 = Bits::Int8.levels();
 
 /// Watches the values of one tensor.
 pub trait Observer: Send + Sync {

@@ -42,6 +42,6 @@ pub(super) fn correct(layer: &mut LayerWeights, wanted: &[f64], inputs: &[Vec<f6
         let found: f64 = (row.iter().zip(inputs))
             .map(|(&weight, input)| f64::from(weight) * input)
             .sum();
-        *bias = (wanted - found) as f32;
+        *bias = f64::from((wanted - found) as f32);
     }
 }

@@ -115,7 +115,7 @@ fn with_weights(node: &Node, layer: &LayerWeights) -> Node {
     let mut node = node.clone();
     if let Some(linear) = node.op.linear_mut() {
         linear.weights = layer.dequantized();
-        linear.bias.clone_from(&layer.bias);
+        linear.bias = layer.real_bias();
     }
     node
 }

@@ -73,10 +73,11 @@ pub(super) fn choose(
     } else {
         Vec::new()
     };
+    let bias = layer.real_bias();
     let samples = Samples {
         input: &inputs,
         output: &output,
-        bias: &layer.bias,
+        bias: &bias,
         activation: node.activation.as_ref(),
     };
     let rounding = AdaRoundOptions {

@@ -21,7 +21,7 @@ use super::magnitudes::Magnitudes;
 use super::minimize::minimize;
 use crate::graph::{Graph, NodeId, Op, TensorId};
 use crate::ptq::gradient::Sensitivity;
-use crate::quantize::{encoding_groups, moves_bytes};
+use crate::quantize::{Bits, encoding_groups, moves_bytes};
 use crate::recipe::{Granularity, Recipe};
 use rayon::prelude::*;
 
@@ -41,7 +41,7 @@ const PULL: f64 = 1e-5;
 const MAX_LOG: f64 = 14.0;
 
 /// Steps of an int8 tensor.
-const ACTIVATION_STEPS: f64 = 255.0;
+const ACTIVATION_STEPS: f64 = Bits::Int8.steps() as f64;
 
 /// Lowest and highest value of each channel of each tensor.
 pub(crate) type ChannelRanges = Vec<Vec<[f64; 2]>>;
