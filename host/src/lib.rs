@@ -31,6 +31,7 @@ mod choice;
 pub mod compile;
 pub mod dataset;
 pub mod default_model;
+mod disjoint;
 mod error;
 pub mod executor;
 pub mod graph;

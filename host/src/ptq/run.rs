@@ -3,7 +3,7 @@
 use super::choose::{choose_encodings, choose_weights};
 use super::doubts::doubtful_samples;
 use super::evidence::{Calibration, Evidence, reachable_inputs};
-use super::passes::{self, AbsorbHighBias};
+use super::passes::{self, When, passes_of};
 use super::{equalization, memory};
 use crate::graph::Graph;
 use crate::progress::Progress;
@@ -48,7 +48,7 @@ pub fn quantize(
     };
     let mut graph = float.clone();
     let inputs = reachable_inputs(&graph, calibration, recipe);
-    let reports = passes::run(&passes::float_passes_within(recipe, inputs), &mut graph)
+    let reports = passes::run(&passes_of(recipe, When::Imported, &inputs), &mut graph)
         .map_err(|e| Error::new(Stage::Passes, e))?;
     let mut notes: Vec<String> = reports
         .into_iter()
@@ -66,11 +66,9 @@ pub fn quantize(
     if recipe.passes.equalize == Equalize::Full {
         equalization::equalize(&mut graph, &evidence, &mut sensitivity, recipe, &mut notes)?;
     }
-    if recipe.passes.absorb_high_bias {
-        let absorbed = passes::run(&[Box::new(AbsorbHighBias)], &mut graph)
-            .map_err(|e| Error::new(Stage::Passes, e))?;
-        notes.extend(absorbed.into_iter().flat_map(|report| report.notes));
-    }
+    let reports = passes::run(&passes_of(recipe, When::Equalized, &inputs), &mut graph)
+        .map_err(|e| Error::new(Stage::Passes, e))?;
+    notes.extend(reports.into_iter().flat_map(|report| report.notes));
     if let Some(idle) = recipe.idle_override(&graph) {
         return Err(Error::new(Stage::Passes, NoSuchLayer(idle.layers.clone())));
     }

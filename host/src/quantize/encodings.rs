@@ -7,6 +7,7 @@
 
 use super::Encoding;
 use super::error::{NetworkError, QuantizeError};
+use crate::disjoint::DisjointSets;
 use crate::graph::{Graph, Node, Op, TensorId};
 use crate::range::Ranges;
 
@@ -22,7 +23,7 @@ impl Encodings {
     /// # Errors
     /// A softmax whose output would have to share the encoding of something with another range.
     pub fn choose(graph: &Graph, ranges: &Ranges) -> Result<Encodings, QuantizeError> {
-        let groups = Groups::of(graph);
+        let groups = groups_of(graph);
         let softmaxes: Vec<TensorId> = (graph.nodes.iter())
             .filter(|node| matches!(node.op, Op::Softmax))
             .map(|node| groups.root(node.output))
@@ -194,7 +195,7 @@ fn least_scale(op: &Op, inputs: &[f32]) -> f64 {
 
 /// For every tensor the one that stands for all that share its encoding.
 pub(crate) fn encoding_groups(graph: &Graph) -> Vec<TensorId> {
-    let groups = Groups::of(graph);
+    let groups = groups_of(graph);
     (0..graph.tensors.len())
         .map(|tensor| groups.root(tensor))
         .collect()
@@ -208,31 +209,15 @@ pub(crate) fn moves_bytes(node: &Node) -> bool {
     )
 }
 
-/// Disjoint sets of tensors that share an encoding; every root is the smallest id of its set.
-struct Groups {
-    parent: Vec<TensorId>,
-}
-
-impl Groups {
-    fn of(graph: &Graph) -> Groups {
-        let mut groups = Groups {
-            parent: (0..graph.tensors.len()).collect(),
-        };
-        for node in graph.nodes.iter().filter(|node| moves_bytes(node)) {
-            for &input in &node.inputs {
-                let (a, b) = (groups.root(input), groups.root(node.output));
-                groups.parent[a.max(b)] = a.min(b);
-            }
+/// Sets of tensors that share an encoding.
+fn groups_of(graph: &Graph) -> DisjointSets {
+    let mut groups = DisjointSets::new(graph.tensors.len());
+    for node in graph.nodes.iter().filter(|node| moves_bytes(node)) {
+        for &input in &node.inputs {
+            groups.join(input, node.output);
         }
-        groups
     }
-
-    fn root(&self, mut tensor: TensorId) -> TensorId {
-        while self.parent[tensor] != tensor {
-            tensor = self.parent[tensor];
-        }
-        tensor
-    }
+    groups
 }
 
 #[cfg(test)]
@@ -262,7 +247,7 @@ mod tests {
             push(&mut graph, Op::Concat { axis: 0 }, &[softmax, read], &[]);
             let calibration = Calibration::Statistics(std::slice::from_ref(&range));
             let result = quantize(&graph, calibration, &Recipe::default(), &mut Silent);
-            let error = result.err().expect("refused");
+            let error = result.expect_err("refused");
             let error = error.source().expect("a cause").to_string();
             let advice = format!("--output-tensor {}", graph.tensors[softmax].name);
             assert!(error.ends_with(&advice), "{error}");

@@ -5,7 +5,7 @@ use crate::executor::SingleNodeError;
 use crate::graph::Node;
 use crate::progress::Progress;
 use crate::ptq::rounding::{
-    Geometry, LayerData, LayerProblem, Moments, Samples, moments, round_layer,
+    Geometry, LayerData, LayerProblem, Moments, Samples, Scales, moments, round_layer,
 };
 use crate::quantize::LayerWeights;
 use crate::recipe::{AdaRoundOptions, RoundingMethod};
@@ -23,9 +23,12 @@ pub(super) fn choose(
     progress: &mut dyn Progress,
 ) -> Result<(), SingleNodeError> {
     // With 8 bits there is next to nothing to be found.
-    let search_scales = options.weights.scale_search && options.weights.bits == WeightBits::Int4;
+    let scales = match options.weights.bits {
+        WeightBits::Int4 if options.weights.scale_search => Scales::Searched,
+        WeightBits::Int4 | WeightBits::Int8 => Scales::Given,
+    };
     let nearest = options.rounding == RoundingMethod::Nearest;
-    if nearest && !search_scales {
+    if nearest && scales == Scales::Given {
         return Ok(());
     }
     let (Some(geometry), Some(linear)) = (Geometry::of(streams.graph, node), node.op.linear())
@@ -97,7 +100,7 @@ pub(super) fn choose(
         samples,
         seed: recipe.seed,
     };
-    let rounded = round_layer(&problem, data, search_scales, &rounding, &mut watch);
+    let rounded = round_layer(&problem, data, scales, &rounding, &mut watch);
     if let Some(error) = failed.into_inner() {
         return Err(error);
     }

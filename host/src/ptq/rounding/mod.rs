@@ -17,7 +17,7 @@ mod wide;
 
 pub use gram::{Moments, mean_inputs, moments};
 pub use patches::Geometry;
-pub use problem::{LayerData, LayerProblem, Rounded, Samples, Watch};
+pub use problem::{LayerData, LayerProblem, Rounded, Samples, Scales, Watch};
 pub(crate) use wide::widest;
 
 use crate::random::Sequence;
@@ -31,7 +31,7 @@ use gradient::Batches;
 pub fn round_layer(
     problem: &LayerProblem<'_>,
     data: LayerData<'_>,
-    search_scales: bool,
+    scales: Scales,
     options: &AdaRoundOptions,
     watch: &mut Watch<'_>,
 ) -> Rounded {
@@ -39,7 +39,7 @@ pub fn round_layer(
         problem,
         data.moments,
         wide::widest(problem.k, data.positions),
-        search_scales,
+        scales,
         options,
         watch,
     );

@@ -52,6 +52,15 @@ pub struct LayerData<'a> {
     pub seed: u64,
 }
 
+/// Which scales a layer is rounded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scales {
+    /// Those that its weights' ranges give.
+    Given,
+    /// Those that lose least, searched together with the integers.
+    Searched,
+}
+
 /// Integers for a layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rounded {

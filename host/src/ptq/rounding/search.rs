@@ -4,7 +4,7 @@
 //! than rounding to nearest. Scales are tried below the range's own, by the error of the layer's output and not of the weights (the idea
 //! of AIMET's SeqMSE), and then fitted to the integers in closed form, in turns.
 
-use super::problem::{LayerProblem, Rounded};
+use super::problem::{LayerProblem, Rounded, Scales};
 use super::quadratic::{Descended, Group, LANES, Panel};
 use rayon::prelude::*;
 
@@ -67,8 +67,9 @@ impl<'p> Search<'p> {
         }
     }
 
-    /// Finds integers, and scales where `search_scales` allows it.
-    pub(super) fn run(&self, search_scales: bool) -> Rounded {
+    /// Finds integers, and scales where they are to be searched.
+    pub(super) fn run(&self, scales: Scales) -> Rounded {
+        let search_scales = scales == Scales::Searched;
         let scales = self.problem.scales;
         let nearest = self.all(|row, panel| self.nearest(row, panel, own(scales, row, panel)));
         let mut found = self.all(|row, panel| {

@@ -111,6 +111,14 @@ fn moments_are_means_of_products_over_all_positions() {
     }
 }
 
+fn scales(searched: bool) -> Scales {
+    if searched {
+        Scales::Searched
+    } else {
+        Scales::Given
+    }
+}
+
 /// Correlated inputs and a problem on them.
 struct Case {
     graph: Graph,
@@ -203,7 +211,13 @@ impl Case {
             samples,
             seed: 1,
         };
-        round_layer(&problem, data, search_scales, options, &mut |_, _| {})
+        round_layer(
+            &problem,
+            data,
+            scales(search_scales),
+            options,
+            &mut |_, _| {},
+        )
     }
 
     /// Mean squared error of the outputs, summed over them, computed on the samples.
@@ -498,7 +512,14 @@ fn blocks_of_independent_inputs_are_as_good_as_the_whole() {
         let rounded = |widest: usize| {
             let moments = |of: std::ops::Range<usize>| vec![part(whole, of)];
             let watch = &mut |_, _| {};
-            super::wide::in_blocks(&problem, &moments, widest, search_scales, &options, watch)
+            super::wide::in_blocks(
+                &problem,
+                &moments,
+                widest,
+                scales(search_scales),
+                &options,
+                watch,
+            )
         };
         let (at_once, in_blocks) = (rounded(k), rounded(8));
         if !search_scales {

@@ -3,7 +3,7 @@
 use super::adaround;
 use super::gradient::FullBatch;
 use super::gram::Moments;
-use super::problem::{LayerProblem, Rounded, Watch};
+use super::problem::{LayerProblem, Rounded, Scales, Watch};
 use super::quadratic::Group;
 use super::search::Search;
 use crate::recipe::{AdaRoundOptions, RoundingMethod};
@@ -12,13 +12,13 @@ use crate::recipe::{AdaRoundOptions, RoundingMethod};
 pub(super) fn by_moments(
     problem: &LayerProblem<'_>,
     moments: &[Moments],
-    search_scales: bool,
+    scales: Scales,
     options: &AdaRoundOptions,
     watch: &mut Watch<'_>,
 ) -> Rounded {
     let groups = groups(moments, options);
     let nearest_only = options.method == RoundingMethod::Nearest;
-    let searched = Search::new(problem, &groups, nearest_only).run(search_scales);
+    let searched = Search::new(problem, &groups, nearest_only).run(scales);
     if options.method != RoundingMethod::Adaround {
         return searched;
     }

@@ -4,7 +4,7 @@
 //! beside them and say little about how far inputs go together, so the loss is taken as a sum over blocks of inputs.
 
 use super::gram::Moments;
-use super::problem::{LayerProblem, Rounded, Watch};
+use super::problem::{LayerProblem, Rounded, Scales, Watch};
 use super::search::{Search, shares};
 use super::whole::{by_moments, groups};
 use crate::recipe::{AdaRoundOptions, RoundingMethod};
@@ -37,23 +37,17 @@ pub(super) fn in_blocks(
     problem: &LayerProblem<'_>,
     moments: &dyn Fn(Range<usize>) -> Vec<Moments>,
     widest: usize,
-    search_scales: bool,
+    scales: Scales,
     options: &AdaRoundOptions,
     watch: &mut Watch<'_>,
 ) -> Rounded {
     let k = problem.k;
     let blocks = blocks(k, widest);
     if let [whole] = &blocks[..] {
-        return by_moments(
-            problem,
-            &moments(whole.clone()),
-            search_scales,
-            options,
-            watch,
-        );
+        return by_moments(problem, &moments(whole.clone()), scales, options, watch);
     }
-    let scales = if search_scales {
-        scales(problem, &blocks, moments, options)
+    let scales = if scales == Scales::Searched {
+        searched_scales(problem, &blocks, moments, options)
     } else {
         problem.scales.to_vec()
     };
@@ -71,7 +65,13 @@ pub(super) fn in_blocks(
             scales: &rounded.scales,
             ..*problem
         };
-        let found = by_moments(&part, &moments(block.clone()), false, options, watch);
+        let found = by_moments(
+            &part,
+            &moments(block.clone()),
+            Scales::Given,
+            options,
+            watch,
+        );
         let rows = rounded.values.chunks_exact_mut(k);
         for (row, values) in rows.zip(found.values.chunks_exact(block.len())) {
             row[block.clone()].copy_from_slice(values);
@@ -89,7 +89,7 @@ fn columns(problem: &LayerProblem<'_>, block: &Range<usize>) -> Vec<f32> {
 }
 
 /// The share of its range's scale with the least loss, of each row or of all: one for all blocks.
-fn scales(
+fn searched_scales(
     problem: &LayerProblem<'_>,
     blocks: &[Range<usize>],
     moments: &dyn Fn(Range<usize>) -> Vec<Moments>,

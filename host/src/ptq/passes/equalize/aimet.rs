@@ -6,7 +6,7 @@
 //! Pair: `s = r1 / sqrt(r1 r2)`. Triple: `t = (r0 r1 r2)^(1/3)`, `s12 = r0 / t`, `s23 = t / r2`.
 
 use super::apply;
-use super::classes::Classes;
+use super::classes::{Classes, Sums};
 use super::magnitudes::Magnitudes;
 use crate::graph::{Activation, Graph, NodeId, Op};
 
@@ -14,7 +14,7 @@ use crate::graph::{Activation, Graph, NodeId, Op};
 pub(super) fn equalize(graph: &mut Graph) -> usize {
     let mut scaled = 0;
     for set in sets(graph) {
-        let classes = Classes::of(graph, true);
+        let classes = Classes::of(graph, Sums::Scaled);
         let mut logs = vec![0.0; classes.free.len()];
         for (tensor, scales) in scales(graph, &set) {
             for (channel, scale) in scales.into_iter().enumerate() {

@@ -5,6 +5,7 @@
 //! what is positively homogeneous (Relu, pools, sums of operands scaled alike) commutes with it, and what is not (a softmax, a sigmoid,
 //! the network's inputs and outputs) fixes it at 1.
 
+use crate::disjoint::DisjointSets;
 use crate::graph::{Activation, Graph, Node, NodeId, Op, TensorId};
 
 /// One class and the layers that take up its scale.
@@ -18,6 +19,15 @@ pub struct Class {
     pub columns: Vec<(NodeId, usize)>,
 }
 
+/// Channels that meet in a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sums {
+    /// They are scaled, all of them alike.
+    Scaled,
+    /// They keep their scale.
+    Kept,
+}
+
 /// The classes of a graph that are free to choose, and which class each channel is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classes {
@@ -28,8 +38,8 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// Of a graph whose BatchNorms are folded. Without `sums`, everything that meets in a sum keeps its scale.
-    pub fn of(graph: &Graph, sums: bool) -> Classes {
+    /// The classes of a graph whose BatchNorms are folded.
+    pub fn of(graph: &Graph, sums: Sums) -> Classes {
         let mut sets = Sets::new(graph);
         for input in &graph.inputs {
             sets.fix(input.tensor);
@@ -39,7 +49,7 @@ impl Classes {
         }
         for node in &graph.nodes {
             sets.constrain(graph, node);
-            if !sums && matches!(node.op, Op::Add | Op::Sub) {
+            if sums == Sums::Kept && matches!(node.op, Op::Add | Op::Sub) {
                 sets.fix(node.output);
             }
         }
@@ -53,7 +63,7 @@ struct Sets {
     first: Vec<usize>,
     /// Channels of each tensor.
     channels: Vec<usize>,
-    parent: Vec<usize>,
+    sets: DisjointSets,
     /// Of a root: whether the set's scale is 1.
     fixed: Vec<bool>,
 }
@@ -76,25 +86,16 @@ impl Sets {
         Sets {
             first,
             channels,
-            parent: (0..total).collect(),
+            sets: DisjointSets::new(total),
             fixed: vec![false; total],
         }
     }
 
-    fn root(&mut self, mut place: usize) -> usize {
-        while self.parent[place] != place {
-            self.parent[place] = self.parent[self.parent[place]];
-            place = self.parent[place];
-        }
-        place
-    }
-
     /// Channel `a.1` of tensor `a.0` has the scale of channel `b.1` of tensor `b.0`.
     fn join(&mut self, a: (TensorId, usize), b: (TensorId, usize)) {
-        let a = self.root(self.first[a.0] + a.1);
-        let b = self.root(self.first[b.0] + b.1);
-        self.parent[a.max(b)] = a.min(b);
-        self.fixed[a.min(b)] |= self.fixed[a.max(b)];
+        let (a, b) = (self.first[a.0] + a.1, self.first[b.0] + b.1);
+        let (kept, gone) = self.sets.join(a, b);
+        self.fixed[kept] |= self.fixed[gone];
     }
 
     /// Tensors with as many channels, each channel joined to its counterpart.
@@ -106,7 +107,7 @@ impl Sets {
 
     fn fix(&mut self, tensor: TensorId) {
         for channel in 0..self.channels[tensor] {
-            let root = self.root(self.first[tensor] + channel);
+            let root = self.sets.root(self.first[tensor] + channel);
             self.fixed[root] = true;
         }
     }
@@ -177,14 +178,14 @@ impl Sets {
         }
     }
 
-    fn classes(mut self, graph: &Graph) -> Classes {
-        let mut place_of_root = vec![None; self.parent.len()];
+    fn classes(self, graph: &Graph) -> Classes {
+        let mut place_of_root = vec![None; self.sets.len()];
         let mut free: Vec<Class> = Vec::new();
         let mut of: Vec<Vec<Option<usize>>> = Vec::new();
         for tensor in 0..graph.tensors.len() {
             let mut places = Vec::new();
             for channel in 0..self.channels[tensor] {
-                let root = self.root(self.first[tensor] + channel);
+                let root = self.sets.root(self.first[tensor] + channel);
                 let place = (!self.fixed[root]).then(|| {
                     *place_of_root[root].get_or_insert_with(|| {
                         free.push(Class::default());

@@ -16,7 +16,7 @@ mod solve;
 #[cfg(test)]
 mod tests;
 
-pub use classes::{Class, Classes};
+pub use classes::{Class, Classes, Sums};
 pub(crate) use noise::ChannelRanges;
 pub use solve::Weighting;
 
@@ -44,7 +44,7 @@ impl Pass for CrossLayerEqualization {
             let weighting = Weighting {
                 rows: true,
                 activations: 0.0,
-                sums: true,
+                sums: Sums::Scaled,
             };
             equalize(graph, &[], weighting)
         };
@@ -65,7 +65,7 @@ pub(crate) fn least_noise(
 ) -> Vec<f64> {
     noise::solve(
         graph,
-        &Classes::of(graph, true),
+        &Classes::of(graph, Sums::Scaled),
         ranges,
         sensitivity,
         recipe,
@@ -74,7 +74,7 @@ pub(crate) fn least_noise(
 
 /// Divides the channels of every class of `graph` by its scale, in place, and returns the scale of every channel of every tensor.
 pub(crate) fn divide(graph: &mut Graph, logs: &[f64]) -> Vec<Vec<f64>> {
-    let classes = Classes::of(graph, true);
+    let classes = Classes::of(graph, Sums::Scaled);
     apply::apply(graph, &classes, logs);
     let scale = |class: &Option<usize>| class.map_or(1.0, |class| libm::exp(logs[class]));
     classes

@@ -347,6 +347,7 @@ mod tests {
     use crate::default_model;
     use crate::import::ImportOptions;
     use crate::ptq::passes;
+    use crate::ptq::passes::Sums;
     use crate::testing::Sequence;
 
     /// The built-in network with sensitivities and ranges on noise.
@@ -382,7 +383,7 @@ mod tests {
     #[test]
     fn slopes_are_those_of_the_noise() {
         let (graph, ranges, sensitivity) = network();
-        let classes = Classes::of(&graph, true);
+        let classes = Classes::of(&graph, Sums::Scaled);
         for granularity in [Granularity::PerTensor, Granularity::PerChannel] {
             let recipe = recipe(granularity);
             let noise = Noise::new(&graph, &classes, &ranges, &sensitivity, &recipe, 12.0);
@@ -465,7 +466,7 @@ mod tests {
     #[test]
     fn the_minimum_is_far_below_equal_ranges_and_no_step_from_it_helps() {
         let (graph, ranges, sensitivity) = network();
-        let classes = Classes::of(&graph, true);
+        let classes = Classes::of(&graph, Sums::Scaled);
         for granularity in [Granularity::PerTensor, Granularity::PerChannel] {
             let recipe = recipe(granularity);
             let per_channel = granularity == Granularity::PerChannel;
@@ -476,7 +477,7 @@ mod tests {
             let weights = super::super::Weighting {
                 rows: true,
                 activations: 0.0,
-                sums: true,
+                sums: Sums::Scaled,
             };
             let equal = super::super::solve::solve(&graph, &classes, &[], weights);
             assert!(found < of(&equal), "{found} {}", of(&equal));

@@ -7,7 +7,7 @@
 //! Ranges of activations join in as a third party: an activation tensor has one scale for all its channels, so that a channel which
 //! is `k` times smaller than the largest has `k` times fewer steps. `activations` says how much of the scale they decide.
 
-use super::classes::{Class, Classes};
+use super::classes::{Class, Classes, Sums};
 use super::magnitudes::Magnitudes;
 use crate::graph::Graph;
 
@@ -32,8 +32,8 @@ pub struct Weighting {
     pub rows: bool,
     /// Share of the activations, 0 to 1.
     pub activations: f64,
-    /// Whether what meets in a sum is scaled, all of it alike.
-    pub sums: bool,
+    /// What becomes of channels that meet in a sum.
+    pub sums: Sums,
 }
 
 /// The logarithm of the scale of every class.

@@ -188,11 +188,11 @@ fn the_function_stays() {
         for graph in networks(seed) {
             let (expected, ranges) = outputs(&graph);
             for (rows, activations, sums) in [
-                (true, 0.0, true),
-                (true, 0.5, false),
-                (true, 1.0, true),
-                (false, 0.0, true),
-                (false, 0.5, true),
+                (true, 0.0, Sums::Scaled),
+                (true, 0.5, Sums::Kept),
+                (true, 1.0, Sums::Scaled),
+                (false, 0.0, Sums::Scaled),
+                (false, 0.5, Sums::Scaled),
             ] {
                 let mut scaled = graph.clone();
                 let changed = equalize(
@@ -218,7 +218,7 @@ fn the_function_stays() {
 #[test]
 fn what_only_scales_never_reaches_inputs_and_outputs() {
     for graph in networks(7) {
-        let classes = Classes::of(&graph, true);
+        let classes = Classes::of(&graph, Sums::Scaled);
         let fixed = |tensor: usize| classes.of[tensor].iter().all(Option::is_none);
         assert!(fixed(graph.inputs[0].tensor) && fixed(graph.outputs[0]));
     }
@@ -234,14 +234,14 @@ fn a_second_time_changes_nothing() {
             Weighting {
                 rows: true,
                 activations: 0.0,
-                sums: true,
+                sums: Sums::Scaled,
             },
         );
-        let classes = Classes::of(&once, true);
+        let classes = Classes::of(&once, Sums::Scaled);
         let weighting = Weighting {
             rows: true,
             activations: 0.0,
-            sums: true,
+            sums: Sums::Scaled,
         };
         let logs = solve::solve(&once, &classes, &[], weighting);
         // Classes that nothing alive decides follow their tensor, which is not a fixed point to hold them to.
@@ -280,7 +280,7 @@ fn a_triple_gets_the_scales_of_the_closed_form() {
         Weighting {
             rows: true,
             activations: 0.0,
-            sums: true,
+            sums: Sums::Scaled,
         },
     );
     aimet::equalize(&mut theirs);
@@ -320,7 +320,7 @@ fn dead_channels_neither_blow_up_nor_change_the_function() {
                 Weighting {
                     rows: true,
                     activations,
-                    sums: true,
+                    sums: Sums::Scaled,
                 },
             );
             for node in &scaled.nodes {
@@ -347,7 +347,7 @@ fn clips_get_bounds_of_their_own_and_sums_do_not() {
         Weighting {
             rows: true,
             activations: 0.0,
-            sums: true,
+            sums: Sums::Scaled,
         },
     );
     assert!(matches!(
