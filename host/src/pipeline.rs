@@ -1,6 +1,6 @@
 //! The whole way: from a float graph and samples to a blob and a report.
 //!
-//! [`ptq`](crate::ptq) makes the quantized network, [`compile`](crate::compile) the blob; then [`measure`](crate::measure) runs the float network, the
+//! [`ptq`] makes the quantized network, [`compile`] the blob; then [`measure`] runs the float network, the
 //! fake-quantized one and the integer engine over the evaluation set side by side. Same graph, samples and recipe: same blob, byte for byte.
 
 pub use crate::ptq::{Calibration, check_memory, doubtful_samples, propose_first_and_last};
