@@ -1,4 +1,6 @@
-//! The choice of encodings and of integer weights: from samples, synthetic ones or statistics.
+//! The choice of encodings and of integer weights.
+//!
+//! From samples, synthetic ones or statistics.
 
 use super::evidence::{Calibration, Evidence, input_ranges};
 use super::{correct_bias, layerwise, softmax, statistics};

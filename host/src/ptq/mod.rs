@@ -1,4 +1,4 @@
-//! Post-training quantization: from a float graph and samples to a quantized network.
+//! Post-training quantization: from a float graph to a quantized network.
 //!
 //! Fold, fuse and equalize, calibrate, choose encodings and integers ([`quantize`]). What comes out is a [`Network`](crate::quantize::Network), as an importer
 //! of quantized models makes one too. Same graph, samples and recipe: same network, bit for bit.

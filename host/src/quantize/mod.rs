@@ -1,4 +1,4 @@
-//! The quantized network: encodings, integer weights, and the fixed-point multipliers that follow from them.
+//! The quantized network: encodings, integer weights, fixed-point multipliers.
 //!
 //! A [`Network`] is what post-training quantization chooses ([`ptq`](crate::ptq)), or what an importer of a quantized model is given, and what compilation reads.
 //! [`Encodings`] holds one encoding for every tensor of the graph; tensors between which a device operator only moves bytes share
