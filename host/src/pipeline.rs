@@ -31,7 +31,7 @@ pub struct Quantized {
     pub plan: Plan,
     /// The packed result.
     pub blob: AlignedBlob,
-    /// What was done that a user should know, one sentence each.
+    /// Sentences for the user on what was done.
     pub notes: Vec<String>,
     /// Doubts about the calibration, one sentence each.
     pub warnings: Vec<String>,

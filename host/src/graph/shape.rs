@@ -277,7 +277,7 @@ fn of_fully_connected(linear: &Linear, input: &[usize]) -> Result<Vec<usize>, St
     Ok(vec![linear.out_channels])
 }
 
-/// Of an operator of two operands, element by element.
+/// Shape of what an elementwise operator makes of two operands.
 fn of_pair(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
     let b_elements: usize = b.iter().product();
     let per_channel = b_elements == a.last().copied().unwrap_or(1) && b.last() == a.last();

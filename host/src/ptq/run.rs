@@ -16,7 +16,7 @@ use crate::{Error, Stage};
 pub struct Outcome {
     /// The network, folded, fused and equalized.
     pub network: Network,
-    /// What was done that a user should know, one sentence each.
+    /// Sentences for the user on what was done.
     pub notes: Vec<String>,
     /// Doubts about the calibration, one sentence each.
     pub warnings: Vec<String>,

@@ -73,7 +73,7 @@ impl Encoding {
                     })
     }
 
-    /// What keeps integers of this encoding from standing for real numbers, if anything does.
+    /// The reason why integers of this encoding cannot stand for real numbers, if there is one.
     pub(crate) fn problem(&self) -> Option<String> {
         if !self.scale.is_finite() || self.scale < MIN_SCALE {
             return Some(format!(

@@ -20,7 +20,7 @@ pub enum NetworkError {
     Tensor {
         /// Name of the tensor.
         tensor: String,
-        /// What was found and what is expected.
+        /// The number at fault and what is expected of it.
         problem: String,
     },
     /// The integers of a node.
@@ -28,7 +28,7 @@ pub enum NetworkError {
     Node {
         /// Name of the node.
         node: String,
-        /// What was found and what is expected.
+        /// The number at fault and what is expected of it.
         problem: String,
     },
     /// The graph is not sound.

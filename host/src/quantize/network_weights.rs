@@ -78,7 +78,7 @@ impl NetworkWeights {
     }
 }
 
-/// What keeps `weights` from being those of a layer like `linear`, if anything does.
+/// The reason why `weights` cannot be those of a layer like `linear`, if there is one.
 fn misfit(weights: &LayerWeights, linear: &Linear) -> Option<String> {
     let LayerWeights {
         bits,
