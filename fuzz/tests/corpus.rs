@@ -121,7 +121,7 @@ fn every_part_of_a_kernel_is_there() {
 fn programs_of_many_operators_inputs_and_outputs_are_there() {
     let programs = CORPUS.iter().filter_map(|blob| {
         let aligned = fewbit_runtime::AlignedBlob::new(blob);
-        fewbit::simulate::HostModel::from_bytes(aligned.as_bytes()).ok()?;
+        fewbit::compile::HostModel::from_bytes(aligned.as_bytes()).ok()?;
         Some(Parts::decode(blob).expect("can be decoded").program)
     });
     let programs: Vec<_> = programs.collect();

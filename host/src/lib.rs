@@ -2,8 +2,8 @@
 //!
 #![doc = include_str!("../README.md")]
 //!
-//! A model file is imported into a float [`graph`], rewritten by [`passes`], calibrated ([`calibrate`], [`quantize`]), lowered to integers ([`lower`]), given memory
-//! ([`plan`]) and packed into a blob ([`pack`]) that `fewbit-runtime` executes; the same runtime is the integer simulator here ([`simulate`]).
+//! A model file is imported into a float [`graph`], quantized after training ([`ptq`], [`quantize`]) and compiled into a blob ([`compile`]) that `fewbit-runtime` executes;
+//! the same runtime is the integer simulator here ([`measure`]).
 //! [`pipeline`] is the whole way. The library prints nothing and knows no command line: that is the crate `fewbit-cli`.
 
 #![deny(
@@ -27,32 +27,25 @@
     )
 )]
 
-pub mod calibrate;
-pub mod correct_bias;
+mod choice;
+pub mod compile;
 pub mod dataset;
 pub mod default_model;
+mod disjoint;
 mod error;
 pub mod executor;
-mod gradient;
 pub mod graph;
 pub mod import;
-pub mod layerwise;
-pub mod lower;
+pub mod measure;
 pub mod metrics;
 pub mod output;
-pub mod pack;
-pub mod passes;
 pub mod pipeline;
-pub mod plan;
 pub mod progress;
+pub mod ptq;
 pub mod quantize;
 pub mod random;
+pub mod range;
 pub mod recipe;
-pub mod repack;
-pub mod report;
-pub mod rounding;
-pub mod simulate;
-pub mod statistics;
 #[cfg(test)]
 mod testing;
 

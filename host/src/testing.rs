@@ -18,14 +18,7 @@ pub(crate) fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
 
 /// A graph with inputs of these shapes, laid out alike in the model's file, and no nodes.
 pub(crate) fn graph_of(inputs: &[&[usize]]) -> Graph {
-    let mut graph = Graph {
-        name: "test".to_owned(),
-        tensors: Vec::new(),
-        nodes: Vec::new(),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        output_layouts: Vec::new(),
-    };
+    let mut graph = Graph::new("test");
     for shape in inputs {
         let name = graph.unique_tensor_name("input");
         let tensor = graph.add_tensor(name, shape.to_vec());

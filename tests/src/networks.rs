@@ -7,15 +7,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use fewbit::calibrate::Range;
 use fewbit::dataset::{Dataset, InputLayout, InputTransform};
 use fewbit::default_model;
 use fewbit::graph::Graph;
 use fewbit::import::{self, ImportOptions};
+use fewbit::measure::report::QuantizeReport;
 use fewbit::pipeline::{self, Calibration, Quantized};
 use fewbit::progress::Silent;
+use fewbit::range::Range;
 use fewbit::recipe::Recipe;
-use fewbit::report::QuantizeReport;
 use fewbit_runtime::format::packing::Packing;
 
 use crate::models;

@@ -3,12 +3,12 @@
 //! The bounds are what this way of quantizing (min-max ranges, nearest rounding, per channel) is known to reach on these networks;
 //! better methods only move them up. The arena is compared with TensorFlow Lite Micro's on the same network.
 
-use fewbit::passes::Equalize;
+use fewbit::measure::report::QuantizeReport;
 use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
+use fewbit::recipe::Equalize;
+use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::{BiasCorrection, Granularity, LayerOverride, Recipe, WeightBits};
-use fewbit::report::QuantizeReport;
-use fewbit::rounding::RoundingMethod;
 use fewbit_tests::models;
 use fewbit_tests::networks::{Net, Network};
 use fewbit_tests::{digits, network, sampled};
@@ -185,7 +185,7 @@ fn finer_first_and_last_layers_are_proposed_by_what_they_bring() {
         let report = network.evaluate(&quantized).expect("runs");
         let proposal = pipeline::propose_first_and_last(
             &network.float,
-            &quantized,
+            &quantized.network,
             &network.calibration,
             &network.recipe,
             &mut Silent,

@@ -5,16 +5,16 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use fewbit::calibrate::Range;
 use fewbit::dataset::{Dataset, OutputForm};
 use fewbit::executor::Executor;
 use fewbit::graph::Graph;
 use fewbit::import::{self, ImportOptions};
+use fewbit::measure::simulate::Simulator;
 use fewbit::metrics::Sqnr;
 use fewbit::pipeline::{Calibration, Quantized, quantize};
 use fewbit::progress::Silent;
+use fewbit::range::Range;
 use fewbit::recipe::Recipe;
-use fewbit::simulate::Simulator;
 use ndarray::ArrayD;
 use ndarray_npy::NpzReader;
 

@@ -4,16 +4,17 @@
 
 use std::time::Instant;
 
-use fewbit::calibrate::{Range, RangeMethod};
 use fewbit::dataset::{Dataset, InputLayout};
 use fewbit::executor::Executor;
 use fewbit::graph::Graph;
 use fewbit::import::{self, ImportOptions};
-use fewbit::passes::{self, Equalize};
 use fewbit::pipeline::{self, Calibration, Quantized};
 use fewbit::progress::Silent;
+use fewbit::ptq::passes;
+use fewbit::range::{Range, RangeMethod};
+use fewbit::recipe::Equalize;
+use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::{Granularity, Recipe, WeightBits};
-use fewbit::rounding::RoundingMethod;
 use fewbit_tests::networks::Net;
 use fewbit_tests::random_network::Pair;
 use fewbit_tests::{models, network, sampled};
@@ -69,8 +70,8 @@ fn check(seed: u64, recipe: &Recipe, data_free: bool) {
         pipeline::quantize(graph, calibration, recipe, &mut Silent)
             .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
     });
-    let outputs =
-        [&pair.live, &pair.mixed, &mixed.graph].map(|graph| forward(graph, &evaluation.inputs));
+    let outputs = [&pair.live, &pair.mixed, mixed.network.graph()]
+        .map(|graph| forward(graph, &evaluation.inputs));
     for other in &outputs[1..] {
         let found = difference(other, &outputs[0]);
         assert!(found < 1e-5, "seed {seed}: outputs differ by {found}");
@@ -116,9 +117,15 @@ const SEARCHED: Tolerance = Tolerance {
 };
 
 fn compare(seed: u64, pair: &Pair, live: &Quantized, mixed: &Quantized, most: Tolerance) {
-    assert_eq!(live.graph.nodes.len(), mixed.graph.nodes.len());
-    for (id, node) in live.graph.nodes.iter().enumerate() {
-        let (Some(live), Some(mixed)) = (live.weights.of(id), mixed.weights.of(id)) else {
+    assert_eq!(
+        live.network.graph().nodes.len(),
+        mixed.network.graph().nodes.len()
+    );
+    for (id, node) in live.network.graph().nodes.iter().enumerate() {
+        let (Some(live), Some(mixed)) = (
+            live.network.weights().of(id),
+            mixed.network.weights().of(id),
+        ) else {
             continue;
         };
         let alive = mixed.scales.iter().zip(&pair.alive[&node.name]);
@@ -131,8 +138,11 @@ fn compare(seed: u64, pair: &Pair, live: &Quantized, mixed: &Quantized, most: To
             );
         }
     }
-    for (id, tensor) in live.graph.tensors.iter().enumerate() {
-        let (found, expected) = (mixed.encodings.of(id), live.encodings.of(id));
+    for (id, tensor) in live.network.graph().tensors.iter().enumerate() {
+        let (found, expected) = (
+            mixed.network.encodings().of(id),
+            live.network.encodings().of(id),
+        );
         let name = &tensor.name;
         assert!(
             (found.scale / expected.scale - 1.0).abs() < most.activations

@@ -4,9 +4,9 @@
 
 #![cfg(feature = "device")]
 
+use fewbit::measure::simulate::Simulator;
 use fewbit::output::write_atomically;
 use fewbit::recipe::{LayerOverride, WeightBits};
-use fewbit::simulate::Simulator;
 use fewbit_cli::verify::{self, VerifyReport};
 use fewbit_device::board::Board;
 use fewbit_runtime::format::header::{Header, checksum};

@@ -5,7 +5,7 @@
 use std::fs::File;
 
 use fewbit::graph::{Graph, Op};
-use fewbit::passes::{CrossLayerEqualization, FoldBatchNorm, FuseActivations, Pass};
+use fewbit::ptq::passes::{CrossLayerEqualization, FoldBatchNorm, FuseActivations, Pass};
 use fewbit_tests::{digits, models};
 use ndarray::ArrayD;
 use ndarray_npy::NpzReader;

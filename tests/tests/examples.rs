@@ -6,9 +6,9 @@
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
+use fewbit::measure::simulate::Simulator;
 use fewbit::pipeline::Quantized;
 use fewbit::recipe::WeightBits;
-use fewbit::simulate::Simulator;
 use fewbit_device::{board::Board, firmware, process, qemu, setup};
 use fewbit_runtime::format::packing::Packing;
 use fewbit_tests::networks::Network;

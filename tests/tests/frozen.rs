@@ -4,7 +4,7 @@
 //! `.npy` beside it holds its outputs for the first 20 test samples.
 
 use fewbit::default_model;
-use fewbit::simulate::Simulator;
+use fewbit::measure::simulate::Simulator;
 use fewbit_runtime::AlignedBlob;
 use std::path::Path;
 

@@ -10,7 +10,7 @@ use std::{
     process::{Command, Output},
 };
 
-use fewbit::simulate::Simulator;
+use fewbit::measure::simulate::Simulator;
 use fewbit_runtime::AlignedBlob;
 use fewbit_tests::{repository, sampled};
 

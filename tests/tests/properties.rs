@@ -4,16 +4,16 @@
 //! fails: what is left is the smallest layer or network, which the message shows. Seeds of failures are kept in `proptest-regressions/` and run first.
 //! `FEWBIT_PROPERTY_CASES` sets how many layers there are (4000 if unset; a hundredth of it are networks), `FEWBIT_PROPERTY_SEED` which ones.
 
-use fewbit::calibrate::{Range, RangeMethod};
 use fewbit::dataset::{Dataset, InputLayout};
 use fewbit::executor::Executor;
 use fewbit::graph::Graph;
-use fewbit::passes::Equalize;
+use fewbit::measure::simulate::Simulator;
 use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
+use fewbit::range::{Range, RangeMethod};
+use fewbit::recipe::Equalize;
+use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::{Recipe, Target, WeightBits};
-use fewbit::rounding::RoundingMethod;
-use fewbit::simulate::Simulator;
 use fewbit_runtime::ProgramParts;
 use fewbit_runtime::format::packing::Packing;
 use fewbit_tests::compare::{compare, describe};

@@ -1,8 +1,8 @@
 //! The same recipe and samples give the same bytes, whatever threads and order.
 
 use fewbit::dataset::Dataset;
+use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::{Granularity, WeightBits};
-use fewbit::rounding::RoundingMethod;
 use fewbit_tests::digits;
 use rayon::ThreadPoolBuilder;
 

@@ -238,7 +238,8 @@ fn a_network_is_verified_over_the_uart_operator_by_operator() {
             .expect("builds");
     let (_emulator, line) = Emulator::start(&board, &firmware.elf).expect("starts");
     let mut client = Client::connect(Box::new(line), Patience::default()).expect("answers");
-    let simulator = fewbit::simulate::Simulator::new(quantized.blob.as_bytes()).expect("loads");
+    let simulator =
+        fewbit::measure::simulate::Simulator::new(quantized.blob.as_bytes()).expect("loads");
     let input = vec![5; client.identity().input_bytes];
     let mut arena = vec![0; simulator.model().arena_bytes()];
     let mut outputs: Vec<Vec<i8>> = Vec::new();

@@ -5,13 +5,13 @@
 use super::parts::Parts;
 use super::{rows, splice, variants};
 use fastrand::Rng;
-use fewbit::calibrate::Range;
 use fewbit::import::{self, ImportOptions};
-use fewbit::passes::Equalize;
 use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
+use fewbit::range::Range;
+use fewbit::recipe::Equalize;
+use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::{Granularity, Recipe, Target, WeightBits};
-use fewbit::rounding::RoundingMethod;
 use fewbit_runtime::format::kernels::kernels_of;
 use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::{Constant, Lut, Op, WeightType};

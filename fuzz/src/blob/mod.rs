@@ -16,7 +16,8 @@ pub use corpus::{corpus, kinds, weight_types};
 pub use parts::{Parts, seal};
 
 use crate::{Outcome, Target};
-use fewbit::simulate::{HostModel, Simulator};
+use fewbit::compile::HostModel;
+use fewbit::measure::simulate::Simulator;
 use fewbit_runtime::format::kernels::kernels_of;
 use fewbit_runtime::{AlignedBlob, Engine, LoadError, Metadata, Model, Summary};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -14,16 +14,16 @@ mod proto;
 mod vocabulary;
 
 use crate::{Outcome, Target, shape_of_message};
-use fewbit::calibrate::Range;
+use fewbit::compile::HostModel;
 use fewbit::executor::Executor;
 use fewbit::graph::Graph;
 use fewbit::import::{ImportOptions, onnx};
-use fewbit::passes::Equalize;
 use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
+use fewbit::range::Range;
+use fewbit::recipe::Equalize;
 use fewbit::recipe::Recipe;
-use fewbit::rounding::RoundingMethod;
-use fewbit::simulate::HostModel;
+use fewbit::recipe::RoundingMethod;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// The target.

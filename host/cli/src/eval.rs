@@ -10,11 +10,11 @@ use clap::Args;
 use fewbit::dataset::{Dataset, DatasetSpec, InputLayout, OutputForm};
 use fewbit::executor::Executor;
 use fewbit::graph::Graph;
+use fewbit::measure::report::Accuracy;
+use fewbit::measure::simulate::Simulator;
 use fewbit::metrics::{Regression, Sqnr, arg_max, top1};
 use fewbit::progress::Progress;
 use fewbit::recipe::Recipe;
-use fewbit::report::Accuracy;
-use fewbit::simulate::Simulator;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 

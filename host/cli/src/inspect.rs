@@ -7,7 +7,7 @@ use crate::{show, table, write_json};
 use anyhow::Context;
 use clap::Args;
 use fewbit::graph::Graph;
-use fewbit::simulate::Simulator;
+use fewbit::measure::simulate::Simulator;
 use fewbit_runtime::Summary;
 use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::Op;

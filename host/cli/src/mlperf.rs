@@ -12,9 +12,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use fewbit::dataset::{Dataset, DatasetSpec, InputLayout};
+use fewbit::measure::simulate::Simulator;
 use fewbit::output::write_atomically;
 use fewbit::progress::Progress as _;
-use fewbit::simulate::Simulator;
 use fewbit_runtime::AlignedBlob;
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! Families that blobs are packed for, in words, and packing for a board.
 
 use anyhow::Result;
-use fewbit::repack::repack;
+use fewbit::compile::repack::repack;
 use fewbit_device::board::Board;
 use fewbit_runtime::{AlignedBlob, Summary, format::packing::Packing};
 

@@ -6,16 +6,16 @@ use crate::source::ModelSource;
 use crate::{Environment, choice, json::add_json, packing, show, tables};
 use anyhow::{Context, bail};
 use clap::Args;
-use fewbit::calibrate::Range;
 use fewbit::dataset::{Dataset, DatasetSpec, InputLayout, OutputForm};
 use fewbit::default_model;
 use fewbit::graph::Graph;
+use fewbit::measure::report::QuantizeReport;
 use fewbit::output::Outputs;
-use fewbit::passes::Equalize;
 use fewbit::pipeline::{self, Calibration};
+use fewbit::range::Range;
+use fewbit::recipe::Equalize;
+use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::{BiasCorrection, Granularity, Recipe, WeightBits};
-use fewbit::report::QuantizeReport;
-use fewbit::rounding::RoundingMethod;
 use fewbit_device::board::Board;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -157,9 +157,14 @@ pub fn quantize(args: &QuantizeArgs, environment: &Environment) -> anyhow::Resul
     let mut quantized = pipeline::quantize(&float, data.calibration(), &recipe, &mut progress)
         .with_context(context)?;
     if let Calibration::Samples(samples) = data.calibration() {
-        let proposal =
-            pipeline::propose_first_and_last(&float, &quantized, samples, &recipe, &mut progress)
-                .with_context(context)?;
+        let proposal = pipeline::propose_first_and_last(
+            &float,
+            &quantized.network,
+            samples,
+            &recipe,
+            &mut progress,
+        )
+        .with_context(context)?;
         quantized.notes.extend(proposal);
     }
     let report = pipeline::evaluate(

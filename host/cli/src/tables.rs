@@ -1,7 +1,7 @@
 //! Reports as tables on the terminal.
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use fewbit::report::{Accuracy, QuantizeReport};
+use fewbit::measure::report::{Accuracy, QuantizeReport};
 
 /// Headings of [`columns`], where `other` is what outputs are compared with.
 pub(crate) fn headings(accuracy: &Accuracy, other: &str) -> Vec<String> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 mod common;
 
 use common::Session;
-use fewbit::simulate::Simulator;
+use fewbit::measure::simulate::Simulator;
 use fewbit_runtime::format::write::assemble;
 use fewbit_runtime::{AlignedBlob, Metadata, ProgramParts};
 

@@ -1,6 +1,6 @@
 //! What outputs are measured against: classes, or what they should be.
 
-use super::read::Array;
+use super::array::Array;
 use crate::graph::{Graph, OutputLayout};
 
 /// What a network puts out, which labels have to suit.

@@ -3,6 +3,7 @@
 //! A [`DatasetSpec`] says which file, arrays and samples; the file's layout is recognized by its shape and brought into the graph's
 //! (NHWC); an [`InputTransform`] turns stored numbers into those the network was trained on.
 
+mod array;
 mod error;
 mod labels;
 mod npy;
@@ -16,19 +17,20 @@ use std::path::Path;
 use ndarray::ArrayViewD;
 use ndarray_npy::{WritableElement, WriteNpyExt};
 
-use crate::calibrate::Range;
 use crate::executor::layout::Transpose;
 use crate::graph::{Graph, TensorId};
 use crate::output::{Outputs, WriteFileError};
 use crate::random::{Random, Sequence};
+use crate::range::Range;
 
 pub use error::DatasetError;
 pub use labels::OutputForm;
 pub use spec::{ArrayNames, DatasetSpec, DatasetSpecError, SampleSlice};
 pub use transform::InputTransform;
 
+use array::Array;
 use labels::Labels;
-use read::{Array, Reader};
+use read::Reader;
 
 /// The array that holds the inputs where none is named.
 const INPUTS: &str = "x";

@@ -4,7 +4,7 @@
 
 use std::io::Read;
 
-use super::read::{Array, Values};
+use super::array::{Array, Values};
 
 /// What every `.npy` file begins with.
 const MAGIC: &[u8; 6] = b"\x93NUMPY";

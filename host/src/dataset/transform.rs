@@ -1,8 +1,8 @@
 //! From the numbers of a file to the numbers a network was trained on.
 
 use super::{DatasetError, InputLayout};
-use crate::calibrate::Range;
 use crate::executor::layout::Transpose;
+use crate::range::Range;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 

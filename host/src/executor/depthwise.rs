@@ -8,7 +8,7 @@ use std::array;
 use pulp::Simd;
 
 use super::fused::multiply_add;
-use super::windowed::Taps;
+use super::taps::Taps;
 
 /// Output pixels that are computed together, at most.
 pub(super) const MOST_PIXELS: usize = 4;

@@ -15,7 +15,9 @@ pub(crate) mod layout;
 pub(crate) mod matmul;
 mod plan;
 mod products;
+mod single;
 mod strips;
+mod taps;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -24,6 +26,9 @@ mod windowed;
 use std::sync::{Mutex, PoisonError};
 
 use crate::graph::{Graph, GraphError, TensorId};
+
+pub use single::{SingleNode, SingleNodeError};
+pub(crate) use single::{block_samples, blocks};
 
 use aligned::Aligned;
 use plan::Plan;

@@ -14,6 +14,7 @@ use crate::graph::{Conv2d, Window};
 use super::depthwise;
 use super::epilogue::{self, Epilogue, Tail};
 use super::strips::{self, Strip};
+use super::taps::Taps;
 use super::tiles;
 
 /// Taps of one tile: enough that starting a task does not show, and that lines of the input are used again while they are in the
@@ -141,34 +142,6 @@ struct Rows<'a> {
     first: usize,
     /// For strips.
     tail: Tail<'a>,
-}
-
-/// The taps of one output pixel that lie inside the input, and where the first of them is.
-#[derive(Clone, Copy)]
-pub(super) struct Taps {
-    rows: usize,
-    columns: usize,
-    /// Index of the first tap's input pixel, in elements.
-    input: usize,
-    /// Input elements from a tap to the one below and to the one at the right.
-    input_step: [usize; 2],
-    /// Index of the first tap, counted in the whole kernel.
-    tap: usize,
-    /// Taps in a row of the whole kernel.
-    kernel_w: usize,
-}
-
-impl Taps {
-    /// Calls `tap(at, index)` for every tap: its input element and its place in the whole kernel.
-    #[inline(always)]
-    pub(super) fn for_each(self, mut tap: impl FnMut(usize, usize)) {
-        for ky in 0..self.rows {
-            for kx in 0..self.columns {
-                let at = self.input + ky * self.input_step[0] + kx * self.input_step[1];
-                tap(at, self.tap + ky * self.kernel_w + kx);
-            }
-        }
-    }
 }
 
 impl WithSimd for Rows<'_> {

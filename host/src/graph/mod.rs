@@ -6,11 +6,13 @@
 
 mod activation;
 mod linear;
+mod logits;
 mod output;
 mod shape;
 
 pub use activation::Activation;
 pub use linear::{BatchNorm, Linear};
+pub use logits::logits;
 pub use output::OutputLayout;
 pub use shape::{GraphError, Window};
 
@@ -202,6 +204,18 @@ impl Tensor {
 }
 
 impl Graph {
+    /// A graph without tensors, nodes, inputs and outputs.
+    pub fn new(name: impl Into<String>) -> Graph {
+        Graph {
+            name: name.into(),
+            tensors: Vec::new(),
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            output_layouts: Vec::new(),
+        }
+    }
+
     /// Adds a tensor and returns its id. The caller keeps names unique (see [`Graph::unique_tensor_name`]).
     pub fn add_tensor(&mut self, name: impl Into<String>, shape: Vec<usize>) -> TensorId {
         self.tensors.push(Tensor {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Activation, Graph, Node, Op, TensorId};
+use super::{Activation, Conv2d, Graph, Linear, Node, Op, TensorId};
 
 /// Sliding window of a convolution or a pool, each pair `[h, w]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,6 @@ impl Graph {
     /// # Errors
     /// Where the inputs do not suit the operator; a [`Op::Reshape`] has the shape that its output tensor already has.
     pub fn output_shape(&self, node: &Node) -> Result<Vec<usize>, GraphError> {
-        let shape = |index: usize| -> &[usize] { &self.tensors[node.inputs[index]].shape };
         let error = |problem: String| GraphError {
             node: node.name.clone(),
             op: node.op.kind().to_owned(),
@@ -103,136 +102,10 @@ impl Graph {
                 node.inputs.len()
             )));
         }
-        let windowed = |window: &Window, channels: usize| match *shape(0) {
-            [h, w, _] => match (window.output_size(0, h), window.output_size(1, w)) {
-                (Some(h), Some(w)) => Ok(vec![h, w, channels]),
-                _ => Err(error(format!(
-                    "a window of {:?} does not fit the input [{h}, {w}]",
-                    window.kernel
-                ))),
-            },
-            _ => Err(error(format!("input {:?} is not [h, w, c]", shape(0)))),
-        };
-        let rank = node
-            .inputs
-            .first()
-            .map_or(0, |&input| self.tensors[input].shape.len());
-        match &node.op {
-            Op::Conv2d(conv) => {
-                let found = shape(0).last().copied().unwrap_or(0);
-                let per_group = conv.in_channels / conv.groups.max(1);
-                if found != conv.in_channels {
-                    return Err(error(format!(
-                        "input has {found} channels, the weights want {}",
-                        conv.in_channels
-                    )));
-                }
-                if conv.groups == 0
-                    || conv.in_channels % conv.groups != 0
-                    || conv.linear.out_channels % conv.groups != 0
-                    || conv.linear.weights_per_channel()
-                        != per_group * conv.window.kernel[0] * conv.window.kernel[1]
-                    || conv.linear.bias.len() != conv.linear.out_channels
-                {
-                    return Err(error(
-                        "weights, bias, groups and kernel do not fit together".to_owned(),
-                    ));
-                }
-                windowed(&conv.window, conv.linear.out_channels)
-            }
-            Op::FullyConnected(linear) => {
-                let elements: usize = shape(0).iter().product();
-                if elements != linear.weights_per_channel()
-                    || linear.bias.len() != linear.out_channels
-                {
-                    return Err(error(format!(
-                        "input has {elements} elements, the weights want {}",
-                        linear.weights_per_channel()
-                    )));
-                }
-                Ok(vec![linear.out_channels])
-            }
-            Op::BatchNorm(norm) => {
-                let channels = shape(0).last().copied().unwrap_or(1);
-                if norm.channels() != channels {
-                    return Err(error(format!(
-                        "has {} channels, its input {channels}",
-                        norm.channels()
-                    )));
-                }
-                Ok(shape(0).to_vec())
-            }
-            Op::Activation(_) | Op::Softmax => Ok(shape(0).to_vec()),
-            Op::Add | Op::Sub | Op::Mul => {
-                let (a, b) = (shape(0), shape(1));
-                let b_elements: usize = b.iter().product();
-                let per_channel =
-                    b_elements == a.last().copied().unwrap_or(1) && b.last() == a.last();
-                if a != b && b_elements != 1 && !per_channel {
-                    return Err(error(format!("cannot combine {a:?} with {b:?}")));
-                }
-                Ok(a.to_vec())
-            }
-            Op::MaxPool(window) | Op::AveragePool { window, .. } => {
-                windowed(window, shape(0).last().copied().unwrap_or(0))
-            }
-            Op::Reshape => {
-                let wanted = &self.tensors[node.output].shape;
-                let (from, to): (usize, usize) =
-                    (shape(0).iter().product(), wanted.iter().product());
-                if from != to {
-                    return Err(error(format!("cannot turn {:?} into {wanted:?}", shape(0))));
-                }
-                Ok(wanted.clone())
-            }
-            Op::Transpose { perm } => {
-                let mut sorted = perm.clone();
-                sorted.sort_unstable();
-                if sorted != (0..rank).collect::<Vec<_>>() {
-                    return Err(error(format!("{perm:?} is no permutation of {rank} axes")));
-                }
-                Ok(perm.iter().map(|&axis| shape(0)[axis]).collect())
-            }
-            Op::Concat { axis } => {
-                let mut result = shape(0).to_vec();
-                if *axis >= rank {
-                    return Err(error(format!("axis {axis} of a tensor with {rank} axes")));
-                }
-                for index in 1..node.inputs.len() {
-                    let other = shape(index);
-                    let fits = other.len() == rank
-                        && (0..rank).all(|i| i == *axis || other[i] == result[i]);
-                    if !fits {
-                        return Err(error(format!(
-                            "cannot join {other:?} to {result:?} along axis {axis}"
-                        )));
-                    }
-                    result[*axis] += other[*axis];
-                }
-                Ok(result)
-            }
-            Op::Pad { before, after, .. } => {
-                if before.len() != rank || after.len() != rank {
-                    return Err(error(format!(
-                        "pads of {} axes for a tensor of {rank}",
-                        before.len()
-                    )));
-                }
-                Ok((0..rank)
-                    .map(|i| before[i] + shape(0)[i] + after[i])
-                    .collect())
-            }
-            Op::Constant(values) => {
-                let wanted = &self.tensors[node.output].shape;
-                if values.len() != wanted.iter().product::<usize>() {
-                    return Err(error(format!(
-                        "{} values for shape {wanted:?}",
-                        values.len()
-                    )));
-                }
-                Ok(wanted.clone())
-            }
-        }
+        let inputs = node.inputs.iter();
+        let inputs: Vec<&[usize]> = inputs.map(|&id| &self.tensors[id].shape[..]).collect();
+        let wanted = &self.tensors[node.output].shape;
+        shape_of(&node.op, &inputs, wanted).map_err(error)
     }
 
     /// Checks that every tensor is written before it is read and has the shape that its producer gives it.
@@ -297,4 +170,137 @@ impl Graph {
             }),
         }
     }
+}
+
+/// Shape of what `op` makes of as many inputs as it has; `wanted` is that of operators whose shape does not follow, reshapes and constants.
+fn shape_of(op: &Op, inputs: &[&[usize]], wanted: &[usize]) -> Result<Vec<usize>, String> {
+    let first = inputs.first().copied().unwrap_or_default();
+    match op {
+        Op::Conv2d(conv) => of_convolution(conv, first),
+        Op::FullyConnected(linear) => of_fully_connected(linear, first),
+        Op::BatchNorm(norm) => {
+            let channels = first.last().copied().unwrap_or(1);
+            if norm.channels() != channels {
+                return Err(format!(
+                    "has {} channels, its input {channels}",
+                    norm.channels()
+                ));
+            }
+            Ok(first.to_vec())
+        }
+        Op::Activation(_) | Op::Softmax => Ok(first.to_vec()),
+        Op::Add | Op::Sub | Op::Mul => of_pair(first, inputs[1]),
+        Op::MaxPool(window) | Op::AveragePool { window, .. } => {
+            of_window(window, first, first.last().copied().unwrap_or(0))
+        }
+        Op::Reshape => {
+            let (from, to): (usize, usize) = (first.iter().product(), wanted.iter().product());
+            if from != to {
+                return Err(format!("cannot turn {first:?} into {wanted:?}"));
+            }
+            Ok(wanted.to_vec())
+        }
+        Op::Transpose { perm } => {
+            let rank = first.len();
+            let mut sorted = perm.clone();
+            sorted.sort_unstable();
+            if !sorted.into_iter().eq(0..rank) {
+                return Err(format!("{perm:?} is no permutation of {rank} axes"));
+            }
+            Ok(perm.iter().map(|&axis| first[axis]).collect())
+        }
+        Op::Concat { axis } => of_concat(*axis, inputs),
+        Op::Pad { before, after, .. } => {
+            let rank = first.len();
+            if before.len() != rank || after.len() != rank {
+                return Err(format!(
+                    "pads of {} axes for a tensor of {rank}",
+                    before.len()
+                ));
+            }
+            let sizes = before.iter().zip(first).zip(after);
+            Ok(sizes
+                .map(|((before, size), after)| before + size + after)
+                .collect())
+        }
+        Op::Constant(values) => {
+            if values.len() != wanted.iter().product::<usize>() {
+                return Err(format!("{} values for shape {wanted:?}", values.len()));
+            }
+            Ok(wanted.to_vec())
+        }
+    }
+}
+
+fn of_window(window: &Window, input: &[usize], channels: usize) -> Result<Vec<usize>, String> {
+    match *input {
+        [h, w, _] => match (window.output_size(0, h), window.output_size(1, w)) {
+            (Some(h), Some(w)) => Ok(vec![h, w, channels]),
+            _ => Err(format!(
+                "a window of {:?} does not fit the input [{h}, {w}]",
+                window.kernel
+            )),
+        },
+        _ => Err(format!("input {input:?} is not [h, w, c]")),
+    }
+}
+
+fn of_convolution(conv: &Conv2d, input: &[usize]) -> Result<Vec<usize>, String> {
+    let found = input.last().copied().unwrap_or(0);
+    let per_group = conv.in_channels / conv.groups.max(1);
+    if found != conv.in_channels {
+        return Err(format!(
+            "input has {found} channels, the weights want {}",
+            conv.in_channels
+        ));
+    }
+    if conv.groups == 0
+        || !conv.in_channels.is_multiple_of(conv.groups)
+        || !conv.linear.out_channels.is_multiple_of(conv.groups)
+        || conv.linear.weights_per_channel()
+            != per_group * conv.window.kernel[0] * conv.window.kernel[1]
+        || conv.linear.bias.len() != conv.linear.out_channels
+    {
+        return Err("weights, bias, groups and kernel do not fit together".to_owned());
+    }
+    of_window(&conv.window, input, conv.linear.out_channels)
+}
+
+fn of_fully_connected(linear: &Linear, input: &[usize]) -> Result<Vec<usize>, String> {
+    let elements: usize = input.iter().product();
+    if elements != linear.weights_per_channel() || linear.bias.len() != linear.out_channels {
+        return Err(format!(
+            "input has {elements} elements, the weights want {}",
+            linear.weights_per_channel()
+        ));
+    }
+    Ok(vec![linear.out_channels])
+}
+
+/// Shape of what an elementwise operator makes of two operands.
+fn of_pair(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+    let b_elements: usize = b.iter().product();
+    let per_channel = b_elements == a.last().copied().unwrap_or(1) && b.last() == a.last();
+    if a != b && b_elements != 1 && !per_channel {
+        return Err(format!("cannot combine {a:?} with {b:?}"));
+    }
+    Ok(a.to_vec())
+}
+
+fn of_concat(axis: usize, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
+    let mut result = inputs.first().copied().unwrap_or_default().to_vec();
+    let rank = result.len();
+    if axis >= rank {
+        return Err(format!("axis {axis} of a tensor with {rank} axes"));
+    }
+    for &other in inputs.iter().skip(1) {
+        let fits = other.len() == rank && (0..rank).all(|i| i == axis || other[i] == result[i]);
+        if !fits {
+            return Err(format!(
+                "cannot join {other:?} to {result:?} along axis {axis}"
+            ));
+        }
+        result[axis] += other[axis];
+    }
+    Ok(result)
 }

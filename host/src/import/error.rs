@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 
 use crate::graph::GraphError;
 
@@ -131,12 +132,11 @@ fn opset_help(found: i64, newest: i64) -> String {
 
 impl ImportErrorKind {
     /// The refusal of a version of ONNX's operator set.
-    pub(crate) fn opset(found: i64) -> Self {
-        let range = super::onnx::OPSETS;
+    pub(crate) fn opset(found: i64, supported: RangeInclusive<i64>) -> Self {
         ImportErrorKind::Opset {
             found,
-            oldest: *range.start(),
-            newest: *range.end(),
+            oldest: *supported.start(),
+            newest: *supported.end(),
         }
     }
 }

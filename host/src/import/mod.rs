@@ -3,23 +3,18 @@
 //! Each file format is one entry of a table, recognised by its content or, failing that, by the file's extension. Whatever a
 //! format's own layout is, what comes out is channels-last (see [`crate::graph`]).
 
+mod builder;
+mod cleanup;
 mod error;
 pub mod onnx;
+mod options;
 
 use std::path::Path;
 
 use crate::graph::Graph;
 
 pub use error::{ImportError, ImportErrorKind, Place};
-
-/// Choices at import.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImportOptions {
-    /// Name of the tensor to take as the network's output; whatever comes behind it is dropped.
-    ///
-    /// `None` takes the file's own output, which must then be the only one.
-    pub output: Option<String>,
-}
+pub use options::ImportOptions;
 
 /// A file format.
 struct Format {

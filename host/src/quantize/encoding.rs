@@ -2,30 +2,42 @@
 //!
 //! `real = scale * (q - zero_point)`, equation (1) of `docs/arithmetic.md`.
 
-use crate::calibrate::Range;
-use serde::Serialize;
+use super::bits::Bits;
+use crate::range::Range;
 
 /// Smallest scale of an encoding: a single below it loses digits.
 const MIN_SCALE: f32 = f32::MIN_POSITIVE;
 
-/// Most steps from 0 to 1 of a softmax on the device.
-const MOST_STEPS: f64 = (1 << 19) as f64;
+/// Fewest steps from 0 to 1 of a softmax whose scale is not [`Encoding::SOFTMAX`]'s.
+const FEWEST_STEPS: u32 = Bits::Int8.levels() + 1;
 
-/// Encoding of an int8 tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// Encoding of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Encoding {
     /// Real size of one step. A single, as the blob stores it, so that all sides compute with the same number.
     pub scale: f32,
-    /// The integer that stands for 0, in -128..=127.
+    /// The integer that stands for 0, one of those that [`bits`](Encoding::bits) hold.
     pub zero_point: i32,
+    /// Width of the integers.
+    pub bits: Bits,
 }
 
 impl Encoding {
     /// Encoding of a softmax's output: 256 steps from 0 to 1.
-    pub const SOFTMAX: Encoding = Encoding {
-        scale: 1.0 / 256.0,
-        zero_point: -128,
-    };
+    pub const SOFTMAX: Encoding =
+        Encoding::int8(1.0 / Bits::Int8.levels() as f32, Bits::Int8.min());
+
+    /// Most steps from 0 to 1 of a softmax on the device.
+    pub(crate) const MOST_SOFTMAX_STEPS: u32 = 1 << 19;
+
+    /// An encoding of 8 bits.
+    pub const fn int8(scale: f32, zero_point: i32) -> Encoding {
+        Encoding {
+            scale,
+            zero_point,
+            bits: Bits::Int8,
+        }
+    }
 
     /// Encoding of a softmax whose outputs are at most `max`: [`SOFTMAX`](Encoding::SOFTMAX) from 1/2 on, else `1 / steps` with a whole number of
     /// steps, 257 to 2^19 of them, of which `max` is at most 255.
@@ -33,7 +45,10 @@ impl Encoding {
         if max >= 0.5 {
             return Encoding::SOFTMAX;
         }
-        let steps = (255.0 / f64::from(max)).floor().clamp(257.0, MOST_STEPS);
+        let fewest = f64::from(FEWEST_STEPS);
+        let steps = (f64::from(Encoding::SOFTMAX.bits.steps()) / f64::from(max))
+            .floor()
+            .clamp(fewest, f64::from(Encoding::MOST_SOFTMAX_STEPS));
         Encoding {
             scale: (1.0 / steps) as f32,
             ..Encoding::SOFTMAX
@@ -45,9 +60,39 @@ impl Encoding {
         (1.0 / f64::from(self.scale)).round() as u32
     }
 
+    /// Whether a softmax's output may have this encoding: it is one of those that [`Encoding::softmax`] makes.
+    pub(crate) fn suits_softmax(&self) -> bool {
+        let steps = self.softmax_steps();
+        let scale = (1.0 / f64::from(steps)) as f32;
+        *self == Encoding::SOFTMAX
+            || ((FEWEST_STEPS..=Encoding::MOST_SOFTMAX_STEPS).contains(&steps)
+                && *self
+                    == Encoding {
+                        scale,
+                        ..Encoding::SOFTMAX
+                    })
+    }
+
+    /// The reason why integers of this encoding cannot stand for real numbers, if there is one.
+    pub(crate) fn problem(&self) -> Option<String> {
+        if !self.scale.is_finite() || self.scale < MIN_SCALE {
+            return Some(format!(
+                "its scale is {:e}; it has to be a positive number of at least {MIN_SCALE:e}",
+                self.scale
+            ));
+        }
+        let (min, max) = (self.bits.min(), self.bits.max());
+        (!(min..=max).contains(&self.zero_point)).then(|| {
+            format!(
+                "its zero point is {}, outside {min}..={max}",
+                self.zero_point
+            )
+        })
+    }
+
     /// The asymmetric int8 encoding that covers `range` and 0, which it represents exactly.
     ///
-    /// `scale = (max - min) / 255`, `zero_point = round(-128 - min / scale)`.
+    /// `scale = (max - min) / steps`, `zero_point = round(smallest - min / scale)`, with 255 steps from the smallest integer, -128.
     /// An empty range (all values 0) gets scale 1.
     pub fn asymmetric(range: Range) -> Encoding {
         Encoding::asymmetric_from(range, MIN_SCALE)
@@ -58,31 +103,44 @@ impl Encoding {
         let min = f64::from(range.min.min(0.0));
         let max = f64::from(range.max.max(0.0));
         if min == max {
-            return Encoding {
-                scale: 1.0,
-                zero_point: 0,
-            };
+            return Encoding::int8(1.0, 0);
         }
-        let scale = (((max - min) / 255.0) as f32).max(least.max(MIN_SCALE));
-        let zero_point = (-128.0 - min / f64::from(scale))
+        let bits = Bits::Int8;
+        let [smallest, largest] = [bits.min(), bits.max()].map(f64::from);
+        let scale = (((max - min) / f64::from(bits.steps())) as f32).max(least.max(MIN_SCALE));
+        let zero_point = (smallest - min / f64::from(scale))
             .round()
-            .clamp(-128.0, 127.0);
+            .clamp(smallest, largest);
         Encoding {
             scale,
             zero_point: zero_point as i32,
+            bits,
         }
     }
 
-    /// The quantized value of `real`: rounded to nearest, ties upwards, saturated; -128 for what is no number.
+    /// The quantized value of `real`: rounded to nearest, ties upwards, saturated; the smallest for what is no number.
     pub fn quantize(&self, real: f32) -> i8 {
-        // Seen from -128, so that no value left after the clamp is negative and the cast rounds downwards.
-        let steps = f64::from(real) / f64::from(self.scale) + f64::from(self.zero_point + 128);
-        ((steps + 0.5).clamp(0.0, 255.0) as i32 - 128) as i8
+        // Seen from the smallest integer, so that no value left after the clamp is negative and the cast rounds downwards.
+        let smallest = self.bits.min();
+        let steps = f64::from(real) / f64::from(self.scale) + f64::from(self.zero_point - smallest);
+        let most = f64::from(self.bits.steps());
+        ((steps + 0.5).clamp(0.0, most) as i32 + smallest) as i8
+    }
+
+    /// The zero point as a tensor of bytes has it.
+    pub(crate) fn zero_point_of_byte(&self) -> i8 {
+        self.zero_point.clamp(i8::MIN.into(), i8::MAX.into()) as i8
     }
 
     /// The real number that `quantized` stands for.
     pub fn dequantize(&self, quantized: i8) -> f32 {
         (f64::from(i32::from(quantized) - self.zero_point) * f64::from(self.scale)) as f32
+    }
+
+    /// The real numbers that `quantized` stand for.
+    pub fn dequantize_all(&self, quantized: &[i8]) -> Vec<f32> {
+        let real = |&value: &i8| self.dequantize(value);
+        quantized.iter().map(real).collect()
     }
 
     /// `real` after a round trip.
@@ -124,21 +182,12 @@ mod tests {
                 );
             }
         }
-        assert_eq!(
-            encoding(0.0, 255.0),
-            Encoding {
-                scale: 1.0,
-                zero_point: -128
-            }
-        );
+        assert_eq!(encoding(0.0, 255.0), Encoding::int8(1.0, -128));
     }
 
     #[test]
     fn ties_go_up_and_the_ends_saturate() {
-        let encoding = Encoding {
-            scale: 0.5,
-            zero_point: 10,
-        };
+        let encoding = Encoding::int8(0.5, 10);
         assert_eq!(encoding.quantize(0.25), 11);
         assert_eq!(encoding.quantize(-0.25), 10);
         assert_eq!(encoding.quantize(1e9), 127);

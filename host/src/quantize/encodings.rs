@@ -5,9 +5,11 @@
 //! Average pools requantize anyway and so keep an encoding of their own, which is worth about a bit where a mean is much narrower than
 //! its input. A softmax's output has the encoding [`Encoding::softmax`].
 
-use super::{Encoding, QuantizeError};
-use crate::calibrate::Ranges;
+use super::Encoding;
+use super::error::{NetworkError, QuantizeError};
+use crate::disjoint::DisjointSets;
 use crate::graph::{Graph, Node, Op, TensorId};
+use crate::range::Ranges;
 
 /// The encoding of every tensor of a graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +23,7 @@ impl Encodings {
     /// # Errors
     /// A softmax whose output would have to share the encoding of something with another range.
     pub fn choose(graph: &Graph, ranges: &Ranges) -> Result<Encodings, QuantizeError> {
-        let groups = Groups::of(graph);
+        let groups = groups_of(graph);
         let softmaxes: Vec<TensorId> = (graph.nodes.iter())
             .filter(|node| matches!(node.op, Op::Softmax))
             .map(|node| groups.root(node.output))
@@ -82,6 +84,68 @@ impl Encodings {
         Ok(Encodings { encodings })
     }
 
+    /// The given encodings: `encoding` has that of every tensor.
+    ///
+    /// # Errors
+    /// A tensor that has none, whose zero point is outside its integers, or whose scale is not a positive number; a node that moves bytes between tensors
+    /// of different encodings; and a softmax whose output does not have one that [`Encoding::softmax`] makes.
+    pub fn given(
+        graph: &Graph,
+        encoding: impl FnMut(TensorId) -> Option<Encoding>,
+    ) -> Result<Encodings, NetworkError> {
+        let all: Vec<Option<Encoding>> = (0..graph.tensors.len()).map(encoding).collect();
+        let missing = all.iter().position(Option::is_none);
+        if let Some(tensor) = missing {
+            let problem = "no encoding is given";
+            return Err(NetworkError::of_tensor(graph, tensor, problem));
+        }
+        let given = Encodings {
+            encodings: all.into_iter().flatten().collect(),
+        };
+        given.check(graph)?;
+        Ok(given)
+    }
+
+    /// Checks that these are encodings of `graph` and that its operators can be computed with them.
+    pub(super) fn check(&self, graph: &Graph) -> Result<(), NetworkError> {
+        for tensor in 0..graph.tensors.len() {
+            let problem = match self.encodings.get(tensor) {
+                Some(encoding) => encoding.problem(),
+                None => Some("no encoding is given".to_owned()),
+            };
+            if let Some(problem) = problem {
+                return Err(NetworkError::of_tensor(graph, tensor, problem));
+            }
+        }
+        for (id, node) in graph.nodes.iter().enumerate() {
+            let error = |problem: String| NetworkError::of_node(graph, id, problem);
+            let name = |tensor: TensorId| &graph.tensors[tensor].name;
+            let output = self.of(node.output);
+            let differs = |&&input: &&TensorId| self.of(input) != output;
+            if let Some(&input) = node
+                .inputs
+                .iter()
+                .filter(|_| moves_bytes(node))
+                .find(differs)
+            {
+                return Err(error(format!(
+                    "it moves bytes from `{}` to `{}`, which have different encodings",
+                    name(input),
+                    name(node.output)
+                )));
+            }
+            if matches!(node.op, Op::Softmax) && !output.suits_softmax() {
+                return Err(error(format!(
+                    "the encoding of its output `{}` has to have the zero point {} and a scale of 1/256, or of 1/257 to 1/{}",
+                    name(node.output),
+                    Encoding::SOFTMAX.zero_point,
+                    Encoding::MOST_SOFTMAX_STEPS
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Rounds the values of a tensor to its encoding.
     pub fn fake_quantize(&self, tensor: TensorId, values: &mut [f32]) {
         let encoding = self.of(tensor);
@@ -131,7 +195,7 @@ fn least_scale(op: &Op, inputs: &[f32]) -> f64 {
 
 /// For every tensor the one that stands for all that share its encoding.
 pub(crate) fn encoding_groups(graph: &Graph) -> Vec<TensorId> {
-    let groups = Groups::of(graph);
+    let groups = groups_of(graph);
     (0..graph.tensors.len())
         .map(|tensor| groups.root(tensor))
         .collect()
@@ -145,31 +209,15 @@ pub(crate) fn moves_bytes(node: &Node) -> bool {
     )
 }
 
-/// Disjoint sets of tensors that share an encoding; every root is the smallest id of its set.
-struct Groups {
-    parent: Vec<TensorId>,
-}
-
-impl Groups {
-    fn of(graph: &Graph) -> Groups {
-        let mut groups = Groups {
-            parent: (0..graph.tensors.len()).collect(),
-        };
-        for node in graph.nodes.iter().filter(|node| moves_bytes(node)) {
-            for &input in &node.inputs {
-                let (a, b) = (groups.root(input), groups.root(node.output));
-                groups.parent[a.max(b)] = a.min(b);
-            }
+/// Sets of tensors that share an encoding.
+fn groups_of(graph: &Graph) -> DisjointSets {
+    let mut groups = DisjointSets::new(graph.tensors.len());
+    for node in graph.nodes.iter().filter(|node| moves_bytes(node)) {
+        for &input in &node.inputs {
+            groups.join(input, node.output);
         }
-        groups
     }
-
-    fn root(&self, mut tensor: TensorId) -> TensorId {
-        while self.parent[tensor] != tensor {
-            tensor = self.parent[tensor];
-        }
-        tensor
-    }
+    groups
 }
 
 #[cfg(test)]
@@ -185,7 +233,7 @@ mod tests {
     /// A softmax, of the input or of something else, joined with what it reads.
     #[test]
     fn a_softmax_that_cannot_keep_its_encoding_is_an_output_still() {
-        let range = crate::calibrate::Range {
+        let range = crate::range::Range {
             min: -3.0,
             max: 3.0,
         };
@@ -199,7 +247,7 @@ mod tests {
             push(&mut graph, Op::Concat { axis: 0 }, &[softmax, read], &[]);
             let calibration = Calibration::Statistics(std::slice::from_ref(&range));
             let result = quantize(&graph, calibration, &Recipe::default(), &mut Silent);
-            let error = result.err().expect("refused");
+            let error = result.expect_err("refused");
             let error = error.source().expect("a cause").to_string();
             let advice = format!("--output-tensor {}", graph.tensors[softmax].name);
             assert!(error.ends_with(&advice), "{error}");

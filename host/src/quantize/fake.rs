@@ -13,7 +13,7 @@ pub fn simulation_graph(graph: &Graph, weights: &NetworkWeights) -> Graph {
     for (id, node) in simulated.nodes.iter_mut().enumerate() {
         if let (Some(linear), Some(layer)) = (node.op.linear_mut(), weights.of(id)) {
             linear.weights = layer.dequantized();
-            linear.bias.clone_from(&layer.bias);
+            linear.bias = layer.real_bias();
         }
     }
     simulated

@@ -1,9 +1,9 @@
 //! The range of weights, and the symmetric scale that covers it.
 
-use crate::calibrate::cost::{Grid, divergence, squared_error_of_points};
-use crate::calibrate::histogram::Histogram;
-use crate::calibrate::search::{Coarse, SATURATION_WEIGHT, minimize};
-use crate::calibrate::{RangeMethod, RangeOptions};
+use crate::range::cost::{Grid, divergence, squared_error_of_points};
+use crate::range::histogram::Histogram;
+use crate::range::search::{Coarse, SATURATION_WEIGHT, minimize};
+use crate::range::{RangeMethod, RangeOptions};
 
 /// 129 shrink factors down to 1/256 before the fine search; the errors of a short row in 15 levels are rugged.
 const SMOOTH: Coarse = Coarse {

@@ -4,29 +4,30 @@
 //! so small that the bias would crowd its accumulator, the channel's scale is raised. Dead channels are like that: weights about 1e-20 next to
 //! a bias of order 1, so that the channel is a constant, which a larger step still represents.
 
-use super::{Encoding, Multipliers, QuantizeError, symmetric_scale};
-use crate::calibrate::RangeOptions;
+use super::error::QuantizeError;
+use super::{Encoding, Multipliers, symmetric_scale};
 use crate::graph::{Linear, Node};
-use crate::recipe::{Granularity, WeightOptions};
+use crate::range::RangeOptions;
+use crate::recipe::{Granularity, WeightBits, WeightOptions};
 
 /// Largest quantized bias before the zero point is folded in. `2^26` steps leave 5 bits of the accumulator for the products, and a
 /// channel whose weights are so small that its bias takes more has less than 1/4 output step of weight rounding error
 /// even at 1000 products an output.
 const BIAS_ROOM: f64 = (1u32 << 26) as f64;
 
-/// Quantized weights of a layer and the bias that goes with them, as passes choose them.
+/// Quantized weights of a layer and the bias that goes with them: chosen by passes, or given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerWeights {
-    /// What was asked for.
-    pub options: WeightOptions,
+    /// Width of the weights.
+    pub bits: WeightBits,
     /// Quantized weights in the graph's order (OHWI, OI), within `-max..=max` of their type.
     pub values: Vec<i8>,
-    /// Scale of each output channel; all equal per tensor, but for raised ones.
+    /// Scale of each output channel: the real size of one step of its weights. All are equal per tensor, but for raised ones.
     pub scales: Vec<f64>,
-    /// Least scale of each output channel that leaves its bias room.
+    /// Least scale of each output channel that leaves its bias room; 0 where that is not known, as with given integers.
     pub least_scales: Vec<f64>,
-    /// Real bias of each output channel, corrections included.
-    pub bias: Vec<f32>,
+    /// Real bias of each output channel, corrections included. A double tells every bias of 32 bits from its neighbours.
+    pub bias: Vec<f64>,
 }
 
 impl LayerWeights {
@@ -57,14 +58,42 @@ impl LayerWeights {
             .map(|bias| f64::from(bias.abs()) / (f64::from(input.scale) * BIAS_ROOM))
             .collect();
         let mut layer = LayerWeights {
-            options,
+            bits: options.bits,
             values: Vec::new(),
             scales: Vec::new(),
             least_scales,
-            bias: linear.bias.clone(),
+            bias: linear.bias.iter().copied().map(f64::from).collect(),
         };
         layer.set_scales(linear, &initial_scales(linear, options));
         Ok(layer)
+    }
+
+    /// The given integers: `values` in the graph's order, the real size of their steps for each output channel, and biases in steps of
+    /// `input.scale * scale`, as models hold them that are quantized already. Whether they suit a layer is checked by
+    /// [`NetworkWeights::given`](super::NetworkWeights::given).
+    pub fn from_integers(
+        bits: WeightBits,
+        values: Vec<i8>,
+        scales: Vec<f64>,
+        bias: &[i32],
+        input: Encoding,
+    ) -> LayerWeights {
+        let real =
+            |(&bias, scale): (&i32, &f64)| f64::from(bias) * (f64::from(input.scale) * scale);
+        LayerWeights {
+            bits,
+            values,
+            least_scales: vec![0.0; scales.len()],
+            bias: bias.iter().zip(&scales).map(real).collect(),
+            scales,
+        }
+    }
+
+    /// Bias of each output channel in steps of `input.scale * scale`, rounded; the inverse of [`LayerWeights::from_integers`].
+    pub fn bias_steps(&self, input: Encoding) -> Vec<i64> {
+        let steps = |(bias, scale): (&f64, &f64)| (bias / (f64::from(input.scale) * scale)).round();
+        let pairs = self.bias.iter().zip(&self.scales);
+        pairs.map(|pair| steps(pair) as i64).collect()
     }
 
     /// Takes other scales, raised where a bias needs it, and rounds the weights of `linear` to nearest.
@@ -78,7 +107,7 @@ impl LayerWeights {
         };
         let usable = |scale: f64| if scale == 0.0 { any } else { scale };
         self.scales = raised.into_iter().map(usable).collect();
-        let max = f64::from(self.options.bits.max());
+        let max = f64::from(self.bits.max());
         self.values = linear
             .rows()
             .zip(&self.scales)
@@ -97,6 +126,11 @@ impl LayerWeights {
             .zip(&self.least_scales)
             .filter(|&(scale, least)| raised((scale, least)))
             .count()
+    }
+
+    /// The biases as singles, for the fake-quantized graph.
+    pub fn real_bias(&self) -> Vec<f32> {
+        self.bias.iter().map(|&bias| bias as f32).collect()
     }
 
     /// The weights as real numbers again, for the fake-quantized graph.
@@ -142,12 +176,10 @@ impl Requantization {
         let bias = layer
             .values
             .chunks_exact(row.max(1))
-            .zip(&layer.scales)
-            .zip(&layer.bias)
-            .map(|((row, scale), &bias)| {
-                let steps = (f64::from(bias) / (input_scale * scale)).round();
+            .zip(layer.bias_steps(input))
+            .map(|(row, steps)| {
                 let sum: i64 = row.iter().map(|&weight| i64::from(weight)).sum();
-                steps as i64 - i64::from(input.zero_point) * sum
+                steps - i64::from(input.zero_point) * sum
             })
             .collect::<Vec<i64>>();
         let factors: Vec<f64> = layer
@@ -161,7 +193,7 @@ impl Requantization {
                     .to_owned(),
             )
         })?;
-        let products = row as i64 * i64::from(layer.options.bits.max()) * 128;
+        let products = row as i64 * i64::from(layer.bits.max()) * -i64::from(input.bits.min());
         let largest = bias.iter().map(|bias| bias.abs()).max().unwrap_or(0);
         // Equation (5); the loader checks the same.
         if (i128::from(products) + i128::from(largest)) << multipliers.pre_shift >= 1 << 31 {
@@ -192,7 +224,6 @@ fn initial_scales(linear: &Linear, options: WeightOptions) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::graph::Op;
-    use crate::recipe::WeightBits;
 
     fn quantize(
         weights: Vec<f32>,
@@ -212,14 +243,8 @@ mod tests {
             output: 1,
             activation: None,
         };
-        let input = Encoding {
-            scale: 0.5,
-            zero_point: -10,
-        };
-        let output = Encoding {
-            scale: 0.25,
-            zero_point: 3,
-        };
+        let input = Encoding::int8(0.5, -10);
+        let output = Encoding::int8(0.25, 3);
         let layer = LayerWeights::nearest(&node, &linear, options, input)?;
         let requantization = Requantization::of(&node, &layer, input, output)?;
         Ok((layer, requantization))

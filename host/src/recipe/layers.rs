@@ -1,9 +1,9 @@
 //! What a recipe says about one layer.
 
 use super::{Granularity, Recipe, WeightBits, WeightOptions};
-use crate::calibrate::RangeMethod;
 use crate::graph::Graph;
-use crate::rounding::RoundingMethod;
+use crate::range::RangeMethod;
+use crate::recipe::RoundingMethod;
 use serde::{Deserialize, Serialize};
 
 /// Other choices for the layers whose names match a pattern; what is not given stays as it is for all.

@@ -3,23 +3,30 @@
 //! Command line flags override a recipe's fields; the recipe that was used is written beside the output, so that a run can be repeated
 //! bit for bit.
 
-mod choice;
 mod ends;
+mod equalize;
 mod layers;
+mod rounding;
 mod target;
 
-pub use choice::Choice;
-pub(crate) use choice::choices;
+pub use crate::choice::Choice;
+use crate::choice::choices;
 pub(crate) use ends::first_and_last;
+pub use equalize::Equalize;
 pub use layers::{LayerOptions, LayerOverride};
+pub use rounding::{AdaRoundOptions, RoundingMethod};
 pub use target::Target;
 
-use crate::calibrate::{DEFAULT_DEVIATIONS, RangeMethod, RangeOptions, SYNTHETIC_DEVIATIONS};
 use crate::dataset::InputTransform;
-use crate::passes::Equalize;
-use crate::rounding::AdaRoundOptions;
+use crate::range::{RangeMethod, RangeOptions};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// Standard deviations that a range reaches by formulas alone, where nothing else is asked for. Nagel et al. (2019), section 5, take more; 4 was the better balance of rounding and saturation.
+pub const DEFAULT_DEVIATIONS: f32 = 4.0;
+
+/// The same beside synthetic samples, which differ in contrast and so have tails of their own: docs/guide/accuracy.md has the figures.
+pub const SYNTHETIC_DEVIATIONS: f32 = 3.0;
 
 /// All choices of a run; every field has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! The rows of the accuracy benchmark: which networks, quantized how.
 
-use fewbit::passes::Equalize;
+use fewbit::recipe::Equalize;
+use fewbit::recipe::{AdaRoundOptions, RoundingMethod};
 use fewbit::recipe::{BiasCorrection, Granularity, Recipe, WeightBits};
-use fewbit::rounding::{AdaRoundOptions, RoundingMethod};
 
 use fewbit_tests::networks::Net;
 

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use fewbit::passes::Equalize;
 use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
+use fewbit::recipe::Equalize;
+use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::{BiasCorrection, DataFreeMethod, Granularity, Recipe, WeightBits};
-use fewbit::rounding::RoundingMethod;
 use fewbit_cli::{choice, decibels, percent, table};
 
 use fewbit_tests::networks::{Net, Network};
@@ -81,7 +81,7 @@ const WITHOUT_DATA: &[Step] = &[
 const WITH_DATA: &[Step] = &[
     ("folded, nearest, min-max ranges", |recipe| {
         bare(recipe);
-        recipe.activations.range = fewbit::calibrate::RangeMethod::MinMax;
+        recipe.activations.range = fewbit::range::RangeMethod::MinMax;
     }),
     ("+ biases corrected", |recipe| {
         recipe.passes.bias_correction = BiasCorrection::Auto;

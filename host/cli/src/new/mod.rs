@@ -11,8 +11,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use fewbit::{
     dataset::{Dataset, DatasetSpec},
+    measure::simulate::Simulator,
     random::Random,
-    simulate::Simulator,
 };
 use fewbit_runtime::AlignedBlob;
 

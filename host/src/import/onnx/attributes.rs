@@ -4,21 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
-use super::schema;
+use super::{kind, schema};
 use crate::import::error::{OpResult, invalid};
-
-/// Values of `AttributeProto.type`.
-pub(super) mod kind {
-    pub(crate) const FLOAT: i32 = 1;
-    pub(crate) const INT: i32 = 2;
-    pub(crate) const STRING: i32 = 3;
-    pub(crate) const TENSOR: i32 = 4;
-    pub(crate) const GRAPH: i32 = 5;
-    pub(crate) const FLOATS: i32 = 6;
-    pub(crate) const INTS: i32 = 7;
-    pub(crate) const STRINGS: i32 = 8;
-    pub(crate) const SPARSE_TENSOR: i32 = 11;
-}
 
 /// The attributes of one node.
 ///

@@ -5,15 +5,14 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use super::Value;
 use super::attributes::Attributes;
-use super::builder::Builder;
 use super::constant::Constant;
-use super::importer::Importer;
+use super::context::{Context, Value, first_output, node_name};
 use super::layout::View;
 use super::proto::{NodeProto, TensorProto};
 use super::schema;
 use crate::graph::{Op, TensorId};
+use crate::import::builder::Builder;
 use crate::import::error::{OpResult, invalid, unsupported};
 
 /// What an operator's import works with.
@@ -26,46 +25,46 @@ pub(super) struct Call<'a, 'b> {
     pub(super) output: &'a str,
     /// What is made next is not yet the operator's result, so it gets a name of its own.
     pub(super) is_partial: bool,
-    importer: &'b mut Importer<'a>,
+    context: &'b mut Context<'a>,
 }
 
 impl<'a, 'b> Call<'a, 'b> {
-    pub(super) fn new(importer: &'b mut Importer<'a>, node: &'a NodeProto) -> OpResult<Self> {
-        schema::check(node, importer.opset)?;
+    pub(super) fn new(context: &'b mut Context<'a>, node: &'a NodeProto) -> OpResult<Self> {
+        schema::check(node, context.opset)?;
         Ok(Call {
             node,
             attributes: Attributes::new(node)?,
             name: node_name(node),
             output: first_output(node),
             is_partial: false,
-            importer,
+            context,
         })
     }
 
     pub(super) fn builder(&mut self) -> &mut Builder {
-        &mut self.importer.builder
+        &mut self.context.builder
     }
 
     pub(super) fn opset(&self) -> i64 {
-        self.importer.opset
+        self.context.opset
     }
 
     /// Reads a tensor of the file, such as a tensor attribute.
     pub(super) fn read_tensor(&self, tensor: &TensorProto) -> OpResult<Constant> {
-        let directory: Option<&Path> = self.importer.directory;
+        let directory: Option<&Path> = self.context.directory;
         Constant::from_proto(tensor, directory)
     }
 
     /// Whether the file's value `name` is read exactly once, and is not the network's output.
     pub(super) fn is_read_once(&self, name: &str) -> bool {
-        self.importer.uses.get(name) == Some(&1)
+        self.context.uses.get(name) == Some(&1)
     }
 
     /// Operand `index`, if there is one.
     pub(super) fn optional(&mut self, index: usize) -> OpResult<Option<Value>> {
         match self.node.input.get(index).map(String::as_str) {
             None | Some("") => Ok(None),
-            Some(name) => self.importer.value(name).map(Some),
+            Some(name) => self.context.value(name).map(Some),
         }
     }
 
@@ -173,19 +172,6 @@ impl<'a, 'b> Call<'a, 'b> {
     }
 }
 
-/// The node's own name, or that of its first output.
-pub(super) fn node_name(node: &NodeProto) -> &str {
-    if node.name.is_empty() {
-        first_output(node)
-    } else {
-        &node.name
-    }
-}
-
-fn first_output(node: &NodeProto) -> &str {
-    node.output.first().map_or("", String::as_str)
-}
-
 /// An axis of a tensor with `rank` axes; negative ones count from the back.
 pub(super) fn axis(value: i64, rank: usize) -> OpResult<usize> {
     let from_front = if value < 0 {
@@ -197,4 +183,61 @@ pub(super) fn axis(value: i64, rank: usize) -> OpResult<usize> {
         .and_then(|value| usize::try_from(value).ok())
         .filter(|&value| value < rank)
         .ok_or_else(|| invalid(format!("axis {value} of a tensor with {rank} axes")))
+}
+
+/// The attribute `perm`, by default the reversal.
+pub(super) fn read_permutation(call: &Call<'_, '_>, rank: usize) -> OpResult<Vec<usize>> {
+    let Some(values) = call.attributes.ints("perm")? else {
+        return Ok((0..rank).rev().collect());
+    };
+    let perm: Vec<usize> = values
+        .iter()
+        .map(|&value| usize::try_from(value).unwrap_or(usize::MAX))
+        .collect();
+    let mut sorted = perm.clone();
+    sorted.sort_unstable();
+    if !sorted.into_iter().eq(0..rank) {
+        return Err(invalid(format!(
+            "perm is {values:?}, no permutation of {rank} axes"
+        )));
+    }
+    Ok(perm)
+}
+
+/// The shape that a Reshape of `shape` to `target` gives: 0 copies (unless `allow_zero`), -1 takes what is left.
+pub(super) fn resolve_reshape(
+    shape: &[usize],
+    target: &[i64],
+    allow_zero: bool,
+) -> OpResult<Vec<usize>> {
+    let misfit = || invalid(format!("cannot turn the shape {shape:?} into {target:?}"));
+    let elements: usize = shape.iter().product();
+    let mut known = 1usize;
+    let mut open = None;
+    let mut result = Vec::new();
+    for (axis, &dim) in target.iter().enumerate() {
+        let size = match dim {
+            -1 if open.is_some() => return Err(misfit()),
+            -1 => {
+                open = Some(axis);
+                1
+            }
+            0 if !allow_zero => *shape.get(axis).ok_or_else(misfit)?,
+            _ => usize::try_from(dim).map_err(|_| misfit())?,
+        };
+        known = known.checked_mul(size).ok_or_else(misfit)?;
+        result.push(size);
+    }
+    if let Some(axis) = open {
+        if known == 0 || !elements.is_multiple_of(known) {
+            return Err(misfit());
+        }
+        result[axis] = elements / known;
+        known *= result[axis];
+    }
+    if known == elements {
+        Ok(result)
+    } else {
+        Err(misfit())
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::{Component, Path};
 
 use super::proto::TensorProto;
+use crate::import::builder::element_count;
 use crate::import::error::{OpResult, invalid, unsupported};
 
 /// Numbers of a constant: all floating-point types become `f32`, all integers and booleans `i64`.
@@ -114,18 +115,6 @@ impl Constant {
             )));
         }
         Ok(constant)
-    }
-}
-
-/// Number of elements of a shape; `None` where it does not fit into memory, or would not but for an axis of size 0.
-pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
-    let product = shape
-        .iter()
-        .try_fold(1usize, |product, &dim| product.checked_mul(dim.max(1)))?;
-    if shape.contains(&0) {
-        (product <= 1 << 20).then_some(0)
-    } else {
-        (product <= isize::MAX as usize / 8).then_some(product)
     }
 }
 

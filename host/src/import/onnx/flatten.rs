@@ -8,12 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use prost::Message;
 
-use super::attributes::kind;
-use super::builder::Names;
-use super::call::node_name;
-use super::importer::{Located, at};
+use super::context::{Located, OPSETS, at, is_default_domain, node_name};
+use super::kind;
 use super::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, SparseTensorProto};
-use super::{OPSETS, is_default_domain};
+use crate::import::builder::Names;
 use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
 /// Most nodes that are made by writing out.
@@ -133,7 +131,7 @@ impl File {
                 .find(|set| is_default_domain(&set.domain));
             let opset = own.map_or(opset, |set| set.version);
             if !OPSETS.contains(&opset) {
-                return Err(at(&node)(ImportErrorKind::opset(opset)));
+                return Err(at(&node)(ImportErrorKind::opset(opset, OPSETS)));
             }
             let body = self.copies.body(&node, function).map_err(at(&node))?;
             open.extend(body.into_iter().rev().map(|node| (node, opset, depth + 1)));

@@ -3,21 +3,19 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::path::Path;
-use std::rc::Rc;
 
-use super::builder::Builder;
-use super::call::{Call, node_name};
-use super::constant::{Constant, Data};
+use super::call::Call;
+use super::constant::Data;
+use super::context::{Context, Located, Value, anywhere, at};
 use super::flatten::{File, is_if, refuse_sparse, sparse_name};
 use super::input::add_input;
 use super::layout::View;
-use super::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use super::{Value, cleanup, ops};
+use super::ops;
+use super::proto::{GraphProto, NodeProto, ValueInfoProto};
 use crate::graph::Graph;
-use crate::import::error::{ImportErrorKind, OpResult, Place, invalid, unsupported};
-
-/// An error and the operator at fault.
-pub(super) type Located<T> = Result<T, (Place, ImportErrorKind)>;
+use crate::import::builder::Builder;
+use crate::import::cleanup;
+use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
 /// What a walk over the file comes to.
 pub(super) enum Outcome {
@@ -25,30 +23,6 @@ pub(super) enum Outcome {
     Graph(Box<Graph>),
     /// Conditions that have become known, by the index of the `If`: its branches have to be taken first.
     Conditions(HashMap<usize, bool>),
-}
-
-/// State of one import.
-pub(super) struct Importer<'a> {
-    pub(super) builder: Builder,
-    /// Where files with external data lie.
-    pub(super) directory: Option<&'a Path>,
-    pub(super) opset: i64,
-    /// How often each value of the file is read by nodes that are needed; the output counts as one more.
-    pub(super) uses: HashMap<&'a str, usize>,
-    initializers: HashMap<&'a str, &'a TensorProto>,
-    values: HashMap<&'a str, Value>,
-}
-
-fn anywhere(kind: ImportErrorKind) -> (Place, ImportErrorKind) {
-    (Place::default(), kind)
-}
-
-pub(super) fn at(node: &NodeProto) -> impl FnOnce(ImportErrorKind) -> (Place, ImportErrorKind) {
-    let place = Place {
-        node: Some(node_name(node).to_owned()),
-        op: Some(node.op_type.clone()),
-    };
-    move |kind| (place, kind)
 }
 
 /// Makes the graph that computes the value `output` of the file, or as much of it as can be known before branches are taken.
@@ -93,7 +67,7 @@ pub(super) fn import(file: &File, directory: Option<&Path>, output: &str) -> Loc
         .chain(graph.input.iter().map(|input| &input.name))
         .cloned()
         .collect();
-    let mut importer = Importer {
+    let mut context = Context {
         builder: Builder::new(&graph.name, value_names),
         directory,
         opset: 0,
@@ -103,8 +77,8 @@ pub(super) fn import(file: &File, directory: Option<&Path>, output: &str) -> Loc
     };
     let nodes: Vec<&NodeProto> = order.iter().map(|&index| &graph.node[index]).collect();
     if let Some(input) = input {
-        let view = add_input(&mut importer.builder, input, &nodes).map_err(anywhere)?;
-        importer.values.insert(&input.name, Value::View(view));
+        let view = add_input(&mut context.builder, input, &nodes).map_err(anywhere)?;
+        context.values.insert(&input.name, Value::View(view));
     }
     let mut conditions = HashMap::new();
     // Values behind branches that are still to be taken.
@@ -114,16 +88,16 @@ pub(super) fn import(file: &File, directory: Option<&Path>, output: &str) -> Loc
             .input
             .iter()
             .any(|name| waiting.contains(name.as_str()));
-        importer.opset = file.opsets[index];
+        context.opset = file.opsets[index];
         if !is_waiting && !is_if(node) {
-            let value = importer.node(node).map_err(at(node))?;
+            let value = context.node(node).map_err(at(node))?;
             if let Some(name) = node.output.first() {
-                importer.values.insert(name, value);
+                context.values.insert(name, value);
             }
             continue;
         }
         if !is_waiting {
-            let condition = importer.condition(node).map_err(at(node))?;
+            let condition = context.condition(node).map_err(at(node))?;
             conditions.insert(index, condition);
         }
         let outputs = node.output.iter().map(String::as_str);
@@ -132,7 +106,7 @@ pub(super) fn import(file: &File, directory: Option<&Path>, output: &str) -> Loc
     if !conditions.is_empty() {
         return Ok(Outcome::Conditions(conditions));
     }
-    let graph = importer.finish(output).map_err(anywhere)?;
+    let graph = context.finish(output).map_err(anywhere)?;
     Ok(Outcome::Graph(Box::new(graph)))
 }
 
@@ -243,7 +217,7 @@ fn read_by(node: &NodeProto) -> impl Iterator<Item = &str> {
     names.filter(|name| !name.is_empty())
 }
 
-impl<'a> Importer<'a> {
+impl<'a> Context<'a> {
     /// Whether the condition of an `If` holds.
     fn condition(&mut self, node: &'a NodeProto) -> OpResult<bool> {
         let call = Call::new(self, node)?;
@@ -263,21 +237,6 @@ impl<'a> Importer<'a> {
                 ))),
             },
         }
-    }
-
-    /// The value called `name`, which has been imported already.
-    pub(super) fn value(&mut self, name: &str) -> OpResult<Value> {
-        if let Some(value) = self.values.get(name) {
-            return Ok(value.clone());
-        }
-        let (&name, &tensor) = self
-            .initializers
-            .get_key_value(name)
-            .ok_or_else(|| invalid(format!("nothing defines the operand `{name}`")))?;
-        let constant = Rc::new(Constant::from_proto(tensor, self.directory)?);
-        let value = Value::Constant(constant);
-        self.values.insert(name, value.clone());
-        Ok(value)
     }
 
     fn node(&mut self, node: &'a NodeProto) -> OpResult<Value> {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::attributes::Attributes;
-use super::builder::{Builder, MAX_RANK};
 use super::constant::data_type;
 use super::layout::View;
 use super::proto::tensor_shape_proto::dimension::Value as Dim;
 use super::proto::{NodeProto, ValueInfoProto};
 use crate::graph::Input;
+use crate::import::builder::{Builder, MAX_RANK};
 use crate::import::error::{ImportErrorKind, OpResult};
 
 /// Operators that leave every axis where it is.

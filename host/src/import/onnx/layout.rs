@@ -4,8 +4,8 @@
 //! Transposing, squeezing, flattening and splitting axes therefore change the view alone.
 //! Only an operator that insists on an order makes data move, by [`Builder::arrange`], and where only axes of size 1 move that is a reshape.
 
-use super::builder::Builder;
 use crate::graph::{Op, OutputLayout, TensorId};
+use crate::import::builder::Builder;
 use crate::import::error::{ImportErrorKind, OpResult, unsupported};
 
 /// An ONNX value as it lies in a tensor of the graph.

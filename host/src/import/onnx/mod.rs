@@ -3,14 +3,16 @@
 //! Operator sets 7 to 24 of the default domain. Shapes are those of one sample: the first axis of the input is the batch, whatever its size.
 
 mod attributes;
-mod builder;
+
 mod call;
-mod cleanup;
+
 mod constant;
+mod context;
 mod flatten;
 mod fold;
 mod importer;
 mod input;
+mod kind;
 mod layout;
 mod ops;
 #[allow(
@@ -24,35 +26,21 @@ mod schema;
 mod window;
 
 use std::path::Path;
-use std::rc::Rc;
 
 use prost::Message;
 
-use self::constant::Constant;
+use self::context::{Located, OPSETS, is_default_domain};
 use self::flatten::File;
 use self::importer::Outcome;
-use self::layout::View;
 use self::proto::ModelProto;
-use super::error::unsupported;
-use super::{ImportError, ImportErrorKind, ImportOptions, Place};
+use super::error::{ImportError, ImportErrorKind, Place, unsupported};
+use super::options::ImportOptions;
 use crate::graph::Graph;
-
-/// Oldest and newest supported operator set.
-pub(super) const OPSETS: std::ops::RangeInclusive<i64> = 7..=24;
-
-/// A value of the file.
-#[derive(Clone, Debug)]
-enum Value {
-    /// Known at import.
-    Constant(Rc<Constant>),
-    /// Depends on the network's input.
-    View(View),
-}
 
 /// Reads a model from memory. Tensors in other files are refused, as their folder is unknown; `name` is for messages.
 ///
 /// # Errors
-/// As [`super::load`], but for the reading of the file.
+/// As [`load`](super::load), but for the reading of the file.
 pub fn from_bytes(name: &str, bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportError> {
     read(name, bytes, None, options)
 }
@@ -76,11 +64,7 @@ pub(super) fn read(
     Ok(graph)
 }
 
-fn import(
-    bytes: &[u8],
-    directory: Option<&Path>,
-    options: &ImportOptions,
-) -> importer::Located<Graph> {
+fn import(bytes: &[u8], directory: Option<&Path>, options: &ImportOptions) -> Located<Graph> {
     let whole = |kind| (Place::default(), kind);
     let damaged = |problem: String| whole(ImportErrorKind::Malformed(problem));
     let mut model = ModelProto::decode(bytes)
@@ -94,7 +78,7 @@ fn import(
         .find(|set| is_default_domain(&set.domain))
         .map_or(0, |set| set.version);
     if !OPSETS.contains(&opset) {
-        return Err(whole(ImportErrorKind::opset(opset)));
+        return Err(whole(ImportErrorKind::opset(opset, OPSETS)));
     }
     let output = match (&options.output, &graph.output[..]) {
         (Some(name), _) => name.clone(),
@@ -129,11 +113,6 @@ fn import(
 
 /// Most conditions that may follow from each other.
 const MAX_ROUNDS: usize = 32;
-
-/// Whether operators of this domain are ONNX's own.
-fn is_default_domain(domain: &str) -> bool {
-    matches!(domain, "" | "ai.onnx")
-}
 
 #[cfg(test)]
 mod tests;

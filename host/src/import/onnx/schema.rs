@@ -3,9 +3,7 @@
 //! One row an operator: the opsets in which it changed, with the numbers of its operands, and every attribute that it has in any opset that is read.
 //! Most versions differ in element types alone, which do not matter here.
 
-use super::attributes::kind::{
-    FLOAT, FLOATS, GRAPH, INT, INTS, SPARSE_TENSOR, STRING, STRINGS, TENSOR,
-};
+use super::kind::{FLOAT, FLOATS, GRAPH, INT, INTS, SPARSE_TENSOR, STRING, STRINGS, TENSOR};
 use super::proto::NodeProto;
 use crate::import::error::{OpResult, invalid, unsupported};
 

@@ -22,36 +22,10 @@ pub(super) fn read_window(
             kernel.len()
         )));
     }
-    let sizes = |name: &str, default: i64, length: usize, least: i64| -> OpResult<Vec<usize>> {
-        let values = match call.attributes.ints(name)? {
-            Some(values) => values.to_vec(),
-            None => vec![default; length],
-        };
-        if values.len() != length {
-            return Err(invalid(format!(
-                "attribute `{name}` has {} values, expected {length}",
-                values.len()
-            )));
-        }
-        if values
-            .iter()
-            .any(|&value| value > MAX_SIZE || value < least)
-        {
-            return Err(unsupported(
-                format!("attribute `{name}` is {values:?}"),
-                if least == 0 {
-                    "supported are values from 0 to 1048576; crop outside the network"
-                } else {
-                    "supported are values from 1 to 1048576"
-                },
-            ));
-        }
-        Ok(values.iter().map(|&value| value as usize).collect())
-    };
     let mut kernel = kernel.to_vec();
-    let mut stride = sizes("strides", 1, axes, 1)?;
-    let mut dilation = sizes("dilations", 1, axes, 1)?;
-    let pads = sizes("pads", 0, 2 * axes, 0)?;
+    let mut stride = read_sizes(call, "strides", vec![1; axes], 1)?;
+    let mut dilation = read_sizes(call, "dilations", vec![1; axes], 1)?;
+    let pads = read_sizes(call, "pads", vec![0; 2 * axes], 0)?;
     let ceil_mode = call.attributes.flag("ceil_mode", false)?;
     if kernel
         .iter()
@@ -115,6 +89,40 @@ pub(super) fn read_window(
         }
     }
     Ok((window, extra))
+}
+
+/// The sizes of attribute `name`, none of them below `least`; as many as those by `default`.
+fn read_sizes(
+    call: &Call<'_, '_>,
+    name: &str,
+    default: Vec<i64>,
+    least: i64,
+) -> OpResult<Vec<usize>> {
+    let length = default.len();
+    let values = match call.attributes.ints(name)? {
+        Some(values) => values.to_vec(),
+        None => default,
+    };
+    if values.len() != length {
+        return Err(invalid(format!(
+            "attribute `{name}` has {} values, expected {length}",
+            values.len()
+        )));
+    }
+    if values
+        .iter()
+        .any(|&value| value > MAX_SIZE || value < least)
+    {
+        return Err(unsupported(
+            format!("attribute `{name}` is {values:?}"),
+            if least == 0 {
+                "supported are values from 0 to 1048576; crop outside the network"
+            } else {
+                "supported are values from 1 to 1048576"
+            },
+        ));
+    }
+    Ok(values.iter().map(|&value| value as usize).collect())
 }
 
 /// Padding before and after by the rule `auto_pad`.

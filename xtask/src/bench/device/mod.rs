@@ -10,10 +10,10 @@ mod record;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use fewbit::measure::simulate::Simulator;
 use fewbit::output::write_atomically;
+use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::WeightBits;
-use fewbit::rounding::RoundingMethod;
-use fewbit::simulate::Simulator;
 use fewbit_cli::table;
 use fewbit_runtime::{AlignedBlob, Engine, Model, Summary};
 

@@ -27,7 +27,8 @@ pub(super) const MODULES: [Order; 2] = [
                 "progress",
             ],
             &["quantize"],
-            &["import", "ptq", "compile", "measure", "export"],
+            &["import", "ptq", "compile", "export"],
+            &["measure"],
             &["pipeline"],
         ],
     },
@@ -86,39 +87,7 @@ pub(super) struct Known {
 }
 
 /// All of them.
-pub(super) const KNOWN: [Known; 13] = [
-    Known {
-        from: "host/src/dataset/npy.rs",
-        to: "host/src/dataset/read.rs",
-    },
-    Known {
-        from: "host/src/executor/depthwise.rs",
-        to: "host/src/executor/windowed.rs",
-    },
-    Known {
-        from: "host/src/import/error.rs",
-        to: "host/src/import/onnx/mod.rs",
-    },
-    Known {
-        from: "host/src/import/onnx/attributes.rs",
-        to: "host/src/import/onnx/schema.rs",
-    },
-    Known {
-        from: "host/src/import/onnx/call.rs",
-        to: "host/src/import/onnx/importer.rs",
-    },
-    Known {
-        from: "host/src/import/onnx/flatten.rs",
-        to: "host/src/import/onnx/importer.rs",
-    },
-    Known {
-        from: "host/src/pipeline/layers.rs",
-        to: "host/src/pipeline/evaluate.rs",
-    },
-    Known {
-        from: "host/src/recipe/mod.rs",
-        to: "host/src/passes/equalize/mod.rs",
-    },
+pub(super) const KNOWN: [Known; 5] = [
     Known {
         from: "runtime/src/format/check.rs",
         to: "runtime/src/kernels/params.rs",

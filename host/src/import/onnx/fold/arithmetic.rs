@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use super::super::call::Call;
-use super::super::constant::{Constant, Data, data_type, element_count};
+use super::super::constant::{Constant, Data, data_type};
 use super::super::layout::{strides, walk};
+use crate::import::builder::element_count;
 use crate::import::error::{OpResult, invalid, unsupported};
 
 pub(super) fn cast(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {

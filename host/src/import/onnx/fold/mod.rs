@@ -15,9 +15,10 @@ use self::dequantize::dequantize;
 use self::reduce::reduce;
 use self::select::{concat, expand, gather, slice, tile, transpose};
 use self::unary::{function, unary};
-use super::Value;
-use super::call::Call;
-use super::constant::{Constant, element_count};
+use super::call::{Call, resolve_reshape};
+use super::constant::Constant;
+use super::context::Value;
+use crate::import::builder::element_count;
 use crate::import::error::{OpResult, invalid};
 
 /// All operators of [`fold`].
@@ -216,6 +217,6 @@ fn unsqueeze(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> 
 fn reshape(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
     let target = call.required_constant(1)?;
     let allow_zero = call.attributes.flag("allowzero", false)?;
-    let shape = super::ops::resolve_reshape(&operand.shape, target.as_ints()?, allow_zero)?;
+    let shape = resolve_reshape(&operand.shape, target.as_ints()?, allow_zero)?;
     reshaped(call, operand, shape)
 }

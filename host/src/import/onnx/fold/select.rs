@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::super::call::{Call, axis as index_of};
-use super::super::constant::{Constant, Data, element_count};
+use super::super::call::{Call, axis as index_of, read_permutation};
+use super::super::constant::{Constant, Data};
 use super::super::layout::{strides, walk};
-use super::super::ops::read_permutation;
+use crate::import::builder::element_count;
 use crate::import::error::{OpResult, invalid};
 
 /// The elements at `positions`, in a new shape.

@@ -1,8 +1,8 @@
 //! Fully connected layers.
 
-use super::super::Value;
 use super::super::call::Call;
 use super::super::constant::Constant;
+use super::super::context::Value;
 use super::super::layout::View;
 use crate::graph::{Conv2d, Linear, Op, Window};
 use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};

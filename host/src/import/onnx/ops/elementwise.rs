@@ -2,9 +2,9 @@
 //!
 //! With a constant that differs at most along one axis these are affine functions a channel, which folding can absorb.
 
-use super::super::Value;
 use super::super::call::Call;
 use super::super::constant::Constant;
+use super::super::context::Value;
 use super::super::layout::{View, strides, walk};
 use crate::graph::{BatchNorm, Op, TensorId};
 use crate::import::error::{OpResult, invalid, unsupported};

@@ -1,11 +1,11 @@
 //! Concat and Pad, whose axes are those of the storage.
 
-use super::super::Value;
-use super::super::builder::Builder;
 use super::super::call::{Call, axis};
+use super::super::context::Value;
 use super::super::layout::View;
 use super::elementwise::store_constant;
 use crate::graph::Op;
+use crate::import::builder::Builder;
 use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
 /// Concat along any axis but the batch; constant parts become constant nodes.

@@ -13,15 +13,15 @@ mod reshape;
 use std::rc::Rc;
 
 use super::call::Call;
+use super::context::{Value, is_default_domain};
 use super::flatten::is_if;
+use super::fold;
 use super::layout::View;
 use super::proto::NodeProto;
-use super::{Value, fold, is_default_domain};
 use crate::import::error::OpResult;
 
 #[cfg(test)]
 pub(super) use refused::with_way_out;
-pub(super) use reshape::{read_permutation, resolve_reshape};
 
 /// Imports one operator.
 pub(super) fn import(call: &mut Call<'_, '_>) -> OpResult<Value> {

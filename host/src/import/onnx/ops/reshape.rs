@@ -1,9 +1,9 @@
 //! Operators that change axes and leave the elements alone.
 
-use super::super::builder::MAX_RANK;
-use super::super::call::{Call, axis};
+use super::super::call::{Call, axis, read_permutation, resolve_reshape};
 use super::super::constant::data_type::{BFLOAT16, DOUBLE, FLOAT, FLOAT16};
 use super::super::layout::View;
+use crate::import::builder::MAX_RANK;
 use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
 pub(super) fn identity(call: &mut Call<'_, '_>) -> OpResult<View> {
@@ -55,25 +55,6 @@ pub(super) fn transpose(call: &mut Call<'_, '_>) -> OpResult<View> {
         axes: perm.iter().map(|&axis| view.axes[axis].clone()).collect(),
         batch: perm.iter().position(|&axis| Some(axis) == view.batch),
     })
-}
-
-/// The attribute `perm`, by default the reversal.
-pub(in super::super) fn read_permutation(call: &Call<'_, '_>, rank: usize) -> OpResult<Vec<usize>> {
-    let Some(values) = call.attributes.ints("perm")? else {
-        return Ok((0..rank).rev().collect());
-    };
-    let perm: Vec<usize> = values
-        .iter()
-        .map(|&value| usize::try_from(value).unwrap_or(usize::MAX))
-        .collect();
-    let mut sorted = perm.clone();
-    sorted.sort_unstable();
-    if !sorted.into_iter().eq(0..rank) {
-        return Err(invalid(format!(
-            "perm is {values:?}, no permutation of {rank} axes"
-        )));
-    }
-    Ok(perm)
 }
 
 /// Flatten: the batch stays, everything else becomes one axis; at any axis where the file fixes the batch to 1.
@@ -154,44 +135,6 @@ fn require_sample_order(view: &View, shape: &[usize]) -> OpResult<()> {
             ImportErrorKind::MixesBatch(format!("reshapes a value whose batch is axis {batch}")),
         ),
         _ => Ok(()),
-    }
-}
-
-/// The shape that a Reshape of `shape` to `target` gives: 0 copies (unless `allow_zero`), -1 takes what is left.
-pub(in super::super) fn resolve_reshape(
-    shape: &[usize],
-    target: &[i64],
-    allow_zero: bool,
-) -> OpResult<Vec<usize>> {
-    let misfit = || invalid(format!("cannot turn the shape {shape:?} into {target:?}"));
-    let elements: usize = shape.iter().product();
-    let mut known = 1usize;
-    let mut open = None;
-    let mut result = Vec::new();
-    for (axis, &dim) in target.iter().enumerate() {
-        let size = match dim {
-            -1 if open.is_some() => return Err(misfit()),
-            -1 => {
-                open = Some(axis);
-                1
-            }
-            0 if !allow_zero => *shape.get(axis).ok_or_else(misfit)?,
-            _ => usize::try_from(dim).map_err(|_| misfit())?,
-        };
-        known = known.checked_mul(size).ok_or_else(misfit)?;
-        result.push(size);
-    }
-    if let Some(axis) = open {
-        if known == 0 || !elements.is_multiple_of(known) {
-            return Err(misfit());
-        }
-        result[axis] = elements / known;
-        known *= result[axis];
-    }
-    if known == elements {
-        Ok(result)
-    } else {
-        Err(misfit())
     }
 }
 

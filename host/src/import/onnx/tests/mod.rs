@@ -13,8 +13,8 @@ mod schema;
 
 use prost::Message;
 
-use super::attributes::kind;
 use super::constant::data_type;
+use super::kind;
 use super::proto::tensor_shape_proto::Dimension;
 use super::proto::tensor_shape_proto::dimension::Value as Dim;
 use super::proto::{

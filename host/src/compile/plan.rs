@@ -1,0 +1,447 @@
+//! The arena plan: a place for every tensor, as little memory as possible.
+//!
+//! A tensor lives from the operator that writes it to the last one that reads it. Tensors that may or must share their bytes (a reshape's
+//! ends; an elementwise operator's output and an input that dies there) form one buffer. Buffers whose lives overlap must not
+//! overlap in memory; placing them is two-dimensional packing, which is NP-hard. The planner places buffers one after the other at the lowest
+//! free offset, starting from several natural orders and improving the best by random exchanges, until it meets the lower bound
+//! (the largest sum of sizes that live at one time) or has tried enough. It is deterministic.
+
+use crate::compile::lower::Lowered;
+use crate::random::Sequence;
+use fewbit_runtime::format::overlap;
+use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::program::{Op, TensorIndex};
+
+/// Tensors start at multiples of this, so that word-wide kernels meet aligned data.
+const ALIGN: usize = 4;
+
+/// Exchanges tried when no order meets the lower bound. Networks have tens of buffers, and an attempt takes microseconds.
+const EXCHANGES: usize = 4000;
+
+/// Places of all tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Offset of each tensor in the arena.
+    pub offsets: Vec<usize>,
+    /// Offset of each operator's scratch; 0 for those that have none.
+    pub scratch: Vec<usize>,
+    /// Size of the arena in bytes.
+    pub arena_bytes: usize,
+    /// No plan of these buffers can be smaller.
+    pub lower_bound: usize,
+}
+
+/// Tensors that share their bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Buffer {
+    bytes: usize,
+    /// First and last step (0 is the feeding of the inputs, `i + 1` is operator `i`) at which it must hold its content.
+    birth: usize,
+    death: usize,
+}
+
+impl Buffer {
+    fn lives_with(&self, other: &Buffer) -> bool {
+        self.birth <= other.death && other.birth <= self.death
+    }
+}
+
+/// Plans the arena of a lowered network that is packed for a kernel family.
+pub fn plan(lowered: &Lowered, packing: Packing) -> Plan {
+    let (mut buffers, buffer_of) = buffers(lowered);
+    let mut scratch_of = Vec::new();
+    for (index, op) in lowered.ops.iter().enumerate() {
+        let bytes = op.op.scratch().bytes as usize;
+        scratch_of.push((bytes > 0).then_some(buffers.len()));
+        if bytes > 0 {
+            buffers.push(Buffer {
+                bytes: bytes.next_multiple_of(ALIGN),
+                birth: index + 1,
+                death: index + 1,
+            });
+        }
+    }
+    let overlaps = overlaps(lowered, packing, &buffers, &buffer_of);
+    let lower_bound = lower_bound(&buffers, &overlaps, lowered.ops.len() + 1);
+    let places = search(&buffers, &overlaps, lower_bound);
+    Plan {
+        offsets: buffer_of.iter().map(|&buffer| places[buffer]).collect(),
+        scratch: scratch_of
+            .iter()
+            .map(|buffer| buffer.map_or(0, |buffer| places[buffer]))
+            .collect(),
+        arena_bytes: end(&buffers, &places),
+        lower_bound,
+    }
+}
+
+/// Groups tensors into buffers; returns the buffers and the buffer of each tensor.
+fn buffers(lowered: &Lowered) -> (Vec<Buffer>, Vec<usize>) {
+    let steps = lowered.ops.len();
+    let mut lives: Vec<Option<Buffer>> = lowered
+        .tensors
+        .iter()
+        .map(|tensor| {
+            let bytes = usize::from(tensor.tensor.h)
+                * usize::from(tensor.tensor.w)
+                * usize::from(tensor.tensor.c);
+            let bytes = bytes.next_multiple_of(ALIGN);
+            Some(Buffer {
+                bytes,
+                birth: 0,
+                death: 0,
+            })
+        })
+        .collect();
+    let mut touch = |tensor: TensorIndex, step: usize, written: bool| {
+        if let Some(Some(buffer)) = lives.get_mut(usize::from(tensor)) {
+            if written {
+                buffer.birth = step;
+            }
+            buffer.death = buffer.death.max(step);
+        }
+    };
+    for (index, op) in lowered.ops.iter().enumerate() {
+        op.op
+            .inputs()
+            .for_each(|input| touch(input, index + 1, false));
+        touch(op.op.output(), index + 1, true);
+    }
+    // Results must be there after the last operator; an input nobody reads still has to be fed somewhere.
+    lowered
+        .outputs
+        .iter()
+        .for_each(|&output| touch(output, steps + 1, false));
+
+    let mut buffer_of: Vec<usize> = (0..lives.len()).collect();
+    for (index, op) in lowered.ops.iter().enumerate() {
+        let output = usize::from(op.op.output());
+        for input in shareable(lowered, &op.op) {
+            let root = root(&buffer_of, usize::from(input));
+            let (Some(shared), Some(own)) = (&lives[root], &lives[output]) else {
+                continue;
+            };
+            let forced = matches!(op.op, Op::Reshape(_));
+            if forced || (shared.death <= index + 1 && shared.bytes == own.bytes) {
+                let merged = Buffer {
+                    bytes: shared.bytes.max(own.bytes),
+                    birth: shared.birth,
+                    death: shared.death.max(own.death),
+                };
+                lives[root] = Some(merged);
+                lives[output] = None;
+                buffer_of[output] = root;
+                break;
+            }
+        }
+    }
+    // Number the buffers that are left.
+    let mut number_of = vec![0; lives.len()];
+    let mut buffers = Vec::new();
+    for (tensor, life) in lives.into_iter().enumerate() {
+        if let Some(buffer) = life {
+            number_of[tensor] = buffers.len();
+            buffers.push(buffer);
+        }
+    }
+    let buffer_of = (0..buffer_of.len())
+        .map(|tensor| number_of[root(&buffer_of, tensor)])
+        .collect();
+    (buffers, buffer_of)
+}
+
+/// An output that may be written over a dying input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Overlap {
+    input: usize,
+    output: usize,
+    /// How many bytes the output starts before the input, at least and in steps of `step`.
+    distance: usize,
+    /// 0 for any number of bytes above the distance.
+    step: usize,
+}
+
+impl Overlap {
+    /// Bytes that the two take together, at the least.
+    fn span(&self, buffers: &[Buffer]) -> usize {
+        let shifted = self.distance + buffers[self.input].bytes;
+        let apart = buffers[self.input].bytes + buffers[self.output].bytes;
+        shifted.max(buffers[self.output].bytes).min(apart)
+    }
+
+    fn allows(&self, input: usize, output: usize) -> bool {
+        input.checked_sub(output).is_some_and(|found| {
+            found >= self.distance
+                && (self.step == 0 || (found - self.distance).is_multiple_of(self.step))
+        })
+    }
+}
+
+/// Where outputs may be written over inputs that die with their operator.
+fn overlaps(
+    lowered: &Lowered,
+    packing: Packing,
+    buffers: &[Buffer],
+    buffer_of: &[usize],
+) -> Vec<Overlap> {
+    let mut overlaps = Vec::new();
+    for (index, op) in lowered.ops.iter().enumerate() {
+        let output = op.op.output();
+        for input in op.op.inputs() {
+            let tensor = |index: TensorIndex| &lowered.tensors[usize::from(index)].tensor;
+            let (from, to) = (
+                buffer_of[usize::from(input)],
+                buffer_of[usize::from(output)],
+            );
+            let adjacent =
+                from != to && buffers[from].death == index + 1 && buffers[to].birth == index + 1;
+            let distance = overlap::distance(&op.op, packing, tensor(input), tensor(output));
+            if let Some(distance) = distance.filter(|_| adjacent) {
+                let depthwise = matches!(op.op, Op::DepthwiseConv2d(_));
+                let row = usize::from(tensor(output).w) * usize::from(tensor(output).c);
+                overlaps.push(Overlap {
+                    input: from,
+                    output: to,
+                    distance: (distance as usize).next_multiple_of(if depthwise {
+                        row
+                    } else {
+                        ALIGN
+                    }),
+                    step: if depthwise { row } else { 0 },
+                });
+            }
+        }
+    }
+    overlaps
+}
+
+/// The largest number of bytes that are needed at one step, with every overlap used.
+fn lower_bound(buffers: &[Buffer], overlaps: &[Overlap], last: usize) -> usize {
+    let at = |step: usize| {
+        let live = |buffer: &Buffer| (buffer.birth..=buffer.death).contains(&step);
+        let sum: usize = buffers
+            .iter()
+            .filter(|buffer| live(buffer))
+            .map(|buffer| buffer.bytes)
+            .sum();
+        let saved: usize = overlaps
+            .iter()
+            .filter(|overlap| buffers[overlap.output].birth == step)
+            .map(|overlap| {
+                buffers[overlap.input].bytes + buffers[overlap.output].bytes - overlap.span(buffers)
+            })
+            .sum();
+        sum - saved
+    };
+    (0..=last).map(at).max().unwrap_or(0)
+}
+
+fn root(parent: &[usize], mut tensor: usize) -> usize {
+    while parent[tensor] != tensor {
+        tensor = parent[tensor];
+    }
+    tensor
+}
+
+/// The inputs whose bytes the output of `op` may take over.
+fn shareable(lowered: &Lowered, op: &Op) -> Vec<TensorIndex> {
+    let same_shape = |a: TensorIndex, b: TensorIndex| {
+        let shape = |index: TensorIndex| {
+            let tensor = &lowered.tensors[usize::from(index)].tensor;
+            (tensor.h, tensor.w, tensor.c)
+        };
+        shape(a) == shape(b)
+    };
+    match op {
+        Op::Reshape(op) => vec![op.input],
+        Op::Lut(op) => vec![op.input],
+        Op::Add(op) => [op.a, op.b]
+            .into_iter()
+            .filter(|&input| same_shape(input, op.output))
+            .collect(),
+        Op::Mul(op) => [op.a, op.b]
+            .into_iter()
+            .filter(|&input| same_shape(input, op.output))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn search(buffers: &[Buffer], overlaps: &[Overlap], lower_bound: usize) -> Vec<usize> {
+    let ids = || (0..buffers.len()).collect::<Vec<_>>();
+    let life = |buffer: &Buffer| buffer.death - buffer.birth + 1;
+    let mut orders = [ids(), ids(), ids(), ids()];
+    orders[0].sort_by_key(|&id| std::cmp::Reverse(buffers[id].bytes));
+    orders[1].sort_by_key(|&id| std::cmp::Reverse(buffers[id].bytes * life(&buffers[id])));
+    orders[2].sort_by_key(|&id| {
+        (
+            std::cmp::Reverse(life(&buffers[id])),
+            std::cmp::Reverse(buffers[id].bytes),
+        )
+    });
+    // orders[3] stays in the order of execution.
+    let placed = orders.into_iter().map(|order| {
+        let places = place(buffers, overlaps, &order);
+        (end(buffers, &places), order, places)
+    });
+    let Some((mut best, mut order, mut places)) = placed.min_by_key(|(end, ..)| *end) else {
+        return Vec::new();
+    };
+    let mut random = Sequence::from_state(1);
+    for _ in 0..EXCHANGES {
+        if best <= lower_bound || buffers.len() < 2 {
+            break;
+        }
+        let mut tried = order.clone();
+        let moved = tried.remove(random.below(tried.len()));
+        tried.insert(random.below(tried.len() + 1), moved);
+        let tried_places = place(buffers, overlaps, &tried);
+        let tried_end = end(buffers, &tried_places);
+        // Equal is taken too, to walk across plateaus.
+        if tried_end <= best {
+            (best, order, places) = (tried_end, tried, tried_places);
+        }
+    }
+    places
+}
+
+/// Puts buffers, in `order`, at the lowest offsets that are free for their whole life.
+fn place(buffers: &[Buffer], overlaps: &[Overlap], order: &[usize]) -> Vec<usize> {
+    let mut places = vec![0; buffers.len()];
+    for (position, &id) in order.iter().enumerate() {
+        // Those that are there at the same time, with what allows them to lie over this one.
+        let others: Vec<(usize, Option<&Overlap>)> = order[..position]
+            .iter()
+            .filter(|&&other| buffers[other].lives_with(&buffers[id]))
+            .map(|&other| {
+                let joins = |overlap: &&Overlap| {
+                    [
+                        (overlap.input, overlap.output),
+                        (overlap.output, overlap.input),
+                    ]
+                    .contains(&(id, other))
+                };
+                (other, overlaps.iter().find(joins))
+            })
+            .collect();
+        let fits = |offset: usize| {
+            others.iter().all(|&(other, overlap)| {
+                let (start, end) = (places[other], places[other] + buffers[other].bytes);
+                let apart = offset + buffers[id].bytes <= start || end <= offset;
+                apart
+                    || overlap.is_some_and(|overlap| {
+                        if overlap.input == id {
+                            overlap.allows(offset, start)
+                        } else {
+                            overlap.allows(start, offset)
+                        }
+                    })
+            })
+        };
+        let candidates = others.iter().flat_map(|&(other, overlap)| {
+            let (start, end) = (places[other], places[other] + buffers[other].bytes);
+            let beside = overlap.and_then(|overlap| {
+                if overlap.input == id {
+                    Some(start + overlap.distance)
+                } else {
+                    start.checked_sub(overlap.distance)
+                }
+            });
+            [Some(end), beside]
+        });
+        let mut candidates: Vec<usize> = candidates.flatten().chain([0]).collect();
+        candidates.sort_unstable();
+        // Behind all others it always fits.
+        places[id] = candidates
+            .into_iter()
+            .find(|&offset| fits(offset))
+            .unwrap_or(0);
+    }
+    places
+}
+
+fn end(buffers: &[Buffer], places: &[usize]) -> usize {
+    let ends = buffers
+        .iter()
+        .zip(places)
+        .map(|(buffer, place)| place + buffer.bytes);
+    ends.max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buffer(bytes: usize, birth: usize, death: usize) -> Buffer {
+        Buffer {
+            bytes,
+            birth,
+            death,
+        }
+    }
+
+    fn bound(buffers: &[Buffer]) -> usize {
+        let live = |step| {
+            buffers
+                .iter()
+                .filter(move |b| (b.birth..=b.death).contains(&step))
+        };
+        (0..40)
+            .map(|step| live(step).map(|b| b.bytes).sum())
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn assert_disjoint(buffers: &[Buffer], places: &[usize]) {
+        for a in 0..buffers.len() {
+            for b in 0..a {
+                let apart = places[a] + buffers[a].bytes <= places[b]
+                    || places[b] + buffers[b].bytes <= places[a];
+                assert!(
+                    apart || !buffers[a].lives_with(&buffers[b]),
+                    "{a} and {b} overlap"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_takes_the_two_largest_neighbours() {
+        let buffers = [
+            buffer(100, 0, 1),
+            buffer(300, 1, 2),
+            buffer(200, 2, 3),
+            buffer(8, 3, 4),
+        ];
+        let places = search(&buffers, &[], bound(&buffers));
+        assert_disjoint(&buffers, &places);
+        assert_eq!(end(&buffers, &places), 500);
+    }
+
+    #[test]
+    fn random_buffers_never_overlap_and_stay_near_the_bound() {
+        let mut random = Sequence::new(11);
+        for _ in 0..200 {
+            let count = 2 + (random.unit() * 20.0) as usize;
+            let buffers: Vec<_> = (0..count)
+                .map(|_| {
+                    let birth = (random.unit() * 20.0) as usize;
+                    let life = (random.unit() * random.unit() * 15.0) as usize;
+                    buffer(
+                        4 * (1 + (random.unit() * 100.0) as usize),
+                        birth,
+                        birth + life,
+                    )
+                })
+                .collect();
+            let bound = bound(&buffers);
+            let places = search(&buffers, &[], bound);
+            assert_disjoint(&buffers, &places);
+            assert!(
+                end(&buffers, &places) * 100 <= bound * 115,
+                "{} over {bound}",
+                end(&buffers, &places)
+            );
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Choices at import.
+
+/// Choices at import.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Name of the tensor to take as the network's output; whatever comes behind it is dropped.
+    ///
+    /// `None` takes the file's own output, which must then be the only one.
+    pub output: Option<String>,
+}

@@ -1,0 +1,11 @@
+//! Measuring a quantized network against the float one that it came from.
+
+mod chance;
+mod evaluate;
+mod layers;
+pub mod report;
+pub mod simulate;
+mod subject;
+
+pub use evaluate::evaluate;
+pub use subject::Subject;
