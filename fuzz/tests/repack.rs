@@ -2,9 +2,9 @@
 //!
 //! The corpus has every operator, shared weights and outputs over inputs, which a packer of trained networks meets rarely.
 
+use fewbit::compile::HostModel;
 use fewbit::compile::repack::{RepackError, repack};
 use fewbit::random::Random;
-use fewbit::compile::HostModel;
 use fewbit_fuzz::blob;
 use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::{AlignedBlob, Engine};

@@ -233,10 +233,17 @@ fn damaged_metadata_is_an_error_or_does_no_harm() {
         "z.npy",
     ];
     let mut refused = 0;
+    // As `fewbit_tests::sampled`, which is made of this crate.
+    let few = std::env::var("FEWBIT_SAMPLED").is_ok_and(|value| value == "1");
+    let values = if few {
+        &[255][..]
+    } else {
+        &[0, 1, 2, 127, 140, 255]
+    };
     // The name comes first, then the shape of the input, its axes and its transform; shapes and axes of the output come last.
     let places = (start..start + length.min(48)).chain(start + length - 10..start + length);
     for place in places {
-        for value in [0, 1, 2, 127, 140, 255] {
+        for &value in values {
             let mut damaged = blob.clone();
             damaged[place] = value;
             let crc = fewbit_runtime::format::header::checksum(&damaged);
