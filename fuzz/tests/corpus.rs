@@ -4,9 +4,9 @@
 
 use fewbit_fuzz::blob::{self, Parts, kinds, weight_types};
 use fewbit_fuzz::{TARGETS, campaign};
-use fewbit_runtime::format::kernels::kernels_of;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 use fewbit_runtime::format::program::{Op, Tensor, WeightType};
+use fewbit_runtime::load::kernels_of;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -95,7 +95,7 @@ fn every_type_of_weights_is_there() {
 #[test]
 fn every_part_of_a_kernel_is_there() {
     // As the runtime declares them, one bit a line.
-    let source = include_str!("../../runtime/src/format/kernels.rs");
+    let source = include_str!("../../runtime/src/parts.rs");
     let bits = source
         .lines()
         .filter_map(|line| {

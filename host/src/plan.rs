@@ -8,9 +8,9 @@
 
 use crate::lower::Lowered;
 use crate::random::Sequence;
-use fewbit_runtime::format::overlap;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 use fewbit_runtime::format::program::{Op, TensorIndex};
+use fewbit_runtime::load::overlap;
 
 /// Tensors start at multiples of this, so that word-wide kernels meet aligned data.
 const ALIGN: usize = 4;

@@ -1,10 +1,10 @@
 //! The engine: a checked model, an arena, and a loop over the operators.
 
-use crate::format::kernels::ALL_KERNELS;
-use crate::format::packing::Packing;
+use crate::format::family::Packing;
 use crate::format::program::TensorIndex;
-use crate::format::read::Model;
 use crate::kernels::{Memory, execute};
+use crate::load::Model;
+use crate::parts::ALL_KERNELS;
 use core::cell::Cell;
 use core::fmt;
 
@@ -110,7 +110,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
 
     /// Runs all operators.
     ///
-    /// The time depends on the model alone: in proportion to [`Model::work`], which the loader limits to [`MAX_WORK`](crate::format::MAX_WORK),
+    /// The time depends on the model alone: in proportion to [`Model::work`], which the loader limits to [`MAX_WORK`](crate::limits::MAX_WORK),
     /// 2^36 operations. That is far more than a microcontroller has time for; a caller with a deadline looks at
     /// [`Model::work`] first.
     pub fn run(&mut self) {

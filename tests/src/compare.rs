@@ -2,7 +2,7 @@
 
 use crate::oracle::Trace;
 use crate::random_layer::RandomLayer;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

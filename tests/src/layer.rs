@@ -4,12 +4,13 @@
 //! the writer and the kernels. The gaps of the sections hold rubbish, and so does the arena before the first operator:
 //! what reads there does not get away with zeros.
 
-use fewbit_runtime::format::kernels::ALL_KERNELS;
-use fewbit_runtime::format::overlap;
-use fewbit_runtime::format::packing::{self, Packing};
+use fewbit_runtime::format::family::Packing;
 use fewbit_runtime::format::program::DType;
 use fewbit_runtime::format::program::{Op, Port, Scratch, Tensor, TensorIndex, WeightType};
 use fewbit_runtime::format::write::{arena_bytes, assemble};
+use fewbit_runtime::load::{self, overlap};
+use fewbit_runtime::pack;
+use fewbit_runtime::parts::ALL_KERNELS;
 use fewbit_runtime::{AlignedBlob, BlobWriter, Engine, Metadata, Model, ProgramParts};
 
 use crate::oracle::{Sections, Trace, output_of, run};
@@ -168,12 +169,12 @@ impl Layer {
             ..
         } = &mut layer;
         let sections = BlobWriter::with_sections(std::mem::take(weights), params.clone());
-        let packed = packing::pack(packing, &mut program.ops, &program.tensors, &sections);
+        let packed = pack::pack(packing, &mut program.ops, &program.tensors, &sections);
         *weights = packed.weights().to_vec();
         program.packing = packing;
         let mut end = arena_bytes(&program.tensors, &[]);
         for op in &mut program.ops {
-            let bytes = packing::scratch_bytes(op, &program.tensors, packing);
+            let bytes = load::scratch_bytes(op, &program.tensors, packing);
             if let Some(scratch) = scratch_mut(op) {
                 *scratch = Scratch::default();
                 if bytes > 0 {
@@ -201,7 +202,7 @@ impl Layer {
         let [input] = inputs[..] else { return None };
         let output = op.output();
         // The families need scratch for their ways in place.
-        let bytes = packing::scratch_bytes(op, &program.tensors, packing);
+        let bytes = load::scratch_bytes(op, &program.tensors, packing);
         if let Some(scratch) = scratch_mut(op) {
             scratch.bytes = u32::try_from(bytes).expect("a small layer");
         }

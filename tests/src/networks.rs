@@ -16,7 +16,7 @@ use fewbit::pipeline::{self, Calibration, Quantized};
 use fewbit::progress::Silent;
 use fewbit::recipe::Recipe;
 use fewbit::report::QuantizeReport;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 
 use crate::models;
 use crate::repository;

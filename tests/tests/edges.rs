@@ -16,7 +16,7 @@
 //! suite `edges_on_boards` does the same on emulated boards.
 
 use fewbit_runtime::Model;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 use fewbit_tests::edges::{Beyond, Edge, beyond, edges};
 use fewbit_tests::layer::{MAX_OPS, MAX_TENSORS};
 use rayon::prelude::*;

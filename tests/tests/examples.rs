@@ -10,7 +10,7 @@ use fewbit::pipeline::Quantized;
 use fewbit::recipe::WeightBits;
 use fewbit::simulate::Simulator;
 use fewbit_device::{board::Board, firmware, process, qemu, setup};
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 use fewbit_tests::networks::Network;
 use fewbit_tests::{digits, repository};
 

@@ -5,8 +5,8 @@
 //! `FEWBIT_RANDOM_FIRST=<seed> FEWBIT_RANDOM_LAYERS=1 cargo test -p fewbit-tests --test kernels`.
 //! That every corner was met is asserted from 20000 layers on.
 
-use fewbit_runtime::format::kernels::kernels_of;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
+use fewbit_runtime::load::kernels_of;
 use fewbit_tests::compare::{compare, describe, same};
 use fewbit_tests::layer::Layer;
 use fewbit_tests::oracle::Trace;

@@ -15,7 +15,7 @@ use fewbit::recipe::{Recipe, Target, WeightBits};
 use fewbit::rounding::RoundingMethod;
 use fewbit::simulate::Simulator;
 use fewbit_runtime::ProgramParts;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 use fewbit_tests::compare::{compare, describe};
 use fewbit_tests::oracle::{Sections, run};
 use fewbit_tests::random_layer::layer_from_list;

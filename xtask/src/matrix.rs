@@ -19,7 +19,7 @@ use fewbit_device::{
     board::{self, Board},
     firmware::DoesNotFit,
 };
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 use serde::Serialize;
 
 use fewbit_tests::networks::{Net, Network};

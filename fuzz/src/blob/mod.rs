@@ -17,7 +17,7 @@ pub use parts::{Parts, seal};
 
 use crate::{Outcome, Target};
 use fewbit::simulate::{HostModel, Simulator};
-use fewbit_runtime::format::kernels::kernels_of;
+use fewbit_runtime::load::kernels_of;
 use fewbit_runtime::{AlignedBlob, Engine, LoadError, Metadata, Model, Summary};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 

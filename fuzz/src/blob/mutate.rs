@@ -7,11 +7,11 @@ use super::parts::{Parts, seal};
 use super::splice;
 use crate::bytes::{self, chance, number, pick};
 use fastrand::Rng;
-use fewbit_runtime::format::overlap;
-use fewbit_runtime::format::packing::{self, Packing};
+use fewbit_runtime::format::family::Packing;
 use fewbit_runtime::format::program::{
     Clamp, MAX_PORTS, MaxPool, Op, Port, Tensor, WeightType, Window,
 };
+use fewbit_runtime::load::{self, overlap};
 
 /// A new blob, with the right checksum but for one in fifty.
 pub(super) fn mutate(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
@@ -438,7 +438,7 @@ fn params(rng: &mut Rng, parts: &mut Parts) {
 fn scratch(rng: &mut Rng, parts: &mut Parts) {
     let program = &mut parts.program;
     let at = rng.usize(0..program.ops.len());
-    let wanted = packing::scratch_bytes(&program.ops[at], &program.tensors, program.packing);
+    let wanted = load::scratch_bytes(&program.ops[at], &program.tensors, program.packing);
     let end = program.arena_bytes;
     let other = program
         .tensors

@@ -1,7 +1,7 @@
 //! A blob taken apart and put together, with every length and checksum right.
 
+use fewbit_runtime::format::family::Packing;
 use fewbit_runtime::format::header::{Header, SectionRange, checksum};
-use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::Op;
 use fewbit_runtime::format::write::arena_bytes;
 use fewbit_runtime::{Metadata, ProgramParts};

@@ -3,7 +3,7 @@
 //! The runtime has no such function: a family's packing is undone here by other code than made it.
 
 use super::parts::Parts;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 use fewbit_runtime::format::program::{Op, WeightType};
 
 /// The order in which weights k..k + 4 of 8 bits lie in memory.

@@ -2,7 +2,9 @@
 
 use super::parts::Parts;
 use super::{ARENA_LIMIT, Loaded, ORACLE_LIMIT, rows, steps};
-use fewbit_runtime::format::packing::{self, Packing};
+use fewbit_runtime::format::family::Packing;
+use fewbit_runtime::load;
+use fewbit_runtime::pack;
 use fewbit_runtime::{AlignedBlob, BlobWriter, LoadError, PortInfo};
 use fewbit_tests::oracle::{Sections, run};
 
@@ -90,10 +92,10 @@ pub(super) fn packed_for(rows: &Parts, family: Packing, limit: u64) -> Option<Pa
     let mut packed = rows.clone().with_packing(family);
     let sections = BlobWriter::with_sections(packed.weights, packed.params.clone());
     let program = &mut packed.program;
-    let sections = packing::pack(family, &mut program.ops, &program.tensors, &sections);
+    let sections = pack::pack(family, &mut program.ops, &program.tensors, &sections);
     packed.weights = sections.weights().to_vec();
     for op in &mut program.ops {
-        let bytes = packing::scratch_bytes(op, &program.tensors, family);
+        let bytes = load::scratch_bytes(op, &program.tensors, family);
         if let Some(scratch) = op.scratch_mut() {
             scratch.bytes = u32::try_from(bytes)
                 .ok()

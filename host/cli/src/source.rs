@@ -9,7 +9,7 @@ use fewbit::pipeline::{self, Calibration, Quantized};
 use fewbit::progress::Silent;
 use fewbit::recipe::Recipe;
 use fewbit::simulate::Simulator;
-use fewbit_runtime::{AlignedBlob, format::packing::Packing};
+use fewbit_runtime::{AlignedBlob, format::family::Packing};
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 use serde::Deserialize;
 
 use crate::{repository::Repository, setup::Emulator, toolchain::TARGETS};

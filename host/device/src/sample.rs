@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result};
 use fewbit_runtime::{
     BlobWriter, Metadata, ProgramParts,
-    format::packing::Packing,
+    format::family::Packing,
     format::program::{Lut, Op, Port, Tensor},
 };
 

@@ -3,13 +3,11 @@
 //! `real = scale * (q - zero_point)`, equation (1) of `docs/arithmetic.md`.
 
 use crate::calibrate::Range;
+use fewbit_runtime::limits::{MAX_SOFTMAX_STEPS, MIN_SOFTMAX_STEPS};
 use serde::Serialize;
 
 /// Smallest scale of an encoding: a single below it loses digits.
 const MIN_SCALE: f32 = f32::MIN_POSITIVE;
-
-/// Most steps from 0 to 1 of a softmax on the device.
-const MOST_STEPS: f64 = (1 << 19) as f64;
 
 /// Encoding of an int8 tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -33,7 +31,9 @@ impl Encoding {
         if max >= 0.5 {
             return Encoding::SOFTMAX;
         }
-        let steps = (255.0 / f64::from(max)).floor().clamp(257.0, MOST_STEPS);
+        let steps = (255.0 / f64::from(max))
+            .floor()
+            .clamp(MIN_SOFTMAX_STEPS.into(), MAX_SOFTMAX_STEPS.into());
         Encoding {
             scale: (1.0 / steps) as f32,
             ..Encoding::SOFTMAX

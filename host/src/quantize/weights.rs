@@ -8,6 +8,7 @@ use super::{Encoding, Multipliers, QuantizeError, symmetric_scale};
 use crate::calibrate::RangeOptions;
 use crate::graph::{Linear, Node};
 use crate::recipe::{Granularity, WeightOptions};
+use fewbit_runtime::limits::{MAX_ACTIVATION, accumulator_limit};
 
 /// Largest quantized bias before the zero point is folded in. `2^26` steps leave 5 bits of the accumulator for the products, and a
 /// channel whose weights are so small that its bias takes more has less than 1/4 output step of weight rounding error
@@ -161,10 +162,11 @@ impl Requantization {
                     .to_owned(),
             )
         })?;
-        let products = row as i64 * i64::from(layer.options.bits.max()) * 128;
+        let products = row as i64 * i64::from(layer.options.bits.max()) * MAX_ACTIVATION as i64;
         let largest = bias.iter().map(|bias| bias.abs()).max().unwrap_or(0);
         // Equation (5); the loader checks the same.
-        if (i128::from(products) + i128::from(largest)) << multipliers.pre_shift >= 1 << 31 {
+        let limit = accumulator_limit(multipliers.pre_shift);
+        if i128::from(products) + i128::from(largest) >= i128::from(limit) {
             return Err(error(format!(
                 "sums {row} products with a bias of up to {largest} steps and a shift of {}, which may overflow 32 bits; \
                  split the layer or widen the range of its output",

@@ -1,6 +1,6 @@
 //! What a blob is packed for.
 
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Packing;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -3,8 +3,7 @@
 use std::{io, panic, path::Path, thread};
 
 use fewbit_runtime::{
-    AlignedBlob, LoadError, Model, Summary,
-    format::{kernels::kernels_of, packing::Packing},
+    AlignedBlob, LoadError, Model, Summary, format::family::Packing, load::kernels_of,
 };
 
 /// Tensors and operators that a build script has room for, as the host's tools do.

@@ -8,10 +8,10 @@ use std::{
 use fewbit_runtime::{
     BlobWriter, Metadata, ProgramParts,
     format::{
-        kernels::ALL_KERNELS,
-        packing::Packing,
+        family::Packing,
         program::{Lut, Op, Port, Tensor},
     },
+    parts::ALL_KERNELS,
 };
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 //! 64 bytes, little-endian, before anything that needs a decoder: a tool can size an arena and a firmware can refuse a
 //! foreign file from these alone. Byte table: `docs/model-format.md`.
 
-use super::packing::Packing;
+use super::family::Packing;
 use super::{ALIGNMENT, VERSION};
 use crate::error::{LoadError, Section};
 
@@ -33,7 +33,7 @@ pub struct SectionRange {
 
 impl SectionRange {
     /// The section's bytes; empty when it does not lie inside the blob.
-    pub(super) fn of(self, blob: &[u8]) -> &[u8] {
+    pub(crate) fn of(self, blob: &[u8]) -> &[u8] {
         let start = self.offset as usize;
         blob.get(start..start.saturating_add(self.length as usize))
             .unwrap_or_default()
@@ -167,7 +167,7 @@ impl Header {
     }
 
     /// The kernel family of a checked header.
-    pub(super) fn packing(&self) -> Packing {
+    pub(crate) fn packing(&self) -> Packing {
         Packing::from_code(self.packing).unwrap_or_default()
     }
 
@@ -192,7 +192,7 @@ impl Header {
 
     /// As [`check`](Self::check), in a build of a family, or one of all.
     #[inline]
-    pub(super) fn check_for(
+    pub(crate) fn check_for(
         build: Option<Packing>,
         bytes: &[u8],
     ) -> Result<(Self, &[u8]), LoadError> {
@@ -293,7 +293,7 @@ pub fn checksum(blob: &[u8]) -> u32 {
 }
 
 /// A length for an error message.
-pub(super) fn saturate(length: usize) -> u32 {
+pub(crate) fn saturate(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 

@@ -10,8 +10,8 @@ mod rows;
 use super::cells::overlap;
 use super::params::{Axis, Conv2dParams, FullyConnectedParams, Limits, split_rows};
 use super::scalar;
-use crate::format::kernels::{self, is_int4};
 use crate::format::program::WeightType;
+use crate::parts::{self, is_int4};
 use core::cell::Cell;
 use depthwise::Pixel;
 use rows::{copy_lines, rows};
@@ -114,12 +114,12 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
     );
     let channels = p.input.c;
     let window = p.scratch.get(..kernel_h * kernel_w * channels);
-    let plain = kernels::is_plain(p.weight_type, channels, p.output.c);
+    let plain = parts::is_plain(p.weight_type, channels, p.output.c);
     match (p.stage.limits, window) {
         (Limits::PerTensor(min, max), Some(window)) if plain => {
             channelwise(p, [min, max], window, input, output);
         }
-        _ if KERNELS & kernels::DEPTHWISE_PLANAR != 0 => {
+        _ if KERNELS & parts::DEPTHWISE_PLANAR != 0 => {
             super::planar::depthwise_conv2d::<KERNELS>(false, p, input, output);
         }
         // Refused by the loader.

@@ -3,7 +3,7 @@
 use super::super::cells::overlap;
 use super::super::params::{Axis, Conv2dParams, Taps, split_rows};
 use super::weights::{Int4, Int8, Row, channels};
-use crate::format::kernels::is_int4;
+use crate::parts::is_int4;
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`Conv2dParams`]. The two do not overlap.
@@ -186,9 +186,9 @@ mod tests {
     use super::super::super::params::{Shape, Stage};
     use super::super::testing::{ONE, cells, outputs, unit, window};
     use super::*;
-    use crate::format::kernels::ALL_KERNELS;
     use crate::format::program::WeightType;
     use crate::format::program::{Clamp, Requant, Window};
+    use crate::parts::ALL_KERNELS;
 
     fn params<'a>(
         input: [usize; 3],

@@ -5,8 +5,8 @@
 
 use super::super::params::{Axis, Conv2dParams, Taps, split_rows};
 use super::weights::{Int4, Int8, Row};
-use crate::format::kernels::is_int4;
 use crate::format::program::WeightType;
+use crate::parts::is_int4;
 use core::cell::Cell;
 
 /// Channels that are accumulated together; even, so that a block of int4 weights starts on a byte.
@@ -140,8 +140,8 @@ mod tests {
     use super::super::super::params::Shape;
     use super::super::testing::{ONE, cells, outputs, unit, window};
     use super::*;
-    use crate::format::kernels::ALL_KERNELS;
     use crate::format::program::Window;
+    use crate::parts::ALL_KERNELS;
 
     fn params<'a>(
         input: [usize; 3],

@@ -2,7 +2,7 @@
 
 use super::super::params::FullyConnectedParams;
 use super::weights::{Int4, Int8, channels};
-use crate::format::kernels::is_int4;
+use crate::parts::is_int4;
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`FullyConnectedParams`]. The two do not overlap.
@@ -33,8 +33,8 @@ fn int4(p: &FullyConnectedParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
 mod tests {
     use super::super::testing::{ONE, cells, outputs, unit};
     use super::*;
-    use crate::format::kernels::ALL_KERNELS;
     use crate::format::program::WeightType;
+    use crate::parts::ALL_KERNELS;
 
     #[test]
     fn rows_times_a_vector() {

@@ -4,12 +4,14 @@
 //! front of each layer fills its input, so that one firmware measures them all.
 
 use anyhow::{Context as _, Result};
-use fewbit_runtime::format::packing::{self, Packing};
+use fewbit_runtime::format::family::Packing;
 use fewbit_runtime::format::program::{
     Add, AveragePool, Clamp, Constant, Conv2d, FullyConnected, Lut, MaxPool, Op, Port, Requant,
     Scratch, Softmax, Tensor, WeightType, Window,
 };
 use fewbit_runtime::format::write::{arena_bytes, pack_int4_rows};
+use fewbit_runtime::load;
+use fewbit_runtime::pack;
 use fewbit_runtime::{BlobWriter, Metadata, ProgramParts};
 
 use fewbit::random::Random;
@@ -200,7 +202,7 @@ pub(super) fn program(layers: &[Layer], packing: Packing) -> Result<Program> {
         mut ops,
         ..
     } = builder;
-    let mut writer = packing::pack(packing, &mut ops, &tensors, &writer);
+    let mut writer = pack::pack(packing, &mut ops, &tensors, &writer);
     place(&mut tensors, &mut ops, packing);
     let port = |tensor| Port {
         tensor,
@@ -243,7 +245,7 @@ fn place(tensors: &mut [Tensor], ops: &mut [Op], packing: Packing) {
             continue;
         }
         put(op.output());
-        let bytes = u32::try_from(packing::scratch_bytes(op, tensors, packing)).unwrap_or(0);
+        let bytes = u32::try_from(load::scratch_bytes(op, tensors, packing)).unwrap_or(0);
         if let Some(scratch) = op.scratch_mut()
             && bytes > 0
         {

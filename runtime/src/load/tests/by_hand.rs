@@ -2,18 +2,20 @@
 //!
 //! Small enough for an interpreter, which loads few blobs in a minute: what CI runs in Miri of the loader is mostly this.
 
-use super::super::aligned::AlignedBlob;
-use super::super::packing::{Packing, pack, scratch_bytes};
-use super::super::program::{
-    Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
-    Requant, ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Transpose, Unary, WeightType,
-    Window,
-};
-use super::super::write::{BlobWriter, ProgramParts, arena_bytes, pack_int4_rows};
+use super::super::needs::scratch_bytes;
 use super::small::{POINT, port};
 use super::{FULL, Metadata, Parts, TestModel, checksum, window};
 use crate::engine::Engine;
 use crate::error::LoadError;
+use crate::format::aligned::AlignedBlob;
+use crate::format::family::Packing;
+use crate::format::program::{
+    Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
+    Requant, ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Transpose, Unary, WeightType,
+    Window,
+};
+use crate::format::write::{BlobWriter, ProgramParts, arena_bytes, pack_int4_rows};
+use crate::pack::pack;
 
 /// A multiplier that, with the shift of [`Example::requant`], is the real factor 1.
 const ONE: i32 = 1 << 30;

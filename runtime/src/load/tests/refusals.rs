@@ -1,9 +1,10 @@
 //! Every reason to refuse a program.
 
-use super::super::program::{MaxPool, Op, Port, ScaledSoftmax, Scratch, Tensor};
-use super::super::write::{ProgramParts, arena_bytes};
 use super::{Parts, op, window, zoo};
 use crate::error::LoadError;
+use crate::format::program::{MaxPool, Op, Port, ScaledSoftmax, Scratch, Tensor};
+use crate::format::write::{ProgramParts, arena_bytes};
+use crate::limits;
 
 /// The zoo, changed, must be refused with this error.
 macro_rules! refuse {
@@ -64,7 +65,7 @@ fn an_impossible_operator_is_refused() {
         |p| op!(p, 0, Conv2d).window.pad_right = 2 => Shape { op: 0, axis: 1, expected: 5, found: 4 },
         |p| op!(p, 2, MaxPool).window = window(2, 4, 2, 2) => PoolPad { op: 2, extent: 2, found: 2 },
         // Rows -2 and 3, then -1 and 4, of 4.
-        |p| op!(p, 2, MaxPool).window = super::super::program::Window { stride_h: 1, dilation_h: 5, pad_top: 2, pad_bottom: 1, ..window(2, 2, 0, 0) }
+        |p| op!(p, 2, MaxPool).window = crate::format::program::Window { stride_h: 1, dilation_h: 5, pad_top: 2, pad_bottom: 1, ..window(2, 2, 0, 0) }
             => PoolWindow { op: 2 },
         |p| op!(p, 0, Conv2d).groups = 0 => Groups { op: 0, found: 0 },
         |p| op!(p, 0, Conv2d).groups = 4 => Groups { op: 0, found: 4 },
@@ -82,7 +83,7 @@ fn an_impossible_operator_is_refused() {
         |p| p.params[1] = i32::MIN => Accumulator { op: 0, channel: 1, .. },
         |p| op!(p, 3, AveragePool).requant.pre_shift = 21 => Accumulator { op: 3, limit: 1024, found: 1024, .. },
         |p| op!(p, 2, MaxPool).min = 101 => Clamp { op: 2, min: 101, max: 100 },
-        |p| op!(p, 0, Conv2d).requant.clamp = super::super::program::Clamp::PerTensor { min: 1, max: 0 } => Clamp { op: 0, .. },
+        |p| op!(p, 0, Conv2d).requant.clamp = crate::format::program::Clamp::PerTensor { min: 1, max: 0 } => Clamp { op: 0, .. },
         |p| { let at = p.weights.windows(4).position(|w| w == [-100, 100, 0, 0]).unwrap(); p.weights[at] = 101; }
             => Clamp { op: 1, min: 101, max: 100 },
         |p| p.program.tensors[3].zero_point = 0 => ZeroPoint { op: 2, expected: -5, found: 0 },
@@ -236,7 +237,30 @@ fn kernels_of_an_impossible_program_are_some() {
     for change in changes {
         let mut parts = zoo();
         change(&mut parts);
-        assert!(crate::format::kernels::kernels_of(&parts.blob()).is_ok());
+        assert!(crate::load::kernels_of(&parts.blob()).is_ok());
         assert!(parts.load().is_err());
     }
+}
+
+// Text is cheaper in flash than a number that is written into it.
+#[test]
+fn messages_name_the_limits() {
+    let (op, found) = (0, 0);
+    let text = LoadError::SoftmaxRow { op, found }.to_string();
+    assert!(text.ends_with(&format!(" {}", limits::MAX_SOFTMAX_ROW)));
+    let text = LoadError::SoftmaxSteps { op, found }.to_string();
+    let steps = format!(
+        "{} to {}",
+        limits::MIN_SOFTMAX_STEPS,
+        limits::MAX_SOFTMAX_STEPS
+    );
+    assert!(text.ends_with(&steps), "{text}");
+    let text = LoadError::AddShift { op, found: 0 }.to_string();
+    assert!(text.ends_with(&format!("{:?}", limits::ADD_SHIFTS)));
+    let text = LoadError::PreShift { op, found: 0 }.to_string();
+    assert!(text.ends_with(&format!("above {}", limits::MAX_PRE_SHIFT)));
+    let found = 0;
+    let text = LoadError::Multiplier { op, at: 0, found }.to_string();
+    let bits = limits::ACCUMULATOR_LIMIT.ilog2();
+    assert!(text.ends_with(&format!("0..2^{bits}")), "{text}");
 }

@@ -5,17 +5,19 @@
     reason = "small numbers and random bits"
 )]
 
-use super::aligned::AlignedBlob;
-use super::header::checksum;
-use super::metadata::{InputMetadata, Metadata, OpMetadata, OutputMetadata, TensorMetadata};
-use super::program::{
+use super::Model;
+use crate::engine::Engine;
+use crate::error::LoadError;
+use crate::format::aligned::AlignedBlob;
+use crate::format::header::checksum;
+use crate::format::metadata::{
+    InputMetadata, Metadata, OpMetadata, OutputMetadata, TensorMetadata,
+};
+use crate::format::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
     Port, Requant, Scratch, Softmax, Tensor, Transpose, Unary, WeightType, Window,
 };
-use super::read::Model;
-use super::write::{ProgramParts, arena_bytes, assemble, pack_int4_row, pack_int4_rows};
-use crate::engine::Engine;
-use crate::error::LoadError;
+use crate::format::write::{ProgramParts, arena_bytes, assemble, pack_int4_row, pack_int4_rows};
 
 mod by_hand;
 mod extremes;

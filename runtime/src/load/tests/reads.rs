@@ -2,13 +2,13 @@
 //!
 //! Reads are linear in the blob, however operators share their weights; the limit of a run is the caller's.
 
-use super::super::CHECK_FACTOR;
-use super::super::program::{FullyConnected, Op, Port, Requant, Scratch, Tensor, WeightType};
-use super::super::write::{ProgramParts, arena_bytes, assemble};
+use super::super::Model;
 use super::{FULL, Metadata, zoo};
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
-use crate::format::read::Model;
+use crate::format::program::{FullyConnected, Op, Port, Requant, Scratch, Tensor, WeightType};
+use crate::format::write::{ProgramParts, arena_bytes, assemble};
+use crate::limits::CHECK_FACTOR;
 
 /// Channels of every layer of [`chain`].
 const CHANNELS: u16 = 256;
@@ -163,9 +163,9 @@ fn what_is_read_may_be_the_multiple_itself() {
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn clamps_are_counted_with_what_is_read() {
-    use super::super::packing::Packing;
-    use super::super::program::Clamp;
     use super::small::{fully_connected, single};
+    use crate::format::family::Packing;
+    use crate::format::program::Clamp;
     let read = |clamp| {
         let mut layer = fully_connected(0, 1);
         layer.requant.clamp = clamp;

@@ -1,14 +1,16 @@
 //! What the packer writes, read back by the words of the format's description.
 
-use super::super::packing::{Packing, pack, paired_bytes, scratch_bytes};
-use super::super::program::{
-    AveragePool, Clamp, Constant, Conv2d, FullyConnected, Lut, Mul, Op, Requant, Tensor, WeightType,
-};
-use super::super::write::{BlobWriter, pack_int4_rows};
+use super::super::needs::scratch_bytes;
 use super::small::{
     POINT, REQUANT, add, average_pool, concat, conv, fully_connected, lut, max_pool, mul, reshape,
     scaled_softmax, softmax, tensor,
 };
+use crate::format::family::Packing;
+use crate::format::program::{
+    AveragePool, Clamp, Constant, Conv2d, FullyConnected, Lut, Mul, Op, Requant, Tensor, WeightType,
+};
+use crate::format::write::{BlobWriter, pack_int4_rows};
+use crate::pack::{pack, paired_bytes};
 
 /// Weights that differ: rows of `row`, of which each is in `-most..=most`.
 fn weights(rows: usize, row: usize, most: i8) -> Vec<i8> {
@@ -132,7 +134,7 @@ fn a_window_and_all_elements_are_rows() {
     let rows = weights(3, 2 * 3 * 5, 127);
     let (mut sections, at) = section(&rows);
     let bias = sections.append_params(&[0; 3]);
-    let window = super::super::program::Window {
+    let window = crate::format::program::Window {
         kernel_h: 2,
         kernel_w: 3,
         ..POINT
@@ -386,7 +388,7 @@ fn what_lies_outside_its_section_is_written_as_nothing() {
 
 #[test]
 fn scratch_of_layers_in_rows_is_a_window() {
-    let window = super::super::program::Window {
+    let window = crate::format::program::Window {
         kernel_h: 2,
         kernel_w: 3,
         ..POINT
@@ -462,7 +464,7 @@ fn a_depthwise_convolution_that_is_none_wants_no_scratch() {
     ];
     let windows = [(0, 3), (3, 0), (0, 0)];
     for (kernel_h, kernel_w) in windows {
-        let window = super::super::program::Window {
+        let window = crate::format::program::Window {
             kernel_h,
             kernel_w,
             ..POINT

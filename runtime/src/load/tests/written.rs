@@ -1,13 +1,13 @@
 //! What the writer lays out, and where it stops.
 
-use super::super::aligned::AlignedBlob;
-use super::super::header::{Header, saturate};
-use super::super::program::{Op, Scratch, Tensor};
-use super::super::write::{
-    BlobWriter, ProgramParts, WriteError, arena_bytes, assemble, pack_int4_row, pack_int4_rows,
-};
 use super::Metadata;
 use super::small::{POINT, conv, lut, port, tensor};
+use crate::format::aligned::AlignedBlob;
+use crate::format::header::{Header, saturate};
+use crate::format::program::{Op, Scratch, Tensor};
+use crate::format::write::{
+    BlobWriter, ProgramParts, WriteError, arena_bytes, assemble, pack_int4_row, pack_int4_rows,
+};
 
 #[test]
 fn a_copy_starts_at_a_multiple_of_16_and_has_the_same_bytes() {

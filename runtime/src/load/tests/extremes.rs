@@ -2,15 +2,17 @@
 //!
 //! Lines of 17 million bytes, so that 256 of them, a pad's or a dilation's worth, are more than 2^32; most windows lie in the padding.
 
-use super::super::packing::{Packing, pack, scratch_bytes};
-use super::super::program::{
-    AveragePool, Conv2d, MaxPool, Op, Port, Requant, Scratch, Tensor, WeightType, Window,
-};
-use super::super::write::{BlobWriter, ProgramParts, arena_bytes};
+use super::super::Model;
+use super::super::needs::scratch_bytes;
 use super::FULL;
 use crate::engine::Engine;
 use crate::format::aligned::AlignedBlob;
-use crate::format::read::Model;
+use crate::format::family::Packing;
+use crate::format::program::{
+    AveragePool, Conv2d, MaxPool, Op, Port, Requant, Scratch, Tensor, WeightType, Window,
+};
+use crate::format::write::{BlobWriter, ProgramParts, arena_bytes};
+use crate::pack::pack;
 
 /// Columns of the input.
 const WIDTH: u16 = 4099;

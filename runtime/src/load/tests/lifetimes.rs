@@ -1,14 +1,14 @@
 //! Which tensors may share bytes, and how often they are compared.
 
-use super::super::CHECK_FACTOR;
+use super::super::Model;
 use super::super::lifetimes::row_distance;
-use super::super::program::{Add, Concat, Constant, Lut, Op, Port, Scratch, Tensor, Window};
-use super::super::write::{ProgramParts, arena_bytes, assemble};
 use super::small::{POINT, add, conv, load, lut, max_pool, parts, reshape, tensor};
 use super::{Metadata, op, zoo};
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
-use crate::format::read::Model;
+use crate::format::program::{Add, Concat, Constant, Lut, Op, Port, Scratch, Tensor, Window};
+use crate::format::write::{ProgramParts, arena_bytes, assemble};
+use crate::limits::CHECK_FACTOR;
 
 /// A model that negates by table, joins and adds, with its tensors at the given places.
 fn joined(offsets: [u32; 5], axis: u8) -> Result<(), LoadError> {

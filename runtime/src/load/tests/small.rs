@@ -1,13 +1,14 @@
 //! Models of one or a few operators, made by hand, for tests that break one rule each.
 
-use super::super::packing::{Packing, scratch_bytes};
-use super::super::program::{
+use super::super::needs::scratch_bytes;
+use super::{FULL, Metadata, Parts};
+use crate::error::LoadError;
+use crate::format::family::Packing;
+use crate::format::program::{
     Add, AveragePool, Concat, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Port, Requant,
     ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Unary, WeightType, Window,
 };
-use super::super::write::{ProgramParts, arena_bytes};
-use super::{FULL, Metadata, Parts};
-use crate::error::LoadError;
+use crate::format::write::{ProgramParts, arena_bytes};
 
 /// Zero point of every tensor: that of a softmax's output.
 pub(super) const ZERO: i8 = -128;

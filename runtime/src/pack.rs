@@ -1,146 +1,10 @@
-//! The order of weights that a kernel family wants, and its scratch.
+//! The order of weights that a kernel family wants.
 //!
 //! Rows are the order that every build runs. Pairs are what the loops of the DSP family stream: `docs/model-format.md` has the byte
 //! tables. A blob's header names the family that it was packed for; operators that the family has no loop for keep
 //! their rows.
 
-use super::program::{Op, Tensor, TensorIndex, WeightType, Window};
-
-/// The kernel family that a blob is packed for: the header's `packing`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(
-    feature = "std",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "lowercase")
-)]
-#[repr(u8)]
-pub enum Packing {
-    /// Rows of weights, which every build runs.
-    #[default]
-    Scalar = 0,
-    /// For Cortex-M4, M7 and M33.
-    Dsp = 1,
-    /// For Cortex-M55 and M85: rows of weights, and other scratch.
-    Mve = 2,
-}
-
-impl Packing {
-    /// All of them.
-    pub const ALL: [Packing; 3] = [Packing::Scalar, Packing::Dsp, Packing::Mve];
-
-    /// From the header's byte; `None` for one that this crate does not know.
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|packing| *packing as u8 == code)
-    }
-
-    /// The word for it in `board.toml`, on the command line and in messages.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Packing::Scalar => "scalar",
-            Packing::Dsp => "dsp",
-            Packing::Mve => "mve",
-        }
-    }
-
-    /// The family of this build, as firmware has one; `None` on the desk, where all are there.
-    #[inline]
-    pub(crate) fn of_this_build() -> Option<Packing> {
-        if cfg!(fewbit_family = "all") {
-            None
-        } else if cfg!(fewbit_family = "dsp") {
-            Some(Packing::Dsp)
-        } else if cfg!(fewbit_family = "mve") {
-            Some(Packing::Mve)
-        } else {
-            Some(Packing::Scalar)
-        }
-    }
-
-    /// The family whose kernels run a blob: on the desk the one it was packed for, in firmware the build's.
-    #[inline]
-    pub(crate) fn of_build(blob: Packing) -> Packing {
-        Self::of_this_build().unwrap_or(blob)
-    }
-
-    /// Whether this build has the kernels for it: on the desk it has all, in firmware the scalar family and its own.
-    #[must_use]
-    pub fn is_available(self) -> bool {
-        self.is_available_in(Self::of_this_build())
-    }
-
-    /// Whether a build of a family, or one of all, has the kernels for it.
-    #[inline]
-    pub(super) fn is_available_in(self, build: Option<Packing>) -> bool {
-        self == Packing::Scalar || build.is_none_or(|build| build == self)
-    }
-}
-
-/// Bytes of scratch that the family's kernel needs for an operator with its weights as they are; 0 for most.
-///
-/// Only weights in pairs cannot do without. Other convolutions are slower then, and cannot work in place.
-#[must_use]
-pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Packing) -> u64 {
-    let tensor = |index: TensorIndex| tensors.get(usize::from(index));
-    match op {
-        Op::Conv2d(conv) if conv.weight_type.is_paired() && packing == Packing::Dsp => {
-            tensor(conv.input).map_or(0, |input| {
-                paired_scratch_bytes(&conv.window, input.c.into())
-            })
-        }
-        Op::FullyConnected(layer) if layer.weight_type.is_paired() && packing == Packing::Dsp => {
-            tensor(layer.input).map_or(0, |input| input.len().div_ceil(8).saturating_mul(16))
-        }
-        // A window.
-        Op::Conv2d(conv) if conv.groups == 1 => tensor(conv.input).map_or(0, |input| {
-            let taps = u64::from(conv.window.kernel_h) * u64::from(conv.window.kernel_w);
-            taps.saturating_mul(input.c.into())
-        }),
-        // Vectors run over the channels of a window, not along lines.
-        Op::DepthwiseConv2d(conv) if packing == Packing::Mve => {
-            tensor(conv.input).map_or(0, |input| {
-                let taps = u64::from(conv.window.kernel_h) * u64::from(conv.window.kernel_w);
-                taps.saturating_mul(input.c.into())
-            })
-        }
-        Op::DepthwiseConv2d(conv) => match (tensor(conv.input), tensor(conv.output)) {
-            (Some(input), Some(output)) => depthwise_scratch_bytes(&conv.window, input, output),
-            _ => 0,
-        },
-        _ => 0,
-    }
-}
-
-/// Bytes of scratch of a depthwise convolution; 0 for a window that its kernel does not take.
-pub(super) fn depthwise_scratch_bytes(window: &Window, input: &Tensor, output: &Tensor) -> u64 {
-    // The loader refuses it, and planners may ask before.
-    if output.len() == 0 || window.kernel_h == 0 || window.kernel_w == 0 {
-        return 0;
-    }
-    crate::kernels::depthwise_scratch_bytes(
-        window,
-        [input.h.into(), input.w.into()],
-        [output.h.into(), output.w.into()],
-    )
-}
-
-/// Bytes of scratch of a convolution with weights in pairs: sums, four expanded windows, and a pixel of zero points or the
-/// windows' bytes.
-fn paired_scratch_bytes(window: &Window, in_channels: u64) -> u64 {
-    let taps = u64::from(window.kernel_h) * u64::from(window.kernel_w);
-    let quads = taps.saturating_mul(in_channels).div_ceil(CONV_MULTIPLE);
-    let rest = if in_channels.is_multiple_of(CONV_MULTIPLE) {
-        in_channels
-    } else {
-        quads.saturating_mul(16)
-    };
-    quads
-        .saturating_mul(32)
-        .saturating_add(rest)
-        .saturating_add(16)
-}
+use crate::format::program::WeightType;
 
 /// Bytes of a layer's weights in pairs: `channels` rows of `products` weights each.
 ///
@@ -167,18 +31,20 @@ pub(crate) const CONV_MULTIPLE: u64 = 4;
 pub(crate) const FULLY_CONNECTED_MULTIPLE: u64 = 8;
 
 #[cfg(feature = "std")]
-mod pack {
-    use super::{CONV_MULTIPLE, FULLY_CONNECTED_MULTIPLE, Op, Packing, Tensor, WeightType};
-    use crate::format::program::{Clamp, Conv2d, FullyConnected, Requant};
+mod order {
+    use super::{CONV_MULTIPLE, FULLY_CONNECTED_MULTIPLE};
+    use crate::format::family::Packing;
+    use crate::format::program::{Clamp, Conv2d, FullyConnected, Op, Requant, Tensor, WeightType};
     use crate::format::write::BlobWriter;
+    use crate::limits;
 
     /// Largest accumulator of int4 weights in pairs, plus one: the second channel's is kept times 16.
-    const INT4_LIMIT: u64 = 1 << 27;
+    const INT4_LIMIT: u64 = limits::accumulator_limit(limits::PAIRED_INT4_SHIFT);
 
     /// Moves the weights section into the order of a family: rewrites it and the operators' offsets and weight types.
     ///
     /// `weights` is in the default order. Operators that the family has no loop for, or whose accumulators its loops
-    /// cannot hold, keep the default order. Scratch is not set: see [`scratch_bytes`](super::scratch_bytes).
+    /// cannot hold, keep the default order. Scratch is not set: see [`scratch_bytes`](crate::load::scratch_bytes).
     #[must_use]
     pub fn pack(
         packing: Packing,
@@ -384,7 +250,8 @@ mod pack {
                     Some((WeightType::PairedInt8, bytes.flatten().collect()))
                 }
                 WeightType::Int4 => {
-                    let products = self.row as u64 * 7 * 128;
+                    let products =
+                        self.row as u64 * limits::MAX_INT4_WEIGHT * limits::MAX_ACTIVATION;
                     let biases = params.get(bias as usize..)?.get(..self.channels)?;
                     if biases
                         .iter()
@@ -409,4 +276,4 @@ mod pack {
 }
 
 #[cfg(feature = "std")]
-pub use pack::pack;
+pub use order::pack;

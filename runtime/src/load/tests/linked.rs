@@ -1,11 +1,8 @@
 //! Builds with some kernels only: each operator needs the bits of its kernel's parts, and no others.
 
-use super::super::kernels::*;
-use super::super::packing::{Packing, depthwise_scratch_bytes};
-use super::super::program::{
-    Clamp, Concat, Constant, Conv2d, Op, Pad, Requant, Transpose, WeightType, Window,
-};
-use super::super::read::Model;
+use super::super::Model;
+use super::super::needs::depthwise_scratch_bytes;
+use super::super::needs::*;
 use super::Parts;
 use super::small::{
     POINT, REQUANT, add, average_pool, conv, fully_connected, lut, max_pool, mul, reshape,
@@ -13,6 +10,11 @@ use super::small::{
 };
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
+use crate::format::family::Packing;
+use crate::format::program::{
+    Clamp, Concat, Constant, Conv2d, Op, Pad, Requant, Transpose, WeightType, Window,
+};
+use crate::parts::*;
 
 fn loads<const KERNELS: u32>(parts: &Parts) -> Result<(), LoadError> {
     Model::<2, 1, KERNELS>::with_kernels(&AlignedBlob::new(&parts.blob())).map(|_| ())
@@ -154,7 +156,7 @@ fn layers_need_their_kernels_and_the_parts_of_these() {
     let mut none = one(depthwise(&layer), line, line);
     *none.program.ops[0].scratch_mut().unwrap() = Default::default();
     none.program.arena_bytes =
-        super::super::write::arena_bytes(&none.program.tensors, &none.program.ops);
+        crate::format::write::arena_bytes(&none.program.tensors, &none.program.ops);
     needs!(none, OTHER_SHAPE; DEPTHWISE_LARGE, INT4_WEIGHTS);
     layer.weight_type = WeightType::Int8;
     layer.groups = 8;

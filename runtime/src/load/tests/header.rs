@@ -1,11 +1,11 @@
 //! The fixed header: identity, and every reason to refuse it.
 
-use super::super::aligned::AlignedBlob;
-use super::super::header::{Header, Summary, checksum};
-use super::super::packing::Packing;
 use super::small::{lut, single};
 use super::{TestModel, load, zoo};
 use crate::error::{LoadError, Section};
+use crate::format::aligned::AlignedBlob;
+use crate::format::family::Packing;
+use crate::format::header::{Header, Summary, checksum};
 
 #[test]
 fn the_summary_is_the_headers() {

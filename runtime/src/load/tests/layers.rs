@@ -1,10 +1,10 @@
 //! Layers with weights: how long, of which order, which values, how large their sums, and which scratch.
 
-use super::super::packing::Packing;
-use super::super::program::{Clamp, Op, WeightType};
 use super::Parts;
 use super::small::{ZERO, conv, fully_connected, single};
 use crate::error::LoadError;
+use crate::format::family::Packing;
+use crate::format::program::{Clamp, Op, WeightType};
 
 use WeightType::{Int4, Int8, PairedInt4, PairedInt8};
 
@@ -422,7 +422,7 @@ fn weights_in_pairs_have_their_scratch_at_a_multiple_of_4() {
         let mut parts = layer(&op, PairedInt8, input, output);
         *op_scratch(&mut parts) = Default::default();
         parts.program.arena_bytes =
-            super::super::write::arena_bytes(&parts.program.tensors, &parts.program.ops);
+            crate::format::write::arena_bytes(&parts.program.tensors, &parts.program.ops);
         let refused = LoadError::ScratchSize {
             op: 0,
             expected: bytes.into(),
@@ -432,7 +432,7 @@ fn weights_in_pairs_have_their_scratch_at_a_multiple_of_4() {
     }
 }
 
-fn op_scratch(parts: &mut Parts) -> &mut super::super::program::Scratch {
+fn op_scratch(parts: &mut Parts) -> &mut crate::format::program::Scratch {
     op(parts).scratch_mut().unwrap()
 }
 
@@ -448,7 +448,7 @@ fn weights_in_rows_do_without_scratch_or_with_any() {
                 (scratch.bytes, scratch.offset) = (bytes, offset);
                 let program = &mut parts.program;
                 program.arena_bytes =
-                    super::super::write::arena_bytes(&program.tensors, &program.ops);
+                    crate::format::write::arena_bytes(&program.tensors, &program.ops);
                 assert_eq!(parts.load(), Ok(()), "{packing:?} {bytes}");
             }
         }

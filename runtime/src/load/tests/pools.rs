@@ -1,9 +1,9 @@
 //! Windows of pools: what is accepted has an element under each of them.
 
-use super::super::program::{MaxPool, Op, Port, Window};
-use super::super::write::{ProgramParts, arena_bytes};
 use super::{window, zoo};
 use crate::error::LoadError;
+use crate::format::program::{MaxPool, Op, Port, Window};
+use crate::format::write::{ProgramParts, arena_bytes};
 
 /// Loads a pool over `size` rows of one element; `None` where the window is longer than the padded input.
 fn load(size: u16, window: Window) -> Option<(u16, Result<(), LoadError>)> {

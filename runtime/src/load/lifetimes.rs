@@ -8,9 +8,10 @@
 //! What is alive is a list, so that an operator meets only what is needed beside it: how often tensors are looked at is limited by the blob's length,
 //! whatever a forged program keeps alive.
 
-use super::packing::{self, Packing};
-use super::program::{Op, Program, Scratch, Tensor, TensorIndex, Window};
+use super::needs;
 use crate::error::LoadError;
+use crate::format::family::Packing;
+use crate::format::program::{Op, Program, Scratch, Tensor, TensorIndex, Window};
 
 /// The lifetime of a tensor.
 #[derive(Clone, Copy)]
@@ -287,7 +288,7 @@ pub(super) fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tenso
             let depth =
                 (u32::from(window.kernel_h).saturating_sub(1)) * u32::from(window.dilation_h) + 1;
             let ring = packing != Packing::Mve
-                && enough(packing::depthwise_scratch_bytes(window, input, output));
+                && enough(needs::depthwise_scratch_bytes(window, input, output));
             Some(row_distance(
                 input,
                 window,

@@ -1,8 +1,6 @@
 //! Limits of a program as a whole, the last value that is taken and the first that is not.
 
-use super::super::packing::Packing;
-use super::super::program::{Conv2d, Op, Scratch, WeightType, Window};
-use super::super::read::Model;
+use super::super::Model;
 use super::super::work;
 use super::Parts;
 use super::small::{
@@ -12,6 +10,8 @@ use super::small::{
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
+use crate::format::family::Packing;
+use crate::format::program::{Conv2d, Op, Scratch, WeightType, Window};
 
 /// Three lines of 8 bytes one behind the other, and two tables between them.
 fn chain() -> Parts {
@@ -330,7 +330,7 @@ fn a_run_has_a_largest_number_of_operations() {
             Packing::Scalar,
         );
         parts.program.arena_bytes =
-            super::super::write::arena_bytes(&parts.program.tensors, &parts.program.ops);
+            crate::format::write::arena_bytes(&parts.program.tensors, &parts.program.ops);
         parts.load()
     };
     let limit = 1 << 36;

@@ -2,7 +2,7 @@
 //!
 //! For reports, and for the limit on forged blobs.
 
-use super::program::{Conv2d, Op, Tensor, TensorIndex, Window};
+use crate::format::program::{Conv2d, Op, Tensor, TensorIndex, Window};
 
 fn elements(tensors: &[Tensor], index: TensorIndex) -> u64 {
     tensors.get(usize::from(index)).map_or(0, Tensor::len)

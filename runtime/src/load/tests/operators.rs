@@ -1,13 +1,15 @@
 //! Operators without weights: shapes, numbers and tables, the last value that is taken and the first that is not.
 
-use super::super::packing::Packing;
-use super::super::program::{Add, AveragePool, Constant, Mul, Op, Pad, Requant, Transpose, Window};
 use super::small::{
     POINT, ZERO, add, average_pool, concat, conv, load, lut, max_pool, mul, parts, scaled_softmax,
     single, softmax, tensor,
 };
 use super::{FULL, Parts};
 use crate::error::LoadError;
+use crate::format::family::Packing;
+use crate::format::program::{
+    Add, AveragePool, Constant, Mul, Op, Pad, Requant, Transpose, Window,
+};
 
 /// A model of one operator from tensor 0 to tensor 1.
 fn one(op: &Op, input: [u16; 3], output: [u16; 3]) -> Result<(), LoadError> {

@@ -1,13 +1,14 @@
 //! Outputs over inputs: where each operator may write, to the byte.
 
+use super::super::needs::depthwise_scratch_bytes;
 use super::super::overlap::distance;
-use super::super::packing::{Packing, depthwise_scratch_bytes};
-use super::super::program::{Conv2d, Op, Scratch, Tensor, Window};
 use super::small::{
     POINT, add, average_pool, concat, conv, load, lut, max_pool, mul, scaled_softmax, softmax,
     tensor,
 };
 use crate::error::LoadError;
+use crate::format::family::Packing;
+use crate::format::program::{Conv2d, Op, Scratch, Tensor, Window};
 
 const fn overlap(tensor: u16, other: u16) -> Result<(), LoadError> {
     Err(LoadError::Overlap { tensor, other })

@@ -1,19 +1,56 @@
 //! Loading a blob: everything is checked here, so that nothing has to be later.
+//!
+//! A blob is untrusted input: [`Model::from_bytes`] checks everything once, and what it accepts, the kernels may rely on.
 
-use super::check::Checker;
-use super::header::{Header, saturate};
-use super::kernels::{ALL_KERNELS, kernels_of_op};
-use super::packing::Packing;
-use super::program::{Port, Program, Tensor};
-use super::{ALIGNMENT, CHECK_FACTOR, MAX_ARENA_BYTES, MAX_WORK, lifetimes};
+#![deny(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, reason = "a test may fail"))]
+
+mod check;
+mod lifetimes;
+mod needs;
+#[cfg(all(test, feature = "std"))]
+mod tests;
+mod work;
+
 use crate::error::{LoadError, Section};
+use crate::format::ALIGNMENT;
+use crate::format::family::Packing;
+use crate::format::header::{Header, saturate};
+use crate::format::program::{Port, Program, Tensor};
+#[cfg(feature = "std")]
+use crate::format::write::ProgramParts;
+use crate::limits::{CHECK_FACTOR, MAX_ARENA_BYTES, MAX_WORK};
+use crate::parts::ALL_KERNELS;
+use check::Checker;
+#[cfg(feature = "std")]
+pub use needs::kernels_of;
+use needs::kernels_of_op;
+pub use needs::scratch_bytes;
+
+/// What may lie over what, for planners.
+#[cfg(feature = "std")]
+pub mod overlap {
+    use crate::format::family::Packing;
+    use crate::format::program::{Op, Tensor};
+
+    /// How many bytes the output must start before the input `input` that it may be written over, with the scratch that the operator
+    /// has; `None` where it may not, or only in its very place. Depthwise convolutions are at their best whole rows apart.
+    #[must_use]
+    pub fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u64> {
+        super::lifetimes::distance(op, packing, input, output).map(u64::from)
+    }
+}
 
 /// A checked model: the decoded program, and sections borrowed from the blob.
 ///
 /// `TENSORS` and `OPS` are the most tensors and operators there is room for; a build script reads the exact numbers with
 /// [`Summary`](crate::Summary). The program takes about 16 bytes of RAM a tensor and 72 an operator; weights and
 /// parameters stay where the blob is. `KERNELS` are the kernels that are linked: all of them, if nothing else is said; see
-/// [`kernels`](crate::format::kernels).
+/// [`parts`](crate::parts).
 #[derive(Clone, Debug)]
 pub struct Model<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32 = ALL_KERNELS> {
     program: Program<TENSORS, OPS>,
@@ -155,7 +192,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
 
     /// How many bytes the checks of the operators of a loaded model read.
     #[cfg(test)]
-    pub(super) fn checked_bytes(bytes: &'a [u8]) -> Result<u64, LoadError> {
+    fn checked_bytes(bytes: &'a [u8]) -> Result<u64, LoadError> {
         let model = Self::with_kernels(bytes)?;
         let (header, _) = Header::check(bytes)?;
         model.check(&header, MAX_WORK)
@@ -336,7 +373,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
         self.program
             .ops
             .get(op_index)
-            .map_or(0, |op| super::work::macs(op, &self.program.tensors))
+            .map_or(0, |op| work::macs(op, &self.program.tensors))
     }
 
     /// Elementary operations of one run: multiply-accumulates, padding included, window positions of pools, or elements written. At
@@ -348,7 +385,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
     pub fn work(&self) -> u64 {
         let program = &self.program;
         program.ops.iter().fold(0, |work: u64, op| {
-            work.saturating_add(super::work::work(op, &program.tensors))
+            work.saturating_add(work::work(op, &program.tensors))
         })
     }
 
@@ -374,6 +411,25 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
     #[must_use]
     pub fn params(&self) -> &'a [i32] {
         self.params
+    }
+}
+
+#[cfg(feature = "std")]
+impl ProgramParts {
+    /// The program of a loaded model.
+    #[must_use]
+    pub fn of<const TENSORS: usize, const OPS: usize, const KERNELS: u32>(
+        model: &Model<'_, TENSORS, OPS, KERNELS>,
+    ) -> Self {
+        let program = model.program();
+        ProgramParts {
+            arena_bytes: program.arena_bytes,
+            inputs: program.inputs.to_vec(),
+            outputs: program.outputs.to_vec(),
+            tensors: program.tensors.to_vec(),
+            ops: program.ops.to_vec(),
+            packing: model.packing(),
+        }
     }
 }
 

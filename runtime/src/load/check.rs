@@ -5,31 +5,20 @@
 //! Each operator's conditions are those that its section of `docs/arithmetic.md` states. All sizes are computed in u64:
 //! three 16-bit dimensions and a kernel stay below 2^48.
 
-use super::ALIGNMENT;
-use super::header::saturate;
-use super::kernels;
-use super::packing::{self, CONV_MULTIPLE, FULLY_CONNECTED_MULTIPLE, Packing};
-use super::program::{
+use super::needs;
+use crate::error::LoadError;
+use crate::format::ALIGNMENT;
+use crate::format::family::Packing;
+use crate::format::header::saturate;
+use crate::format::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
     Requant, ScaledSoftmax, Softmax, Tensor, TensorIndex, Transpose, Unary, WeightType, Window,
 };
-use crate::error::LoadError;
 use crate::kernels::{Axis, Shape};
+use crate::limits;
+use crate::pack::{self, CONV_MULTIPLE, FULLY_CONNECTED_MULTIPLE};
+use crate::parts;
 use core::cell::Cell;
-use core::ops::RangeInclusive;
-
-/// Largest value of a softmax table.
-const SOFTMAX_ONE: i32 = 1 << 20;
-
-/// Most values in a row of a softmax: 2047 * 2^20 < 2^31.
-const SOFTMAX_ROW: u16 = 2047;
-
-/// Steps from 0 to 1 of a softmax with a scale of its own: more than those of the other one, and as many as let the quotient that a row is
-/// multiplied by fit 32 bits.
-const SOFTMAX_STEPS: RangeInclusive<u32> = 257..=1 << 19;
-
-/// The largest magnitude of an accumulator after the pre-shift, plus one.
-const ACC_LIMIT: u64 = 1 << 31;
 
 /// An operator's surroundings.
 pub(super) struct Checker<'p> {
@@ -86,29 +75,29 @@ impl<'p> Checker<'p> {
 
     fn operator<const KERNELS: u32>(&self, op: &Op) -> Result<(), LoadError> {
         match op {
-            Op::Conv2d(op) if KERNELS & kernels::ANY_CONV_2D != 0 => self.conv2d(op),
-            Op::DepthwiseConv2d(op) if KERNELS & kernels::ANY_DEPTHWISE != 0 => {
+            Op::Conv2d(op) if KERNELS & parts::ANY_CONV_2D != 0 => self.conv2d(op),
+            Op::DepthwiseConv2d(op) if KERNELS & parts::ANY_DEPTHWISE != 0 => {
                 self.depthwise_conv2d(op)
             }
-            Op::FullyConnected(op) if KERNELS & kernels::ANY_FULLY_CONNECTED != 0 => {
+            Op::FullyConnected(op) if KERNELS & parts::ANY_FULLY_CONNECTED != 0 => {
                 self.fully_connected(op)
             }
-            Op::MaxPool(op) if KERNELS & kernels::MAX_POOL != 0 => self.max_pool::<KERNELS>(op),
-            Op::AveragePool(op) if KERNELS & kernels::AVERAGE_POOL != 0 => {
+            Op::MaxPool(op) if KERNELS & parts::MAX_POOL != 0 => self.max_pool::<KERNELS>(op),
+            Op::AveragePool(op) if KERNELS & parts::AVERAGE_POOL != 0 => {
                 self.average_pool::<KERNELS>(op)
             }
-            Op::Add(op) if KERNELS & kernels::ADD != 0 => self.add(op),
-            Op::Mul(op) if KERNELS & kernels::MUL != 0 => self.mul(op),
-            Op::Lut(op) if KERNELS & kernels::LUT != 0 => self.lut(op),
-            Op::Softmax(op) if KERNELS & kernels::SOFTMAX != 0 => self.softmax(op),
-            Op::ScaledSoftmax(op) if KERNELS & kernels::SCALED_SOFTMAX != 0 => {
+            Op::Add(op) if KERNELS & parts::ADD != 0 => self.add(op),
+            Op::Mul(op) if KERNELS & parts::MUL != 0 => self.mul(op),
+            Op::Lut(op) if KERNELS & parts::LUT != 0 => self.lut(op),
+            Op::Softmax(op) if KERNELS & parts::SOFTMAX != 0 => self.softmax(op),
+            Op::ScaledSoftmax(op) if KERNELS & parts::SCALED_SOFTMAX != 0 => {
                 self.scaled_softmax(op)
             }
-            Op::Reshape(op) if KERNELS & kernels::RESHAPE != 0 => self.reshape(op),
-            Op::Transpose(op) if KERNELS & kernels::TRANSPOSE != 0 => self.transpose(op),
-            Op::Concat(op) if KERNELS & kernels::CONCAT != 0 => self.concat(op),
-            Op::Pad(op) if KERNELS & kernels::PAD != 0 => self.pad(op),
-            Op::Constant(op) if KERNELS & kernels::CONSTANT != 0 => self.constant(op),
+            Op::Reshape(op) if KERNELS & parts::RESHAPE != 0 => self.reshape(op),
+            Op::Transpose(op) if KERNELS & parts::TRANSPOSE != 0 => self.transpose(op),
+            Op::Concat(op) if KERNELS & parts::CONCAT != 0 => self.concat(op),
+            Op::Pad(op) if KERNELS & parts::PAD != 0 => self.pad(op),
+            Op::Constant(op) if KERNELS & parts::CONSTANT != 0 => self.constant(op),
             _ => Err(LoadError::Kernel { op: self.op }),
         }
     }
@@ -196,13 +185,12 @@ impl<'p> Checker<'p> {
             if op.multiplier_per_count { count } else { 1 },
             output,
         )?;
-        // |x - input_zero_point| <= 255 < 2 * 128.
-        self.accumulator(0, count * 2 * 128, op.requant.pre_shift)
+        self.accumulator(0, limits::pool_sum(count), op.requant.pre_shift)
     }
 
     fn add(&self, op: &Add) -> Result<(), LoadError> {
         self.binary(op.a, op.b, op.output)?;
-        if !(1..=22).contains(&op.shift) {
+        if !limits::ADD_SHIFTS.contains(&op.shift) {
             return Err(LoadError::AddShift {
                 op: self.op,
                 found: op.shift,
@@ -217,7 +205,7 @@ impl<'p> Checker<'p> {
     fn mul(&self, op: &Mul) -> Result<(), LoadError> {
         self.binary(op.a, op.b, op.output)?;
         self.requant(&op.requant, 1, self.tensor(op.output)?)?;
-        self.accumulator(0, 255 * 255, op.requant.pre_shift)
+        self.accumulator(0, limits::MAX_PRODUCT, op.requant.pre_shift)
     }
 
     fn lut(&self, op: &Lut) -> Result<(), LoadError> {
@@ -229,14 +217,16 @@ impl<'p> Checker<'p> {
         let (input, output) = (self.tensor(op.input)?, self.tensor(op.output)?);
         self.same_shape(input, output)?;
         self.zero_point(-128, output)?;
-        if input.c > SOFTMAX_ROW {
+        if input.c > limits::MAX_SOFTMAX_ROW {
             return Err(LoadError::SoftmaxRow {
                 op: self.op,
                 found: input.c.into(),
             });
         }
         for (&value, at) in self.values_to_read(op.table, 256)?.iter().zip(0_u32..) {
-            if !(0..=SOFTMAX_ONE).contains(&value) || (at == 0 && value != SOFTMAX_ONE) {
+            if !(0..=limits::SOFTMAX_ONE).contains(&value)
+                || (at == 0 && value != limits::SOFTMAX_ONE)
+            {
                 return Err(LoadError::SoftmaxTable {
                     op: self.op,
                     at,
@@ -248,7 +238,7 @@ impl<'p> Checker<'p> {
     }
 
     fn scaled_softmax(&self, op: &ScaledSoftmax) -> Result<(), LoadError> {
-        if !SOFTMAX_STEPS.contains(&op.steps) {
+        if !(limits::MIN_SOFTMAX_STEPS..=limits::MAX_SOFTMAX_STEPS).contains(&op.steps) {
             return Err(LoadError::SoftmaxSteps {
                 op: self.op,
                 found: op.steps,
@@ -337,16 +327,15 @@ impl<'p> Checker<'p> {
     /// Weights, biases and multipliers of a layer, and equation (5) for each of its channels.
     fn layer(&self, layer: &Layer<'_>) -> Result<(), LoadError> {
         let (w_max, limit) = match layer.weight_type {
-            WeightType::Int8 | WeightType::PairedInt8 => (127, 0),
-            WeightType::Int4 => (7, 0),
-            // The second channel's sum is kept times 16.
-            WeightType::PairedInt4 => (7, 4),
+            WeightType::Int8 | WeightType::PairedInt8 => (limits::MAX_INT8_WEIGHT, 0),
+            WeightType::Int4 => (limits::MAX_INT4_WEIGHT, 0),
+            WeightType::PairedInt4 => (limits::MAX_INT4_WEIGHT, limits::PAIRED_INT4_SHIFT),
         };
         let bytes = match (layer.weight_type, layer.multiple) {
             (WeightType::Int8, _) => layer.rows.saturating_mul(layer.row),
             (WeightType::Int4, _) => layer.rows.saturating_mul(layer.row.div_ceil(2)),
             (paired, Some(multiple)) if self.packing == Packing::Dsp => {
-                packing::paired_bytes(paired, layer.rows, layer.row, multiple)
+                pack::paired_bytes(paired, layer.rows, layer.row, multiple)
             }
             _ => return Err(LoadError::WeightOrder { op: self.op }),
         };
@@ -358,7 +347,8 @@ impl<'p> Checker<'p> {
         self.requant(layer.requant, channels, layer.output)?;
         // Products are below 2^48: the weights are in the blob. The sum stays below 2^63.
         for (&bias, channel) in bias.iter().zip(0..) {
-            let magnitude = layer.products * w_max * 128 + u64::from(bias.unsigned_abs());
+            let magnitude =
+                layer.products * w_max * limits::MAX_ACTIVATION + u64::from(bias.unsigned_abs());
             self.accumulator(channel, magnitude, layer.requant.pre_shift.max(limit))?;
         }
         Ok(())
@@ -372,7 +362,7 @@ impl<'p> Checker<'p> {
             _ => false,
         };
         let (expected, found) = (
-            packing::scratch_bytes(op, self.tensors, self.packing),
+            needs::scratch_bytes(op, self.tensors, self.packing),
             op.scratch(),
         );
         if paired && (expected > u64::from(found.bytes) || !found.offset.is_multiple_of(4)) {
@@ -442,7 +432,7 @@ impl<'p> Checker<'p> {
                 });
             }
         }
-        if requant.pre_shift > 30 {
+        if requant.pre_shift > limits::MAX_PRE_SHIFT {
             return Err(LoadError::PreShift {
                 op: self.op,
                 found: requant.pre_shift,
@@ -465,7 +455,7 @@ impl<'p> Checker<'p> {
 
     /// Equation (5): `magnitude * 2^pre_shift < 2^31`, divided by the power of two.
     fn accumulator(&self, channel: u32, magnitude: u64, pre_shift: u8) -> Result<(), LoadError> {
-        let limit = ACC_LIMIT.checked_shr(pre_shift.into()).unwrap_or(0);
+        let limit = limits::accumulator_limit(pre_shift);
         if magnitude >= limit {
             return Err(LoadError::Accumulator {
                 op: self.op,
@@ -525,8 +515,8 @@ impl<'p> Checker<'p> {
     ) -> Result<(), LoadError> {
         self.window(window, input, output)?;
         self.axis(2, input.c.into(), output)?;
-        let dilated = kernels::is_dilated(window);
-        if KERNELS & kernels::DILATED_POOLS != 0 && dilated {
+        let dilated = parts::is_dilated(window);
+        if KERNELS & parts::DILATED_POOLS != 0 && dilated {
             return self.dilated_pool(window, input, output);
         }
         if dilated {
