@@ -110,3 +110,4 @@ pub use format::metadata::{InputMetadata, Metadata, OpMetadata, OutputMetadata, 
 #[cfg(feature = "std")]
 pub use format::write::{BlobWriter, ProgramParts, WriteError};
 pub use load::{Model, PortInfo};
+pub use parts::{AllKernels, KernelSet, Kernels};

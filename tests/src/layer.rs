@@ -10,7 +10,7 @@ use fewbit_runtime::format::program::{Op, Port, Scratch, Tensor, TensorIndex, We
 use fewbit_runtime::format::write::{arena_bytes, assemble};
 use fewbit_runtime::load::{self, overlap};
 use fewbit_runtime::pack;
-use fewbit_runtime::parts::ALL_KERNELS;
+use fewbit_runtime::parts::{AllKernels, Kernels};
 use fewbit_runtime::{AlignedBlob, BlobWriter, Engine, Metadata, Model, ProgramParts};
 
 use crate::oracle::{Sections, Trace, output_of, run};
@@ -267,16 +267,16 @@ impl Layer {
     /// When the blob is refused, when the second inference differs from the first, or when a byte of the arena changes
     /// that belongs neither to an output of an operator nor to a scratch area.
     pub fn run(&self) -> Result<Vec<Vec<i8>>, String> {
-        self.run_with::<ALL_KERNELS>()
+        self.run_with::<AllKernels>()
     }
 
     /// As [`Layer::run`], by a build with some kernels only.
     ///
     /// # Errors
     /// As [`Layer::run`].
-    pub fn run_with<const KERNELS: u32>(&self) -> Result<Vec<Vec<i8>>, String> {
+    pub fn run_with<K: Kernels>(&self) -> Result<Vec<Vec<i8>>, String> {
         let blob = self.blob()?;
-        let model = Model::<MAX_TENSORS, MAX_OPS, KERNELS>::with_kernels(&blob)
+        let model = Model::<MAX_TENSORS, MAX_OPS, K>::with_kernels(&blob)
             .map_err(|error| format!("refused: {error}"))?;
         let mut arena = vec![RUBBISH; model.arena_bytes() + GUARD_BYTES];
         let mut engine =

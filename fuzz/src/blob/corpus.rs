@@ -12,6 +12,7 @@ use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
 use fewbit::recipe::{Granularity, Recipe, Target, WeightBits};
 use fewbit::rounding::RoundingMethod;
+use fewbit_runtime::KernelSet;
 use fewbit_runtime::format::family::Packing;
 use fewbit_runtime::format::program::{Constant, Lut, Op, WeightType};
 use fewbit_runtime::load::kernels_of;
@@ -57,7 +58,7 @@ pub fn weight_types() -> Vec<WeightType> {
 /// Layers of every operator, as they were drawn.
 fn layers() -> BTreeMap<&'static str, Vec<Layer>> {
     let mut layers: BTreeMap<&'static str, Vec<Layer>> = BTreeMap::new();
-    let mut parts_of_kernels = 0;
+    let mut parts_of_kernels = KernelSet::NONE;
     for seed in 0..SEEDS {
         let layer = random_layer(seed).layer;
         let Some(op) = layer.program.ops.last() else {
@@ -84,9 +85,9 @@ fn layers() -> BTreeMap<&'static str, Vec<Layer>> {
 }
 
 /// The parts of kernels that a layer needs.
-fn needed(layer: &Layer) -> u32 {
+fn needed(layer: &Layer) -> KernelSet {
     let blob = layer.blob().map(|blob| kernels_of(&blob));
-    blob.map_or(0, |needed| needed.unwrap_or(0))
+    blob.map_or(KernelSet::NONE, |needed| needed.unwrap_or_default())
 }
 
 /// A concat along the outermost axis whose inputs lie where they belong; `None` for any other.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fewbit_runtime::{format::family::Packing, parts::ALL_KERNELS, target};
+use fewbit_runtime::{KernelSet, format::family::Packing, target};
 
 use crate::{
     Error, fail,
@@ -147,7 +147,7 @@ impl Models {
 
     fn linked(&self, mut needs: Needs) -> Needs {
         if self.every_kernel {
-            needs.kernels = ALL_KERNELS;
+            needs.kernels = KernelSet::ALL;
         }
         needs
     }

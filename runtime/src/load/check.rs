@@ -17,7 +17,7 @@ use crate::format::program::{
 use crate::kernels::{Axis, Shape};
 use crate::limits;
 use crate::pack::{self, CONV_MULTIPLE, FULLY_CONNECTED_MULTIPLE};
-use crate::parts;
+use crate::parts::{self, Kernels};
 use core::cell::Cell;
 
 /// An operator's surroundings.
@@ -67,37 +67,35 @@ impl<'p> Checker<'p> {
         }
     }
 
-    /// Checks an operator whose kernel is among `KERNELS`; the checks of the others are not linked either.
-    pub(super) fn check<const KERNELS: u32>(&self, op: &Op) -> Result<(), LoadError> {
-        self.operator::<KERNELS>(op)?;
+    /// Checks an operator whose kernel is linked; the checks of the others are not linked either.
+    pub(super) fn check<K: Kernels>(&self, op: &Op) -> Result<(), LoadError> {
+        self.operator::<K>(op)?;
         self.scratch(op)
     }
 
-    fn operator<const KERNELS: u32>(&self, op: &Op) -> Result<(), LoadError> {
+    fn operator<K: Kernels>(&self, op: &Op) -> Result<(), LoadError> {
         match op {
-            Op::Conv2d(op) if KERNELS & parts::ANY_CONV_2D != 0 => self.conv2d(op),
-            Op::DepthwiseConv2d(op) if KERNELS & parts::ANY_DEPTHWISE != 0 => {
+            Op::Conv2d(op) if K::LINKED.has(parts::ANY_CONV_2D) => self.conv2d(op),
+            Op::DepthwiseConv2d(op) if K::LINKED.has(parts::ANY_DEPTHWISE) => {
                 self.depthwise_conv2d(op)
             }
-            Op::FullyConnected(op) if KERNELS & parts::ANY_FULLY_CONNECTED != 0 => {
+            Op::FullyConnected(op) if K::LINKED.has(parts::ANY_FULLY_CONNECTED) => {
                 self.fully_connected(op)
             }
-            Op::MaxPool(op) if KERNELS & parts::MAX_POOL != 0 => self.max_pool::<KERNELS>(op),
-            Op::AveragePool(op) if KERNELS & parts::AVERAGE_POOL != 0 => {
-                self.average_pool::<KERNELS>(op)
-            }
-            Op::Add(op) if KERNELS & parts::ADD != 0 => self.add(op),
-            Op::Mul(op) if KERNELS & parts::MUL != 0 => self.mul(op),
-            Op::Lut(op) if KERNELS & parts::LUT != 0 => self.lut(op),
-            Op::Softmax(op) if KERNELS & parts::SOFTMAX != 0 => self.softmax(op),
-            Op::ScaledSoftmax(op) if KERNELS & parts::SCALED_SOFTMAX != 0 => {
+            Op::MaxPool(op) if K::LINKED.has(parts::MAX_POOL) => self.max_pool::<K>(op),
+            Op::AveragePool(op) if K::LINKED.has(parts::AVERAGE_POOL) => self.average_pool::<K>(op),
+            Op::Add(op) if K::LINKED.has(parts::ADD) => self.add(op),
+            Op::Mul(op) if K::LINKED.has(parts::MUL) => self.mul(op),
+            Op::Lut(op) if K::LINKED.has(parts::LUT) => self.lut(op),
+            Op::Softmax(op) if K::LINKED.has(parts::SOFTMAX) => self.softmax(op),
+            Op::ScaledSoftmax(op) if K::LINKED.has(parts::SCALED_SOFTMAX) => {
                 self.scaled_softmax(op)
             }
-            Op::Reshape(op) if KERNELS & parts::RESHAPE != 0 => self.reshape(op),
-            Op::Transpose(op) if KERNELS & parts::TRANSPOSE != 0 => self.transpose(op),
-            Op::Concat(op) if KERNELS & parts::CONCAT != 0 => self.concat(op),
-            Op::Pad(op) if KERNELS & parts::PAD != 0 => self.pad(op),
-            Op::Constant(op) if KERNELS & parts::CONSTANT != 0 => self.constant(op),
+            Op::Reshape(op) if K::LINKED.has(parts::RESHAPE) => self.reshape(op),
+            Op::Transpose(op) if K::LINKED.has(parts::TRANSPOSE) => self.transpose(op),
+            Op::Concat(op) if K::LINKED.has(parts::CONCAT) => self.concat(op),
+            Op::Pad(op) if K::LINKED.has(parts::PAD) => self.pad(op),
+            Op::Constant(op) if K::LINKED.has(parts::CONSTANT) => self.constant(op),
             _ => Err(LoadError::Kernel { op: self.op }),
         }
     }
@@ -169,16 +167,16 @@ impl<'p> Checker<'p> {
         })
     }
 
-    fn max_pool<const KERNELS: u32>(&self, op: &MaxPool) -> Result<(), LoadError> {
+    fn max_pool<K: Kernels>(&self, op: &MaxPool) -> Result<(), LoadError> {
         let (input, output) = (self.tensor(op.input)?, self.tensor(op.output)?);
-        self.pool::<KERNELS>(&op.window, input, output)?;
+        self.pool::<K>(&op.window, input, output)?;
         self.same_zero_point(input, output)?;
         self.range(op.min, op.max)
     }
 
-    fn average_pool<const KERNELS: u32>(&self, op: &AveragePool) -> Result<(), LoadError> {
+    fn average_pool<K: Kernels>(&self, op: &AveragePool) -> Result<(), LoadError> {
         let (input, output) = (self.tensor(op.input)?, self.tensor(op.output)?);
-        self.pool::<KERNELS>(&op.window, input, output)?;
+        self.pool::<K>(&op.window, input, output)?;
         let count = taps(&op.window);
         self.requant(
             &op.requant,
@@ -507,7 +505,7 @@ impl<'p> Checker<'p> {
         Ok(())
     }
 
-    fn pool<const KERNELS: u32>(
+    fn pool<K: Kernels>(
         &self,
         window: &Window,
         input: &Tensor,
@@ -516,7 +514,7 @@ impl<'p> Checker<'p> {
         self.window(window, input, output)?;
         self.axis(2, input.c.into(), output)?;
         let dilated = parts::is_dilated(window);
-        if KERNELS & parts::DILATED_POOLS != 0 && dilated {
+        if K::LINKED.has(parts::DILATED_POOLS) && dilated {
             return self.dilated_pool(window, input, output);
         }
         if dilated {

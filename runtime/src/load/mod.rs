@@ -24,8 +24,9 @@ use crate::format::program::{Port, Program, Tensor};
 #[cfg(feature = "std")]
 use crate::format::write::ProgramParts;
 use crate::limits::{CHECK_FACTOR, MAX_ARENA_BYTES, MAX_WORK};
-use crate::parts::ALL_KERNELS;
+use crate::parts::{AllKernels, Kernels};
 use check::Checker;
+use core::marker::PhantomData;
 #[cfg(feature = "std")]
 pub use needs::kernels_of;
 use needs::kernels_of_op;
@@ -49,15 +50,16 @@ pub mod overlap {
 ///
 /// `TENSORS` and `OPS` are the most tensors and operators there is room for; a build script reads the exact numbers with
 /// [`Summary`](crate::Summary). The program takes about 16 bytes of RAM a tensor and 72 an operator; weights and
-/// parameters stay where the blob is. `KERNELS` are the kernels that are linked: all of them, if nothing else is said; see
+/// parameters stay where the blob is. `K` says which kernels are linked: all of them, if nothing else is said; see
 /// [`parts`](crate::parts).
 #[derive(Clone, Debug)]
-pub struct Model<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32 = ALL_KERNELS> {
+pub struct Model<'a, const TENSORS: usize, const OPS: usize, K: Kernels = AllKernels> {
     program: Program<TENSORS, OPS>,
     weights: &'a [i8],
     params: &'a [i32],
     metadata: &'a [u8],
     packing: Packing,
+    kernels: PhantomData<K>,
 }
 
 /// A model input or output, for whoever fills or reads it.
@@ -86,7 +88,7 @@ impl PortInfo {
     }
 }
 
-impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS, ALL_KERNELS> {
+impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS, AllKernels> {
     /// Checks a blob and decodes its program.
     ///
     /// `bytes` starts at a multiple of 16 (see [`Aligned`](crate::Aligned)) and may be longer than the blob, as a flash
@@ -112,17 +114,15 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS, ALL_KER
     }
 }
 
-impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
-    Model<'a, TENSORS, OPS, KERNELS>
-{
+impl<'a, const TENSORS: usize, const OPS: usize, K: Kernels> Model<'a, TENSORS, OPS, K> {
     /// As [`from_bytes`](Model::from_bytes), for a build with some kernels only.
     ///
     /// ```
     /// use fewbit_runtime::Model;
     ///
-    /// // In firmware, `KERNELS` comes from a build script that calls `kernels_of`.
-    /// const KERNELS: u32 = 0;
-    /// let model = Model::<2, 1, KERNELS>::with_kernels(&[]);
+    /// // In firmware, `Kernels` comes from the build dependency `fewbit-build`.
+    /// type Kernels = fewbit_runtime::parts::Linked<0>;
+    /// let model = Model::<2, 1, Kernels>::with_kernels(&[]);
     /// assert!(model.is_err(), "no blob at all");
     /// ```
     ///
@@ -185,6 +185,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
             params,
             metadata: header.metadata.of(blob),
             packing: header.packing(),
+            kernels: PhantomData,
         };
         model.check(&header, limit.min(MAX_WORK))?;
         Ok(model)
@@ -270,7 +271,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
                 self.params,
                 self.packing,
             );
-            checker.check::<KERNELS>(op)?;
+            checker.check::<K>(op)?;
             reads += checker.reads() as u64;
             if reads > most {
                 return Err(LoadError::Reads {
@@ -279,7 +280,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
                     found: reads,
                 });
             }
-            if kernels_of_op(op, &program.tensors, self.packing) & !KERNELS != 0 {
+            if !K::LINKED.has_all(kernels_of_op(op, &program.tensors, self.packing)) {
                 return Err(LoadError::Kernel { op: index });
             }
         }
@@ -418,8 +419,8 @@ impl<'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
 impl ProgramParts {
     /// The program of a loaded model.
     #[must_use]
-    pub fn of<const TENSORS: usize, const OPS: usize, const KERNELS: u32>(
-        model: &Model<'_, TENSORS, OPS, KERNELS>,
+    pub fn of<const TENSORS: usize, const OPS: usize, K: Kernels>(
+        model: &Model<'_, TENSORS, OPS, K>,
     ) -> Self {
         let program = model.program();
         ProgramParts {

@@ -8,7 +8,7 @@ use crate::parts::*;
 /// The bits of everything that an operator needs.
 ///
 /// `packing` is the blob's. An index out of range gives some bits; the loader refuses it.
-pub(crate) fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Packing) -> u32 {
+pub(crate) fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Packing) -> KernelSet {
     let channels = |index: TensorIndex| {
         tensors
             .get(usize::from(index))
@@ -16,7 +16,7 @@ pub(crate) fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Packing) -> u3
     };
     let odd = |index: TensorIndex| {
         if channels(index).is_multiple_of(2) {
-            0
+            KernelSet::NONE
         } else {
             ODD_CHANNELS
         }
@@ -49,11 +49,15 @@ pub(crate) fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Packing) -> u3
     }
 }
 
-fn dilated_pool(window: &Window) -> u32 {
-    if is_dilated(window) { DILATED_POOLS } else { 0 }
+fn dilated_pool(window: &Window) -> KernelSet {
+    if is_dilated(window) {
+        DILATED_POOLS
+    } else {
+        KernelSet::NONE
+    }
 }
 
-fn depthwise(op: &Conv2d, tensors: &[Tensor], packing: Packing) -> u32 {
+fn depthwise(op: &Conv2d, tensors: &[Tensor], packing: Packing) -> KernelSet {
     let tensor = |index: TensorIndex| tensors.get(usize::from(index));
     let (Some(input), Some(output)) = (tensor(op.input), tensor(op.output)) else {
         return DEPTHWISE_ANY;
@@ -78,7 +82,7 @@ fn depthwise(op: &Conv2d, tensors: &[Tensor], packing: Packing) -> u32 {
         input.c == output.c,
         op.scratch.bytes.into(),
     );
-    if lines & DEPTHWISE_3X3 != 0 && is_general(&op.requant) {
+    if lines.has(DEPTHWISE_3X3) && is_general(&op.requant) {
         lines | DEPTHWISE_GENERAL
     } else {
         lines
@@ -154,10 +158,13 @@ fn paired_scratch_bytes(window: &Window, in_channels: u64) -> u64 {
 /// # Errors
 /// As [`Summary::from_bytes`](crate::Summary::from_bytes), and [`LoadError::Program`](crate::LoadError::Program) for a program that cannot be decoded.
 #[cfg(feature = "std")]
-pub fn kernels_of(blob: &[u8]) -> Result<u32, crate::LoadError> {
+pub fn kernels_of(blob: &[u8]) -> Result<KernelSet, crate::LoadError> {
     let (header, blob) = crate::format::header::Header::check(blob)?;
     let program: crate::format::write::ProgramParts =
         postcard::from_bytes(header.program.of(blob)).map_err(|_| crate::LoadError::Program)?;
     let bits = |op: &Op| kernels_of_op(op, &program.tensors, header.packing());
-    Ok(program.ops.iter().fold(0, |mask, op| mask | bits(op)))
+    Ok(program
+        .ops
+        .iter()
+        .fold(KernelSet::NONE, |all, op| all | bits(op)))
 }

@@ -16,29 +16,36 @@ use crate::format::program::{
 };
 use crate::parts::*;
 
-fn loads<const KERNELS: u32>(parts: &Parts) -> Result<(), LoadError> {
-    Model::<2, 1, KERNELS>::with_kernels(&AlignedBlob::new(&parts.blob())).map(|_| ())
+fn loads<K: Kernels>(parts: &Parts) -> Result<(), LoadError> {
+    Model::<2, 1, K>::with_kernels(&AlignedBlob::new(&parts.blob())).map(|_| ())
 }
 
-/// A bit that no kernel has.
-const NONE: u32 = 1 << 31;
+/// A build with these kernels.
+macro_rules! of {
+    ($set:expr) => {
+        Linked<{ $set.bits() }>
+    };
+}
+
+/// Every kernel.
+const ALL: KernelSet = KernelSet::ALL;
 
 /// A model of one operator loads in a build with these bits, and in none that lacks one of them; an operator without any of its bits is refused
 /// for that, whatever else is wrong with it.
 macro_rules! needs {
     ($parts:expr, $broken:expr; $($bit:ident),+) => {{
         let mut parts: Parts = $parts;
-        assert_eq!(kernels_of(&parts.blob()), Ok(0 $(| $bit)+));
-        assert_eq!(loads::<{ 0 $(| $bit)+ }>(&parts), Ok(()));
+        assert_eq!(kernels_of(&parts.blob()), Ok(KernelSet::NONE $(| $bit)+));
+        assert_eq!(loads::<of!(KernelSet::NONE $(.or($bit))+)>(&parts), Ok(()));
         $(
             let refused = Err(LoadError::Kernel { op: 0 });
-            assert_eq!(loads::<{ ALL_KERNELS & !$bit }>(&parts), refused, "{}", stringify!($bit));
+            assert_eq!(loads::<of!(ALL.without($bit))>(&parts), refused, "{}", stringify!($bit));
         )+
         let broken: fn(&mut Parts) = $broken;
         broken(&mut parts);
         let refused = Err(LoadError::Kernel { op: 0 });
-        assert_eq!(loads::<NONE>(&parts), refused);
-        assert_ne!(loads::<ALL_KERNELS>(&parts), Ok(()));
+        assert_eq!(loads::<of!(KernelSet::NONE)>(&parts), refused);
+        assert_ne!(loads::<AllKernels>(&parts), Ok(()));
     }};
 }
 
@@ -179,13 +186,13 @@ fn what_a_build_has_no_kernel_for_is_not_looked_at() {
         Op::AveragePool(average_pool(0, 1, window)),
     ] {
         let parts = single(&op, [1, 2, 4], [1, 3, 4], Packing::Scalar);
-        assert_eq!(loads::<{ ALL_KERNELS & !DILATED_POOLS }>(&parts), refused);
+        assert_eq!(loads::<of!(ALL.without(DILATED_POOLS))>(&parts), refused);
         let found = LoadError::PoolPad {
             op: 0,
             extent: 1,
             found: 1,
         };
-        assert_eq!(loads::<ALL_KERNELS>(&parts), Err(found));
+        assert_eq!(loads::<AllKernels>(&parts), Err(found));
     }
     // Weights in pairs without their scratch.
     let mut layer = fully_connected(0, 1);
@@ -194,8 +201,8 @@ fn what_a_build_has_no_kernel_for_is_not_looked_at() {
     let mut parts = single(&op, [1, 1, 4], [1, 1, 4], Packing::Dsp);
     parts.program.ops[0].scratch_mut().unwrap().offset += 1;
     parts.program.arena_bytes += 1;
-    assert_eq!(loads::<NONE>(&parts), refused);
-    let found = loads::<ALL_KERNELS>(&parts);
+    assert_eq!(loads::<of!(KernelSet::NONE)>(&parts), refused);
+    let found = loads::<AllKernels>(&parts);
     assert!(matches!(found, Err(LoadError::ScratchSize { .. })));
 }
 
@@ -205,7 +212,7 @@ fn depthwise(
     packing: Packing,
     scratch: i64,
     change: impl Fn(&mut Conv2d),
-) -> u32 {
+) -> KernelSet {
     let window = super::window(3, 1, 1, 1);
     let mut layer = conv(0, 1, window);
     layer.groups = channels[0];
@@ -225,7 +232,8 @@ fn depthwise(
         need
     };
     layer.scratch.bytes = u32::try_from(need as i64 + scratch).unwrap();
-    kernels_of_op(&Op::DepthwiseConv2d(layer), &tensors, packing) & !(INT8_WEIGHTS | INT4_WEIGHTS)
+    kernels_of_op(&Op::DepthwiseConv2d(layer), &tensors, packing)
+        .without(INT8_WEIGHTS | INT4_WEIGHTS)
 }
 
 #[test]
@@ -323,14 +331,14 @@ fn weights_are_int4_where_a_build_has_both_kinds_or_no_other() {
         (Int4, true),
         (PairedInt4, true),
     ] {
-        assert_eq!(is_int4::<ALL_KERNELS>(weight_type), int4);
+        assert_eq!(is_int4::<AllKernels>(weight_type), int4);
         assert_eq!(
-            is_int4::<{ INT4_WEIGHTS | INT8_WEIGHTS }>(weight_type),
+            is_int4::<of!(INT4_WEIGHTS.or(INT8_WEIGHTS))>(weight_type),
             int4
         );
         // Nothing else is loaded there.
-        assert!(is_int4::<INT4_WEIGHTS>(weight_type));
-        assert!(!is_int4::<INT8_WEIGHTS>(weight_type));
+        assert!(is_int4::<of!(INT4_WEIGHTS)>(weight_type));
+        assert!(!is_int4::<of!(INT8_WEIGHTS)>(weight_type));
     }
 }
 
