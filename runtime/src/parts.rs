@@ -186,3 +186,12 @@ pub(crate) const VECTOR_CHANNELS: usize = 8;
 pub(crate) fn is_plain(weight_type: WeightType, inputs: usize, outputs: usize) -> bool {
     weight_type == WeightType::Int8 && inputs == outputs && inputs.is_multiple_of(VECTOR_CHANNELS)
 }
+
+/// What a pool with such a window needs beside its kernel.
+pub(crate) fn dilated_pool(window: &Window) -> KernelSet {
+    if is_dilated(window) {
+        DILATED_POOLS
+    } else {
+        KernelSet::NONE
+    }
+}

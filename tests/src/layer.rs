@@ -8,7 +8,7 @@ use fewbit_runtime::format::family::Packing;
 use fewbit_runtime::format::program::DType;
 use fewbit_runtime::format::program::{Op, Port, Scratch, Tensor, TensorIndex, WeightType};
 use fewbit_runtime::format::write::{arena_bytes, assemble};
-use fewbit_runtime::load::{self, overlap};
+use fewbit_runtime::load::{self, InPlace};
 use fewbit_runtime::pack;
 use fewbit_runtime::parts::{AllKernels, Kernels};
 use fewbit_runtime::{AlignedBlob, BlobWriter, Engine, Metadata, Model, ProgramParts};
@@ -206,15 +206,13 @@ impl Layer {
         if let Some(scratch) = scratch_mut(op) {
             scratch.bytes = u32::try_from(bytes).expect("a small layer");
         }
-        let [x, y] = [input, output].map(|index| program.tensors[usize::from(index)]);
-        let distance =
-            usize::try_from(overlap::distance(op, packing, &x, &y)?).expect("a small layer");
-        let distance = match op {
-            Op::DepthwiseConv2d(_) => {
-                distance.next_multiple_of(y.c.into()) + more * usize::from(y.c)
-            }
-            _ => distance + more,
+        let (distance, step) = match load::in_place(op, 0, &program.tensors, packing) {
+            InPlace::Rows(distance) => (distance, 1),
+            InPlace::Pixels { distance, pixel } => (distance, usize::from(pixel)),
+            InPlace::Never | InPlace::Alias | InPlace::Same | InPlace::At(_) => return None,
         };
+        let distance = usize::try_from(distance).expect("a small layer");
+        let distance = distance.next_multiple_of(step) + more * step;
         program.tensors[usize::from(output)].offset = 0;
         program.tensors[usize::from(input)].offset =
             u32::try_from(distance).expect("a small layer");

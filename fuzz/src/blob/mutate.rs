@@ -11,7 +11,7 @@ use fewbit_runtime::format::family::Packing;
 use fewbit_runtime::format::program::{
     Clamp, MAX_PORTS, MaxPool, Op, Port, Tensor, WeightType, Window,
 };
-use fewbit_runtime::load::{self, overlap};
+use fewbit_runtime::load::{self, InPlace};
 
 /// A new blob, with the right checksum but for one in fifty.
 pub(super) fn mutate(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
@@ -245,7 +245,13 @@ fn place(rng: &mut Rng, parts: &mut Parts) {
     ) else {
         return;
     };
-    let least = overlap::distance(op, program.packing, &input, &output).unwrap_or(0);
+    let position = inputs.iter().position(|&input| input == near).unwrap_or(0);
+    let least: u64 = match load::in_place(op, position, &program.tensors, program.packing) {
+        InPlace::At(distance) | InPlace::Rows(distance) | InPlace::Pixels { distance, .. } => {
+            distance.into()
+        }
+        InPlace::Never | InPlace::Alias | InPlace::Same => 0,
+    };
     let apart = match rng.u8(0..8) {
         0 => 0,
         1 | 2 => least,

@@ -8,10 +8,11 @@
 //! What is alive is a list, so that an operator meets only what is needed beside it: how often tensors are looked at is limited by the blob's length,
 //! whatever a forged program keeps alive.
 
-use super::needs;
+use super::ops;
+use super::site::Site;
 use crate::error::LoadError;
 use crate::format::family::Packing;
-use crate::format::program::{Op, Program, Scratch, Tensor, TensorIndex, Window};
+use crate::format::program::{Op, Program, Scratch, Tensor, TensorIndex};
 
 /// The lifetime of a tensor.
 #[derive(Clone, Copy)]
@@ -215,125 +216,24 @@ impl Plan<'_> {
         else {
             return false;
         };
-        let same_bytes = |input: TensorIndex| {
+        op.inputs().zip(0..).all(|(input, position)| {
             let life = self.lives.get(usize::from(input));
-            life.is_some_and(|life| life.root == root)
-        };
-        // One place for the whole output: each element is read just before it is written.
-        let same_place = |input: TensorIndex| {
+            if life.is_none_or(|life| life.root != root) {
+                return true;
+            }
             let tensor = self.tensors.get(usize::from(input));
-            tensor.is_some_and(|tensor| span(tensor) == span(output))
-        };
-        match op {
-            Op::Lut(_) | Op::Softmax(_) | Op::ScaledSoftmax(_) | Op::Add(_) | Op::Mul(_) => op
-                .inputs()
-                .all(|input| !same_bytes(input) || same_place(input)),
-            // Joining along the outermost axis only copies: an input that lies where it belongs stays there.
-            Op::Concat(concat) => {
-                let outermost = match concat.axis {
-                    0 => true,
-                    1 => output.h == 1,
-                    _ => output.h == 1 && output.w == 1,
-                };
-                let mut place = output.offset;
-                outermost
-                    && op.inputs().all(|input| {
-                        let (start, end) =
-                            self.tensors.get(usize::from(input)).map_or((0, 0), span);
-                        let stays = start == place;
-                        place += end - start;
-                        !same_bytes(input) || stays
-                    })
-            }
-            // Of one input, which is what the operator reads for the last time.
-            _ => op.inputs().all(|input| {
-                self.tensors.get(usize::from(input)).is_some_and(|input| {
-                    let apart = input.offset.checked_sub(output.offset);
-                    let far = distance(op, self.packing, input, output)
-                        .zip(apart)
-                        .is_some_and(|(least, apart)| apart >= least);
-                    // Depthwise kernels take some channels of all rows first: they may only meet their own.
-                    let depthwise = matches!(op, Op::DepthwiseConv2d(_));
-                    let own = apart.and_then(|apart| apart.checked_rem(output.c.into())) == Some(0);
-                    far && (own || !depthwise)
-                })
-            }),
+            tensor
+                .and_then(|input| input.offset.checked_sub(output.offset))
+                .is_some_and(|apart| ops::in_place(op, position, &self.site()).allows(apart))
+        })
+    }
+
+    fn site(&self) -> Site<'_> {
+        Site {
+            tensors: self.tensors,
+            packing: self.packing,
         }
     }
-}
-
-/// How many bytes the output must start before an input that it is written over; `None` where it may not be.
-///
-/// Writing outputs over inputs that are done with is what Blacker et al. call diagonal memory optimisation ("Diagonal Memory
-/// Optimisation for Machine Learning on Micro-controllers", 2020), here by rows, or by pixels where scratch holds one.
-#[inline(never)]
-pub(super) fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u32> {
-    let enough = |bytes: u64| bytes > 0 && u64::from(op.scratch().bytes) >= bytes;
-    match op {
-        Op::Conv2d(conv) => {
-            let window = &conv.window;
-            let pads = window.pad_top | window.pad_left | window.pad_bottom | window.pad_right;
-            let kernel = [window.kernel_h, window.kernel_w] == [1, 1];
-            let stride = [window.stride_h, window.stride_w] == [1, 1];
-            let pixel_by_pixel =
-                kernel && stride && pads == 0 && conv.groups == 1 && output.c <= input.c;
-            if pixel_by_pixel && enough(input.c.into()) {
-                return Some(0);
-            }
-            Some(row_distance(input, window, output, 0))
-        }
-        Op::DepthwiseConv2d(conv) if input.c == output.c => {
-            // The kernels' ring holds the rows of a window, so that these may be overwritten; vectors work without.
-            let window = &conv.window;
-            let depth =
-                (u32::from(window.kernel_h).saturating_sub(1)) * u32::from(window.dilation_h) + 1;
-            let ring = packing != Packing::Mve
-                && enough(needs::depthwise_scratch_bytes(window, input, output));
-            Some(row_distance(
-                input,
-                window,
-                output,
-                if ring { depth } else { 0 },
-            ))
-        }
-        Op::MaxPool(pool) => Some(row_distance(input, &pool.window, output, 0)),
-        Op::AveragePool(pool) => Some(row_distance(input, &pool.window, output, 0)),
-        _ => None,
-    }
-}
-
-/// The largest of `(r + 1) * output_row - (r * stride_h - pad_top + held) * input_row` over the rows `r` of the output, where the second is one
-/// of the input's rows: below that row the input may not be overwritten yet. `held` rows of a window are kept elsewhere.
-#[inline(never)]
-pub(super) fn row_distance(input: &Tensor, window: &Window, output: &Tensor, held: u32) -> u32 {
-    let (stride, pad) = (window.stride_h.into(), u32::from(window.pad_top));
-    let reaching = |row: u32| {
-        (row + pad)
-            .saturating_sub(held)
-            .checked_div(stride)
-            .unwrap_or(0)
-    };
-    // It is linear in the row while windows start above the input, inside, and below: the largest is at one of the ends.
-    let above = reaching(0);
-    let inside = reaching(u32::from(input.h).saturating_sub(1));
-    let distance = |at| row_distance_at(input, window, output, held, at);
-    let inside = distance(above + 1).max(distance(inside));
-    distance(above).max(inside).max(distance(u32::MAX))
-}
-
-/// What row `at` of the output, or the last one before it, asks for.
-#[inline(never)]
-fn row_distance_at(input: &Tensor, window: &Window, output: &Tensor, held: u32, at: u32) -> u32 {
-    let at = at.min(u32::from(output.h).saturating_sub(1));
-    let first = (at * u32::from(window.stride_h) + held).saturating_sub(window.pad_top.into());
-    // All rows are read: there is nothing left to overwrite.
-    if first >= input.h.into() && held > 0 {
-        return 0;
-    }
-    let row = |tensor: &Tensor| u32::from(tensor.w) * u32::from(tensor.c);
-    // Neither is more bytes than its tensor has, which lies in the arena.
-    let free = first.min(input.h.into()).wrapping_mul(row(input));
-    (at + 1).wrapping_mul(row(output)).saturating_sub(free)
 }
 
 /// First byte and end of a tensor in the arena, which lies in it.

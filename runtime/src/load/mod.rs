@@ -10,11 +10,14 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, reason = "a test may fail"))]
 
 mod check;
+mod in_place;
 mod lifetimes;
 mod needs;
+mod ops;
+mod rules;
+mod site;
 #[cfg(all(test, feature = "std"))]
 mod tests;
-mod work;
 
 use crate::error::{LoadError, Section};
 use crate::format::ALIGNMENT;
@@ -29,22 +32,9 @@ use check::Checker;
 use core::marker::PhantomData;
 #[cfg(feature = "std")]
 pub use needs::kernels_of;
-use needs::kernels_of_op;
-pub use needs::scratch_bytes;
-
-/// What may lie over what, for planners.
-#[cfg(feature = "std")]
-pub mod overlap {
-    use crate::format::family::Packing;
-    use crate::format::program::{Op, Tensor};
-
-    /// How many bytes the output must start before the input `input` that it may be written over, with the scratch that the operator
-    /// has; `None` where it may not, or only in its very place. Depthwise convolutions are at their best whole rows apart.
-    #[must_use]
-    pub fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u64> {
-        super::lifetimes::distance(op, packing, input, output).map(u64::from)
-    }
-}
+pub use needs::{in_place, scratch_bytes};
+pub use rules::InPlace;
+use site::Site;
 
 /// A checked model: the decoded program, and sections borrowed from the blob.
 ///
@@ -264,14 +254,8 @@ impl<'a, const TENSORS: usize, const OPS: usize, K: Kernels> Model<'a, TENSORS, 
         }
         let (mut reads, most) = (0, u64::from(header.length) * CHECK_FACTOR);
         for (op, index) in program.ops.iter().zip(0..) {
-            let checker = Checker::new(
-                index,
-                &program.tensors,
-                self.weights,
-                self.params,
-                self.packing,
-            );
-            checker.check::<K>(op)?;
+            let checker = Checker::new(index, self.site(), self.weights, self.params);
+            ops::check::<K>(op, &checker)?;
             reads += checker.reads() as u64;
             if reads > most {
                 return Err(LoadError::Reads {
@@ -280,7 +264,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, K: Kernels> Model<'a, TENSORS, 
                     found: reads,
                 });
             }
-            if !K::LINKED.has_all(kernels_of_op(op, &program.tensors, self.packing)) {
+            if !K::LINKED.has_all(ops::parts(op, &checker.site)) {
                 return Err(LoadError::Kernel { op: index });
             }
         }
@@ -374,7 +358,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, K: Kernels> Model<'a, TENSORS, 
         self.program
             .ops
             .get(op_index)
-            .map_or(0, |op| work::macs(op, &self.program.tensors))
+            .map_or(0, |op| ops::macs(op, &self.site()))
     }
 
     /// Elementary operations of one run: multiply-accumulates, padding included, window positions of pools, or elements written. At
@@ -386,8 +370,15 @@ impl<'a, const TENSORS: usize, const OPS: usize, K: Kernels> Model<'a, TENSORS, 
     pub fn work(&self) -> u64 {
         let program = &self.program;
         program.ops.iter().fold(0, |work: u64, op| {
-            work.saturating_add(work::work(op, &program.tensors))
+            work.saturating_add(ops::work(op, &self.site()))
         })
+    }
+
+    fn site(&self) -> Site<'_> {
+        Site {
+            tensors: &self.program.tensors,
+            packing: self.packing,
+        }
     }
 
     /// The metadata section, for tools: with the feature `std`, `Metadata::from_bytes` decodes it from the blob.

@@ -21,7 +21,7 @@ const SWITCH: &str = include_str!("../../data/switch.rs");
 const BITS: &str = "parts.rs";
 
 /// Folders under `runtime/src` whose sources get mutants, and sources beside them.
-const FOLDERS: [&str; 2] = ["format", "load"];
+const FOLDERS: [&str; 3] = ["format", "load", "load/ops"];
 const FILES: [&str; 6] = [
     "arith.rs",
     "arith/word.rs",

@@ -1,7 +1,7 @@
 //! Outputs over inputs: where each operator may write, to the byte.
 
-use super::super::needs::depthwise_scratch_bytes;
-use super::super::overlap::distance;
+use super::super::ops::depthwise_scratch_bytes;
+use super::super::{InPlace, in_place};
 use super::small::{
     POINT, add, average_pool, concat, conv, load, lut, max_pool, mul, scaled_softmax, softmax,
     tensor,
@@ -9,6 +9,15 @@ use super::small::{
 use crate::error::LoadError;
 use crate::format::family::Packing;
 use crate::format::program::{Conv2d, Op, Scratch, Tensor, Window};
+
+/// How many bytes the output must start before its input, tensor 0; `None` where it may not lie over it.
+fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u64> {
+    match in_place(op, 0, &[*input, *output], packing) {
+        InPlace::Rows(distance) | InPlace::Pixels { distance, .. } => Some(distance.into()),
+        InPlace::Never => None,
+        other => panic!("{other:?}"),
+    }
+}
 
 const fn overlap(tensor: u16, other: u16) -> Result<(), LoadError> {
     Err(LoadError::Overlap { tensor, other })

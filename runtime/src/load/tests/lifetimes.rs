@@ -1,7 +1,7 @@
 //! Which tensors may share bytes, and how often they are compared.
 
 use super::super::Model;
-use super::super::lifetimes::row_distance;
+use super::super::in_place::row_distance;
 use super::small::{POINT, add, conv, load, lut, max_pool, parts, reshape, tensor};
 use super::{Metadata, op, zoo};
 use crate::error::LoadError;

@@ -1,8 +1,9 @@
 //! Builds with some kernels only: each operator needs the bits of its kernel's parts, and no others.
 
 use super::super::Model;
-use super::super::needs::depthwise_scratch_bytes;
-use super::super::needs::*;
+use super::super::kernels_of;
+use super::super::ops::{self, depthwise_scratch_bytes};
+use super::super::site::Site;
 use super::Parts;
 use super::small::{
     POINT, REQUANT, add, average_pool, conv, fully_connected, lut, max_pool, mul, reshape,
@@ -12,7 +13,7 @@ use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
 use crate::format::family::Packing;
 use crate::format::program::{
-    Clamp, Concat, Constant, Conv2d, Op, Pad, Requant, Transpose, WeightType, Window,
+    Clamp, Concat, Constant, Conv2d, Op, Pad, Requant, Tensor, Transpose, WeightType, Window,
 };
 use crate::parts::*;
 
@@ -29,6 +30,10 @@ macro_rules! of {
 
 /// Every kernel.
 const ALL: KernelSet = KernelSet::ALL;
+
+fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Packing) -> KernelSet {
+    ops::parts(op, &Site { tensors, packing })
+}
 
 /// A model of one operator loads in a build with these bits, and in none that lacks one of them; an operator without any of its bits is refused
 /// for that, whatever else is wrong with it.

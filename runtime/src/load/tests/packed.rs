@@ -471,7 +471,7 @@ fn a_depthwise_convolution_that_is_none_wants_no_scratch() {
         };
         let op = Op::DepthwiseConv2d(conv(0, 1, window));
         assert_eq!(scratch_bytes(&op, &tensors, Packing::Scalar), 0);
-        let _ = super::super::overlap::distance(&op, Packing::Dsp, &tensors[0], &tensors[1]);
+        let _ = super::super::in_place(&op, 0, &tensors, Packing::Dsp);
     }
     let empty = Op::DepthwiseConv2d(conv(0, 2, POINT));
     assert_eq!(scratch_bytes(&empty, &tensors, Packing::Dsp), 0);

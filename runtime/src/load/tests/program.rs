@@ -1,7 +1,8 @@
 //! Limits of a program as a whole, the last value that is taken and the first that is not.
 
 use super::super::Model;
-use super::super::work;
+use super::super::ops;
+use super::super::site::Site;
 use super::Parts;
 use super::small::{
     POINT, add, average_pool, conv, fully_connected, load, lut, max_pool, mul, parts, port, single,
@@ -267,7 +268,11 @@ fn operators_name_tensors_that_are_there_and_written() {
 /// Multiply-accumulates and all operations.
 fn counts(op: &Op, input: [u16; 3], output: [u16; 3]) -> (u64, u64) {
     let tensors = [tensor(0, input), tensor(0, output)];
-    (work::macs(op, &tensors), work::work(op, &tensors))
+    let site = Site {
+        tensors: &tensors,
+        packing: Packing::Scalar,
+    };
+    (ops::macs(op, &site), ops::work(op, &site))
 }
 
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
