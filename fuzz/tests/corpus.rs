@@ -4,7 +4,7 @@
 
 use fewbit_fuzz::blob::{self, Parts, kinds, weight_types};
 use fewbit_fuzz::{TARGETS, campaign};
-use fewbit_runtime::format::family::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{Op, Tensor, WeightType};
 use fewbit_runtime::load::kernels_of;
 use std::collections::BTreeSet;
@@ -62,7 +62,7 @@ fn every_operator_is_there_in_every_packing_and_in_place() {
     let kinds = kinds();
     assert!(kinds.len() >= 15, "{kinds:?}");
     let all = |kinds: &[&'static str]| -> BTreeSet<(&'static str, &'static str)> {
-        let of = |&kind| Packing::ALL.map(|packing| (kind, packing.name()));
+        let of = |&kind| Family::ALL.map(|packing| (kind, packing.name()));
         kinds.iter().flat_map(of).collect()
     };
     assert_eq!(met, all(&kinds));
@@ -125,7 +125,7 @@ fn programs_of_many_operators_inputs_and_outputs_are_there() {
     let any = |what: &dyn Fn(&fewbit_runtime::ProgramParts) -> bool| {
         programs.iter().filter(|&program| what(program)).count()
     };
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         let mine = |program: &fewbit_runtime::ProgramParts| program.packing == packing;
         assert!(any(&|p| mine(p) && p.ops.len() > 8) > 5, "{packing:?}");
         assert!(any(&|p| mine(p) && p.inputs.len() > 1) > 5, "{packing:?}");

@@ -1,4 +1,4 @@
-//! Packing: from lowered operators and their plan to the bytes of a blob.
+//! Family: from lowered operators and their plan to the bytes of a blob.
 //!
 //! Equal input gives equal bytes. What is packed is loaded once by the runtime itself, so that no blob leaves the house that a device
 //! would refuse.

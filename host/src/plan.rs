@@ -12,7 +12,7 @@
 
 use crate::lower::Lowered;
 use crate::random::Sequence;
-use fewbit_runtime::format::family::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{Tensor, TensorIndex};
 use fewbit_runtime::load::{InPlace, in_place};
 
@@ -54,7 +54,7 @@ impl Buffer {
 struct Rules(Vec<Vec<InPlace>>);
 
 impl Rules {
-    fn of(lowered: &Lowered, packing: Packing) -> Self {
+    fn of(lowered: &Lowered, packing: Family) -> Self {
         let tensors: Vec<Tensor> = lowered.tensors.iter().map(|tensor| tensor.tensor).collect();
         let ops = lowered.ops.iter().map(|op| {
             let positions = 0..op.op.inputs().count();
@@ -76,7 +76,7 @@ impl Rules {
 }
 
 /// Plans the arena of a lowered network that is packed for a kernel family.
-pub fn plan(lowered: &Lowered, packing: Packing) -> Plan {
+pub fn plan(lowered: &Lowered, packing: Family) -> Plan {
     let rules = Rules::of(lowered, packing);
     let (mut buffers, buffer_of) = buffers(lowered, &rules);
     let mut scratch_of = Vec::new();
@@ -515,7 +515,7 @@ mod tests {
             weight_bytes: 0,
             notes: Vec::new(),
         };
-        let plan = plan(&lowered, Packing::Scalar);
+        let plan = plan(&lowered, Family::Scalar);
         let port = |tensor: TensorIndex| Port {
             tensor,
             scale_bits: 1,

@@ -1,6 +1,6 @@
 //! The engine: a checked model, an arena, and a loop over the operators.
 
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::TensorIndex;
 use crate::kernels::{Memory, execute};
 use crate::load::Model;
@@ -125,8 +125,8 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, K: Kernels> Engine<'m, 'a, 
                 weights: self.model.weights(),
                 params: self.model.params(),
                 arena: Cell::from_mut(&mut *self.arena).as_slice_of_cells(),
-                packing: self.model.packing(),
-                family: Packing::of_build(self.model.packing()),
+                packed_for: self.model.packing(),
+                family: Family::of_build(self.model.packing()),
             };
             execute::<K>(op, &memory);
         }

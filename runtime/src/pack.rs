@@ -33,7 +33,7 @@ pub(crate) const FULLY_CONNECTED_MULTIPLE: u64 = 8;
 #[cfg(feature = "std")]
 mod order {
     use super::{CONV_MULTIPLE, FULLY_CONNECTED_MULTIPLE};
-    use crate::format::family::Packing;
+    use crate::format::family::Family;
     use crate::format::program::{Clamp, Conv2d, FullyConnected, Op, Requant, Tensor, WeightType};
     use crate::format::write::BlobWriter;
     use crate::limits;
@@ -47,7 +47,7 @@ mod order {
     /// cannot hold, keep the default order. Scratch is not set: see [`scratch_bytes`](crate::load::scratch_bytes).
     #[must_use]
     pub fn pack(
-        packing: Packing,
+        packing: Family,
         ops: &mut [Op],
         tensors: &[Tensor],
         sections: &BlobWriter,
@@ -68,7 +68,7 @@ mod order {
     }
 
     fn repack(
-        packing: Packing,
+        packing: Family,
         op: &mut Op,
         tensors: &[Tensor],
         weights: &[i8],
@@ -102,7 +102,7 @@ mod order {
                     row,
                     multiple: CONV_MULTIPLE,
                 };
-                let pairs = (packing == Packing::Dsp && *groups == 1)
+                let pairs = (packing == Family::Dsp && *groups == 1)
                     .then(|| layer.pairs(weights, *at, params, *bias))
                     .flatten();
                 match pairs {
@@ -130,7 +130,7 @@ mod order {
                     row,
                     multiple: FULLY_CONNECTED_MULTIPLE,
                 };
-                let pairs = (packing == Packing::Dsp)
+                let pairs = (packing == Family::Dsp)
                     .then(|| layer.pairs(weights, *at, params, *bias))
                     .flatten();
                 match pairs {

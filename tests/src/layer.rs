@@ -4,7 +4,7 @@
 //! the writer and the kernels. The gaps of the sections hold rubbish, and so does the arena before the first operator:
 //! what reads there does not get away with zeros.
 
-use fewbit_runtime::format::family::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::DType;
 use fewbit_runtime::format::program::{Op, Port, Scratch, Tensor, TensorIndex, WeightType};
 use fewbit_runtime::format::write::{arena_bytes, assemble};
@@ -160,7 +160,7 @@ impl Layer {
 
     /// The same layer packed for a kernel family, with its scratch behind everything else.
     #[must_use]
-    pub fn packed_for(&self, packing: Packing) -> Layer {
+    pub fn packed_for(&self, packing: Family) -> Layer {
         let mut layer = self.clone();
         let Layer {
             program,
@@ -192,7 +192,7 @@ impl Layer {
     /// cannot, or that has more than one tensor besides its output. `more` bytes are left in addition, by pixels or rows where
     /// the operator wants that.
     #[must_use]
-    pub fn in_place(&self, packing: Packing, more: usize) -> Option<Layer> {
+    pub fn in_place(&self, packing: Family, more: usize) -> Option<Layer> {
         let mut layer = self.packed_for(packing);
         let Layer { program, .. } = &mut layer;
         let [op] = program.ops.as_mut_slice() else {

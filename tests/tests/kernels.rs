@@ -5,7 +5,7 @@
 //! `FEWBIT_RANDOM_FIRST=<seed> FEWBIT_RANDOM_LAYERS=1 cargo test -p fewbit-tests --test kernels`.
 //! That every corner was met is asserted from 20000 layers on.
 
-use fewbit_runtime::format::family::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::load::kernels_of;
 use fewbit_runtime::parts::{KernelSet, Kernels, Linked};
 use fewbit_tests::compare::{compare, describe, same};
@@ -256,7 +256,7 @@ fn outputs_over_inputs_equal_the_oracle() {
     let check = |seed: u64| -> Result<BTreeMap<&'static str, u64>, String> {
         let random = random_layer(seed);
         let mut counts = BTreeMap::new();
-        for packing in Packing::ALL {
+        for packing in Family::ALL {
             for more in [0, (seed % 7) as usize] {
                 let Some(layer) = random.layer.in_place(packing, more) else {
                     continue;
@@ -343,7 +343,7 @@ fn a_build_without_a_kernel_refuses_or_computes_the_same() {
         let random = random_layer(seed);
         let expected = random.layer.expected().0;
         let mut refused = 0;
-        for packing in Packing::ALL {
+        for packing in Family::ALL {
             let layer = random.layer.packed_for(packing);
             let needed = kernels_of(&layer.blob()?).map_err(|error| error.to_string())?;
             for (bit, check) in WITHOUT.iter().enumerate() {

@@ -13,7 +13,7 @@ use fewbit::progress::Silent;
 use fewbit::recipe::{Granularity, Recipe, Target, WeightBits};
 use fewbit::rounding::RoundingMethod;
 use fewbit_runtime::KernelSet;
-use fewbit_runtime::format::family::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{Constant, Lut, Op, WeightType};
 use fewbit_runtime::load::kernels_of;
 use fewbit_tests::joined;
@@ -71,7 +71,7 @@ fn layers() -> BTreeMap<&'static str, Vec<Layer>> {
         if !small {
             continue;
         }
-        let needed = Packing::ALL.map(|packing| needed(&layer.packed_for(packing)));
+        let needed = Family::ALL.map(|packing| needed(&layer.packed_for(packing)));
         let needed = needed
             .into_iter()
             .fold(parts_of_kernels, |all, one| all | one);
@@ -127,7 +127,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
     for of_kind in layers.values() {
         for (index, layer) in of_kind.iter().enumerate() {
             add(layer);
-            for packing in Packing::ALL {
+            for packing in Family::ALL {
                 add(&layer.packed_for(packing));
                 if let Some(layer) = layer.in_place(packing, index % 3) {
                     add(&layer);
@@ -141,7 +141,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
     let all: Vec<&Layer> = (0..LAYERS)
         .flat_map(|index| layers.values().filter_map(move |layers| layers.get(index)))
         .collect();
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         for group in all.chunks(4) {
             let group: Vec<Layer> = group
                 .iter()
@@ -152,7 +152,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
     }
     // With their inputs and outputs as those of the whole.
     let mut rng = Rng::with_seed(1);
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         for pair in all.chunks(2) {
             let [first, second] = pair else { continue };
             let parts = |layer: &Layer| Parts::of_layer(&layer.packed_for(packing));
@@ -215,7 +215,7 @@ fn networks() -> Vec<Vec<u8>> {
     );
     let mut blobs = Vec::new();
     for (index, graph) in graphs.iter().enumerate() {
-        let packing = Packing::ALL[index % 3];
+        let packing = Family::ALL[index % 3];
         let mut recipe = Recipe::default();
         recipe.input.range = Some([UNIT.min, UNIT.max]);
         recipe.weights.scale_search = false;
@@ -233,7 +233,7 @@ fn networks() -> Vec<Vec<u8>> {
     if let Ok(blob) = fs::read(tests.join("blobs/v1_digits.fewbit")) {
         let packed = Parts::decode(&blob).and_then(|parts| {
             let rows = rows::in_rows(&parts)?;
-            variants::packed_for(&rows, Packing::Dsp, 1 << 20)
+            variants::packed_for(&rows, Family::Dsp, 1 << 20)
         });
         blobs.extend(packed.map(|parts| parts.encode()));
         blobs.push(blob);

@@ -7,7 +7,7 @@ use super::parts::{Parts, seal};
 use super::splice;
 use crate::bytes::{self, chance, number, pick};
 use fastrand::Rng;
-use fewbit_runtime::format::family::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{
     Clamp, MAX_PORTS, MaxPool, Op, Port, Tensor, WeightType, Window,
 };
@@ -121,7 +121,7 @@ fn change(rng: &mut Rng, parts: &mut Parts, other: &[u8]) {
                 3 => 3,
                 _ => rng.u8(..),
             };
-            parts.program.packing = Packing::from_code(parts.packing).unwrap_or_default();
+            parts.program.packing = Family::from_code(parts.packing).unwrap_or_default();
         }
         23 if ops > 0 => scratch(rng, parts),
         24 if ops > 0 => {
@@ -205,7 +205,7 @@ fn field(rng: &mut Rng, parts: &mut Parts, op: usize) {
                 WeightType::PairedInt8,
                 WeightType::PairedInt4,
             ];
-            let end = if packing == Packing::Dsp || chance(rng, 20) {
+            let end = if packing == Family::Dsp || chance(rng, 20) {
                 4
             } else {
                 2

@@ -2,7 +2,7 @@
 
 use super::parts::Parts;
 use super::{ARENA_LIMIT, Loaded, ORACLE_LIMIT, rows, steps};
-use fewbit_runtime::format::family::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::load;
 use fewbit_runtime::pack;
 use fewbit_runtime::{AlignedBlob, BlobWriter, LoadError, PortInfo};
@@ -71,7 +71,7 @@ pub(super) fn check(blob: &[u8], model: &Loaded<'_>) -> Observed {
         again(&disjoint, &observed, "tensors at places of their own");
     }
     let rows = rows::in_rows(&parts).expect("its weights are in the section");
-    for family in Packing::ALL {
+    for family in Family::ALL {
         if let Some(packed) = packed_for(&rows, family, limit) {
             again(&packed, &observed, family.name());
         }
@@ -88,7 +88,7 @@ pub(super) fn check(blob: &[u8], model: &Loaded<'_>) -> Observed {
 }
 
 /// A program with its weights in rows, packed for a family with all the scratch that its kernels want, and disjoint.
-pub(super) fn packed_for(rows: &Parts, family: Packing, limit: u64) -> Option<Parts> {
+pub(super) fn packed_for(rows: &Parts, family: Family, limit: u64) -> Option<Parts> {
     let mut packed = rows.clone().with_packing(family);
     let sections = BlobWriter::with_sections(packed.weights, packed.params.clone());
     let program = &mut packed.program;

@@ -12,7 +12,7 @@ mod pointwise;
 use crate::graph::{Activation, Graph, Node, NodeId, Op as FloatOp, TensorId};
 use crate::quantize::{Encoding, Encodings, NetworkWeights, QuantizeError};
 use fewbit_runtime::BlobWriter;
-use fewbit_runtime::format::family::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{Clamp, Op, Tensor, TensorIndex};
 use fewbit_runtime::load;
 use fewbit_runtime::pack;
@@ -38,10 +38,10 @@ pub struct Lowered {
 
 impl Lowered {
     /// Puts the weights into the order of a kernel family and asks for the scratch that its kernels need.
-    pub(crate) fn pack_for(&mut self, packing: Packing) {
+    pub(crate) fn pack_for(&mut self, packing: Family) {
         let tensors: Vec<Tensor> = self.tensors.iter().map(|tensor| tensor.tensor).collect();
         let mut ops: Vec<Op> = self.ops.iter().map(|op| op.op.clone()).collect();
-        if packing == Packing::Dsp {
+        if packing == Family::Dsp {
             self.sections = pack::pack(packing, &mut ops, &tensors, &self.sections);
         }
         for (to, mut op) in self.ops.iter_mut().zip(ops) {

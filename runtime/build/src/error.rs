@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use fewbit_runtime::{LoadError, format::family::Packing, target};
+use fewbit_runtime::{LoadError, format::family::Family, target};
 
 /// Why a model is not built in; the message names the file and a way out.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(crate) enum Error {
         /// The blob.
         file: PathBuf,
         /// What it is packed for.
-        packing: Packing,
+        packing: Family,
         /// What the build has.
         family: &'static str,
         /// The target of the build.

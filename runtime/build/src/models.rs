@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fewbit_runtime::{KernelSet, format::family::Packing, target};
+use fewbit_runtime::{KernelSet, format::family::Family, target};
 
 use crate::{
     Error, fail,
@@ -167,7 +167,7 @@ impl Models {
             Err(error) => return Err(Error::Read { file, error }),
         };
         let packing = sizes.packing;
-        let runs = family == target::ALL || packing == Packing::Scalar || packing.name() == family;
+        let runs = family == target::ALL || packing == Family::Scalar || packing.name() == family;
         if !runs {
             return Err(Error::OtherFamily {
                 file,
@@ -205,8 +205,8 @@ impl Build {
     /// A warning, where the target may have faster kernels and nothing says so.
     fn slower_than_it_could(&self, family: &str) -> Option<String> {
         let variable = target::VARIABLE;
-        let faster = target::of_target(&self.target, Some(Packing::Dsp.name())).is_ok();
-        (self.isa.is_none() && family == Packing::Scalar.name() && faster).then(|| {
+        let faster = target::of_target(&self.target, Some(Family::Dsp.name())).is_ok();
+        (self.isa.is_none() && family == Family::Scalar.name() && faster).then(|| {
             format!(
                 "{variable} is not set, and {} does not tell the processor: the kernels are the slow ones that run on any; \
                  set {variable} in [env] of .cargo/config.toml to \"dsp\" for Cortex-M33, \"mve\" for Cortex-M55 or M85, or \"scalar\" to keep them",

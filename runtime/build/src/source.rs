@@ -3,7 +3,7 @@
 use std::{io, panic, path::Path, thread};
 
 use fewbit_runtime::{
-    AlignedBlob, KernelSet, LoadError, Model, Summary, format::family::Packing, load::kernels_of,
+    AlignedBlob, KernelSet, LoadError, Model, Summary, format::family::Family, load::kernels_of,
 };
 
 /// Tensors and operators that a build script has room for, as the host's tools do.
@@ -25,7 +25,7 @@ pub(crate) struct Needs {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     pub(crate) needs: Needs,
-    pub(crate) packing: Packing,
+    pub(crate) packing: Family,
     /// Of all inputs, and of all outputs.
     input_bytes: usize,
     output_bytes: usize,

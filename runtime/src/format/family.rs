@@ -1,6 +1,6 @@
 //! The kernel families: which kernels run a blob, and what it is packed for.
 
-/// The kernel family that a blob is packed for: the header's `packing`.
+/// A kernel family: the kernels that a processor runs, and what a blob is packed for, the header's `packing`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(
@@ -9,7 +9,7 @@
     serde(rename_all = "lowercase")
 )]
 #[repr(u8)]
-pub enum Packing {
+pub enum Family {
     /// Rows of weights, which every build runs.
     #[default]
     Scalar = 0,
@@ -19,9 +19,9 @@ pub enum Packing {
     Mve = 2,
 }
 
-impl Packing {
-    /// All of them.
-    pub const ALL: [Packing; 3] = [Packing::Scalar, Packing::Dsp, Packing::Mve];
+impl Family {
+    /// Every family, in the order of the header's numbers.
+    pub const ALL: [Family; 3] = [Family::Scalar, Family::Dsp, Family::Mve];
 
     /// From the header's byte; `None` for one that this crate does not know.
     #[must_use]
@@ -33,29 +33,29 @@ impl Packing {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Packing::Scalar => "scalar",
-            Packing::Dsp => "dsp",
-            Packing::Mve => "mve",
+            Family::Scalar => "scalar",
+            Family::Dsp => "dsp",
+            Family::Mve => "mve",
         }
     }
 
     /// The family of this build, as firmware has one; `None` on the desk, where all are there.
     #[inline]
-    pub(crate) fn of_this_build() -> Option<Packing> {
+    pub(crate) fn of_this_build() -> Option<Family> {
         if cfg!(fewbit_family = "all") {
             None
         } else if cfg!(fewbit_family = "dsp") {
-            Some(Packing::Dsp)
+            Some(Family::Dsp)
         } else if cfg!(fewbit_family = "mve") {
-            Some(Packing::Mve)
+            Some(Family::Mve)
         } else {
-            Some(Packing::Scalar)
+            Some(Family::Scalar)
         }
     }
 
     /// The family whose kernels run a blob: on the desk the one it was packed for, in firmware the build's.
     #[inline]
-    pub(crate) fn of_build(blob: Packing) -> Packing {
+    pub(crate) fn of_build(blob: Family) -> Family {
         Self::of_this_build().unwrap_or(blob)
     }
 
@@ -67,7 +67,13 @@ impl Packing {
 
     /// Whether a build of a family, or one of all, has the kernels for it.
     #[inline]
-    pub(crate) fn is_available_in(self, build: Option<Packing>) -> bool {
-        self == Packing::Scalar || build.is_none_or(|build| build == self)
+    pub(crate) fn is_available_in(self, build: Option<Family>) -> bool {
+        build.is_none_or(|build| build.runs(self))
+    }
+
+    /// Whether a processor of this family runs a blob that is packed for another: its own runs, and what is for all.
+    #[must_use]
+    pub fn runs(self, blob: Family) -> bool {
+        blob == Family::Scalar || blob == self
     }
 }

@@ -3,7 +3,7 @@
 //! 64 bytes, little-endian, before anything that needs a decoder: a tool can size an arena and a firmware can refuse a
 //! foreign file from these alone. Byte table: `docs/model-format.md`.
 
-use super::family::Packing;
+use super::family::Family;
 use super::{ALIGNMENT, VERSION};
 use crate::error::{LoadError, Section};
 
@@ -45,7 +45,7 @@ impl SectionRange {
 pub struct Header {
     /// Format version.
     pub version: u16,
-    /// Order of the weights: a [`Packing`]; 0 = default.
+    /// Order of the weights: a [`Family`]; 0 = default.
     pub packing: u8,
     /// Arithmetic of the model; 0 = native.
     pub arithmetic: u8,
@@ -167,8 +167,8 @@ impl Header {
     }
 
     /// The kernel family of a checked header.
-    pub(crate) fn packing(&self) -> Packing {
-        Packing::from_code(self.packing).unwrap_or_default()
+    pub(crate) fn packing(&self) -> Family {
+        Family::from_code(self.packing).unwrap_or_default()
     }
 
     /// The sections in their order in the blob.
@@ -187,13 +187,13 @@ impl Header {
     /// # Errors
     /// The first condition of `docs/model-format.md` that does not hold.
     pub fn check(bytes: &[u8]) -> Result<(Self, &[u8]), LoadError> {
-        Self::check_for(Packing::of_this_build(), bytes)
+        Self::check_for(Family::of_this_build(), bytes)
     }
 
     /// As [`check`](Self::check), in a build of a family, or one of all.
     #[inline]
     pub(crate) fn check_for(
-        build: Option<Packing>,
+        build: Option<Family>,
         bytes: &[u8],
     ) -> Result<(Self, &[u8]), LoadError> {
         let header = Self::parse(bytes)?;
@@ -203,7 +203,7 @@ impl Header {
                 found: header.version,
             });
         }
-        match Packing::from_code(header.packing) {
+        match Family::from_code(header.packing) {
             Some(packing) if packing.is_available_in(build) => {}
             Some(packing) => {
                 return Err(LoadError::OtherFamily {
@@ -336,7 +336,7 @@ pub struct Summary {
     /// The blob's checksum: a name for its contents.
     pub crc: u32,
     /// The kernel family that it is packed for.
-    pub packing: Packing,
+    pub packing: Family,
 }
 
 impl Summary {

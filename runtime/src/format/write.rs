@@ -3,7 +3,7 @@
 //! The writer lays out sections, header and checksum; it does not judge the program: `Model::from_bytes` does, and a
 //! packer should load what it wrote. Equal input gives equal bytes.
 
-use super::family::Packing;
+use super::family::Family;
 use super::header::{Header, SectionRange, checksum};
 use super::metadata::Metadata;
 use super::program::{MAX_PORTS, Op, Port, Scratch, Tensor};
@@ -27,7 +27,7 @@ pub struct ProgramParts {
     pub ops: Vec<Op>,
     /// The kernel family that the weights are packed for; in the header, not in the program.
     #[serde(skip)]
-    pub packing: Packing,
+    pub packing: Family,
 }
 
 /// The largest end of a tensor or of a scratch area: the one value that a program's `arena_bytes` may have.

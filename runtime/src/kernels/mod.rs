@@ -31,7 +31,7 @@ mod params;
 mod planar;
 mod scalar;
 
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{Conv2d, Op, Requant, Scratch, Tensor, TensorIndex};
 use crate::parts::{self, Kernels};
 use core::cell::Cell;
@@ -48,7 +48,7 @@ macro_rules! kernel {
     ($memory:ident, $name:ident::<K>($($argument:expr),+)) => {
         match $memory.family {
             #[cfg(any(fewbit_family = "all", fewbit_family = "mve"))]
-            Packing::Mve => mve::$name::<K>($($argument),+),
+            Family::Mve => mve::$name::<K>($($argument),+),
             _ => scalar::$name::<K>($($argument),+),
         }
     };
@@ -61,9 +61,9 @@ pub(crate) struct Memory<'r> {
     pub(crate) params: &'r [i32],
     pub(crate) arena: &'r [Cell<i8>],
     /// The kernel family that runs: what this firmware was built for, or what the blob was packed for on the desk.
-    pub(crate) family: Packing,
+    pub(crate) family: Family,
     /// What the blob was packed for, which decides how outputs may lie over inputs.
-    pub(crate) packing: Packing,
+    pub(crate) packed_for: Family,
 }
 
 /// A tensor's shape, encoding and bytes.
@@ -145,11 +145,11 @@ pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
             memory.convolution(op, |p, x, y| kernel!(memory, conv2d::<K>(p, x, y)));
         }
         Op::DepthwiseConv2d(op) if K::LINKED.has(parts::ANY_DEPTHWISE) => {
-            memory.convolution(op, |p, x, y| match (memory.family, memory.packing) {
+            memory.convolution(op, |p, x, y| match (memory.family, memory.packed_for) {
                 #[cfg(any(fewbit_family = "all", fewbit_family = "mve"))]
-                (Packing::Mve, Packing::Mve) => mve::depthwise_conv2d::<K>(p, x, y),
+                (Family::Mve, Family::Mve) => mve::depthwise_conv2d::<K>(p, x, y),
                 (family, _) => {
-                    planar::depthwise_conv2d::<K>(family == Packing::Dsp, p, x, y);
+                    planar::depthwise_conv2d::<K>(family == Family::Dsp, p, x, y);
                 }
             });
         }
@@ -222,7 +222,7 @@ pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
             };
             match memory.family {
                 #[cfg(any(fewbit_family = "all", fewbit_family = "dsp"))]
-                Packing::Dsp => dsp::add(&params, a.data, b.data, y.data),
+                Family::Dsp => dsp::add(&params, a.data, b.data, y.data),
                 _ => scalar::add(&params, a.data, b.data, y.data),
             }
         }

@@ -8,7 +8,7 @@
 use super::site::Site;
 use crate::error::LoadError;
 use crate::format::ALIGNMENT;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::header::saturate;
 use crate::format::program::{Clamp, Requant, Tensor, TensorIndex, WeightType, Window};
 use crate::kernels::{Axis, Shape};
@@ -66,7 +66,7 @@ impl<'p> Checker<'p> {
         let bytes = match (layer.weight_type, layer.multiple) {
             (WeightType::Int8, _) => layer.rows.saturating_mul(layer.row),
             (WeightType::Int4, _) => layer.rows.saturating_mul(layer.row.div_ceil(2)),
-            (paired, Some(multiple)) if self.site.packing == Packing::Dsp => {
+            (paired, Some(multiple)) if self.site.packing == Family::Dsp => {
                 pack::paired_bytes(paired, layer.rows, layer.row, multiple)
             }
             _ => return Err(LoadError::WeightOrder { op: self.op }),

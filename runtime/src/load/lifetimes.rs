@@ -11,7 +11,7 @@
 use super::ops;
 use super::site::Site;
 use crate::error::LoadError;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{Op, Program, Scratch, Tensor, TensorIndex};
 
 /// The lifetime of a tensor.
@@ -34,7 +34,7 @@ const NONE: TensorIndex = TensorIndex::MAX;
 /// while it is needed. Tensors are looked at `limit` times at most, a few instructions each.
 pub(super) fn check<const TENSORS: usize, const OPS: usize>(
     program: &Program<TENSORS, OPS>,
-    packing: Packing,
+    packing: Family,
     limit: u32,
 ) -> Result<u32, LoadError> {
     let mut storage = [Life {
@@ -139,7 +139,7 @@ struct Plan<'p> {
     lives: &'p mut [Life],
     tensors: &'p [Tensor],
     ops: &'p [Op],
-    packing: Packing,
+    packing: Family,
     /// The first in the list of those that are alive, in the order in which they came to life.
     alive: TensorIndex,
     /// How often tensors may be looked at, and what is left of that.

@@ -21,7 +21,7 @@ mod tests;
 
 use crate::error::{LoadError, Section};
 use crate::format::ALIGNMENT;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::header::{Header, saturate};
 use crate::format::program::{Port, Program, Tensor};
 #[cfg(feature = "std")]
@@ -48,7 +48,7 @@ pub struct Model<'a, const TENSORS: usize, const OPS: usize, K: Kernels = AllKer
     weights: &'a [i8],
     params: &'a [i32],
     metadata: &'a [u8],
-    packing: Packing,
+    packing: Family,
     kernels: PhantomData<K>,
 }
 
@@ -389,7 +389,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, K: Kernels> Model<'a, TENSORS, 
 
     /// The kernel family that the weights are packed for.
     #[must_use]
-    pub fn packing(&self) -> Packing {
+    pub fn packing(&self) -> Family {
         self.packing
     }
 

@@ -3,7 +3,7 @@
 use super::ops;
 use super::rules::InPlace;
 use super::site::Site;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{Op, Tensor};
 #[cfg(feature = "std")]
 use crate::parts::KernelSet;
@@ -12,7 +12,7 @@ use crate::parts::KernelSet;
 ///
 /// Only weights in pairs cannot do without. Other convolutions are slower then, and cannot work in place.
 #[must_use]
-pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Packing) -> u64 {
+pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Family) -> u64 {
     ops::scratch_bytes(op, &Site { tensors, packing })
 }
 
@@ -21,7 +21,7 @@ pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Packing) -> u64 {
 ///
 /// This is the loader's own rule, for planners. An input that the operator reads at several positions has to fit all of them.
 #[must_use]
-pub fn in_place(op: &Op, position: usize, tensors: &[Tensor], packing: Packing) -> InPlace {
+pub fn in_place(op: &Op, position: usize, tensors: &[Tensor], packing: Family) -> InPlace {
     ops::in_place(op, position, &Site { tensors, packing })
 }
 

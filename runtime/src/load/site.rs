@@ -1,6 +1,6 @@
 //! The tensors around an operator.
 
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{Tensor, TensorIndex};
 use crate::parts::{KernelSet, ODD_CHANNELS};
 
@@ -10,7 +10,7 @@ use crate::parts::{KernelSet, ODD_CHANNELS};
 #[derive(Clone, Copy)]
 pub(super) struct Site<'p> {
     pub(super) tensors: &'p [Tensor],
-    pub(super) packing: Packing,
+    pub(super) packing: Family,
 }
 
 impl<'p> Site<'p> {

@@ -1,7 +1,7 @@
 //! The rules of a convolution with groups, equation (7).
 
 use crate::error::LoadError;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{Conv2d, Window};
 use crate::load::check::{Checker, Layer, taps};
 use crate::load::in_place::row_distance;
@@ -80,7 +80,7 @@ impl Rules for Conv2d {
         let Some(input) = site.tensor(self.input) else {
             return 0;
         };
-        if self.weight_type.is_paired() && site.packing == Packing::Dsp {
+        if self.weight_type.is_paired() && site.packing == Family::Dsp {
             paired_scratch_bytes(&self.window, input.c.into())
         } else if self.groups == 1 {
             // A window.

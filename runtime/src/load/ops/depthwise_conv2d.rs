@@ -1,7 +1,7 @@
 //! The rules of a depthwise convolution, equation (8).
 
 use crate::error::LoadError;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{Clamp, Conv2d, Tensor, Window};
 use crate::kernels::{self, depthwise_lines};
 use crate::load::check::{Checker, Layer, taps};
@@ -56,7 +56,7 @@ impl Rules for Depthwise<'_> {
             (u32::from(window.kernel_h).saturating_sub(1)) * u32::from(window.dilation_h) + 1;
         let needed = scratch_bytes(window, input, output);
         let ring =
-            site.packing != Packing::Mve && needed > 0 && u64::from(self.0.scratch.bytes) >= needed;
+            site.packing != Family::Mve && needed > 0 && u64::from(self.0.scratch.bytes) >= needed;
         InPlace::Pixels {
             distance: row_distance(input, window, output, if ring { depth } else { 0 }),
             // Kernels take some channels of all rows first: they may only meet their own.
@@ -73,7 +73,7 @@ impl Rules for Depthwise<'_> {
         let op = self.0;
         match (site.tensor(op.input), site.tensor(op.output)) {
             // Vectors run over the channels of a window, not along lines.
-            (Some(input), _) if site.packing == Packing::Mve => {
+            (Some(input), _) if site.packing == Family::Mve => {
                 taps(&op.window).saturating_mul(input.c.into())
             }
             (Some(input), Some(output)) => scratch_bytes(&op.window, input, output),
@@ -91,7 +91,7 @@ fn kernels_of(op: &Conv2d, site: &Site<'_>) -> KernelSet {
     if output.len() == 0 || op.window.kernel_h == 0 || op.window.kernel_w == 0 {
         return parts::DEPTHWISE_ANY;
     }
-    if site.packing == Packing::Mve {
+    if site.packing == Family::Mve {
         let plain = parts::is_plain(op.weight_type, input.c.into(), output.c.into())
             && matches!(op.requant.clamp, Clamp::PerTensor { .. })
             && u64::from(op.scratch.bytes) >= taps(&op.window) * u64::from(input.c);

@@ -1,7 +1,7 @@
 //! The rules of a fully connected layer, equation (9).
 
 use crate::error::LoadError;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::FullyConnected;
 use crate::load::check::{Checker, Layer};
 use crate::load::rules::{InPlace, Rules};
@@ -48,7 +48,7 @@ impl Rules for FullyConnected {
     }
 
     fn scratch_bytes(&self, site: &Site<'_>) -> u64 {
-        if self.weight_type.is_paired() && site.packing == Packing::Dsp {
+        if self.weight_type.is_paired() && site.packing == Family::Dsp {
             site.elements(self.input).div_ceil(8).saturating_mul(16)
         } else {
             0

@@ -8,7 +8,7 @@ use super::{FULL, Metadata, Parts, TestModel, checksum, window};
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
     Requant, ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Transpose, Unary, WeightType,
@@ -82,7 +82,7 @@ impl Example {
     }
 
     /// The model as a planner would make it for a family: weights in its order, and its scratch behind the tensors.
-    fn packed(&self, packing: Packing) -> Parts {
+    fn packed(&self, packing: Family) -> Parts {
         let mut parts = self.parts.clone();
         let program = &mut parts.program;
         let sections = BlobWriter::with_sections(parts.weights, parts.params);
@@ -105,7 +105,7 @@ impl Example {
         parts
     }
 
-    fn blob(&self, packing: Packing) -> Vec<u8> {
+    fn blob(&self, packing: Family) -> Vec<u8> {
         self.packed(packing).blob()
     }
 
@@ -408,7 +408,7 @@ fn examples() -> Vec<Example> {
 #[test]
 fn each_operator_gives_in_each_packing_what_it_should() {
     for example in examples() {
-        for packing in Packing::ALL {
+        for packing in Family::ALL {
             let found = example.run(&example.blob(packing));
             assert_eq!(
                 found.as_deref(),
@@ -441,7 +441,7 @@ fn no_operator_is_left_out() {
     // And each kind of weights.
     let mut types = Vec::new();
     for example in &examples {
-        let ops = example.packed(Packing::Dsp).program.ops;
+        let ops = example.packed(Family::Dsp).program.ops;
         types.extend(ops.iter().filter_map(|op| match op {
             Op::Conv2d(op) | Op::DepthwiseConv2d(op) => Some(op.weight_type as u8),
             Op::FullyConnected(op) => Some(op.weight_type as u8),
@@ -460,7 +460,7 @@ fn broken_examples_are_refused_or_run() {
     // An interpreter takes a second for what is a millisecond elsewhere.
     let step = if cfg!(miri) { 17 } else { 1 };
     for (index, example) in examples().iter().enumerate() {
-        for packing in Packing::ALL {
+        for packing in Family::ALL {
             if cfg!(miri) && index % 3 != packing as usize {
                 continue;
             }

@@ -7,7 +7,7 @@ use super::super::needs::scratch_bytes;
 use super::FULL;
 use crate::engine::Engine;
 use crate::format::aligned::AlignedBlob;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{
     AveragePool, Conv2d, MaxPool, Op, Port, Requant, Scratch, Tensor, WeightType, Window,
 };
@@ -47,7 +47,7 @@ fn output_size(window: &Window) -> Option<[u16; 2]> {
 }
 
 /// Packs a model of one operator for a family and runs it; `scratch` says whether the operator gets any.
-fn run(op: &Op, tensors: [Tensor; 2], sections: &BlobWriter, family: (Packing, bool)) -> Vec<i8> {
+fn run(op: &Op, tensors: [Tensor; 2], sections: &BlobWriter, family: (Family, bool)) -> Vec<i8> {
     let (packing, scratch) = family;
     let (mut ops, mut tensors) = (vec![op.clone()], tensors);
     let sections = pack(packing, &mut ops, &tensors, sections);
@@ -110,10 +110,10 @@ fn convolution(
     (conv, sections)
 }
 
-const FAMILIES: [(Packing, bool); 3] = [
-    (Packing::Scalar, true),
-    (Packing::Dsp, true),
-    (Packing::Mve, true),
+const FAMILIES: [(Family, bool); 3] = [
+    (Family::Scalar, true),
+    (Family::Dsp, true),
+    (Family::Mve, true),
 ];
 
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
@@ -132,7 +132,7 @@ fn convolutions_fit_32_bits() {
             let (conv, sections) = convolution(window, groups, [output.c.into(), row], output.c);
             let op = Op::Conv2d(conv);
             let tensors = [input, output];
-            let expected = run(&op, tensors, &sections, (Packing::Scalar, false));
+            let expected = run(&op, tensors, &sections, (Family::Scalar, false));
             // Groups are the scalar kernel's in every family.
             let families = if groups == 1 { &FAMILIES[..] } else { &[] };
             for &family in families {
@@ -156,7 +156,7 @@ fn depthwise_convolutions_fit_32_bits() {
         let (conv, sections) = convolution(window, input.c, [taps, input.c.into()], input.c);
         let op = Op::DepthwiseConv2d(conv);
         let tensors = [input, output];
-        let expected = run(&op, tensors, &sections, (Packing::Scalar, false));
+        let expected = run(&op, tensors, &sections, (Family::Scalar, false));
         for family in FAMILIES {
             let found = run(&op, tensors, &sections, family);
             assert_eq!(found, expected, "{family:?} {window:?}");
@@ -205,7 +205,7 @@ fn pools_fit_32_bits() {
             },
         });
         for op in [max, average] {
-            let found = run(&op, [input, output], &sections, (Packing::Scalar, false));
+            let found = run(&op, [input, output], &sections, (Family::Scalar, false));
             assert_eq!(found.len() as u64, output.len());
         }
     }

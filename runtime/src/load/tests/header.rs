@@ -4,7 +4,7 @@ use super::small::{lut, single};
 use super::{TestModel, load, zoo};
 use crate::error::{LoadError, Section};
 use crate::format::aligned::AlignedBlob;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::header::{Header, Summary, checksum};
 
 #[test]
@@ -241,15 +241,15 @@ fn a_damaged_header_is_refused() {
 
 #[test]
 fn a_build_takes_blobs_of_its_own_family_and_of_the_scalar_one() {
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         let mut parts = zoo();
         parts.program.packing = packing;
         let blob = parts.blob();
         let check = |build| Header::check_for(build, &blob).map(|_| ());
         assert_eq!(Header::check(&blob).map(|_| ()), Ok(()));
         assert_eq!(check(None), Ok(()));
-        for build in Packing::ALL {
-            let expected = if packing == Packing::Scalar || packing == build {
+        for build in Family::ALL {
+            let expected = if packing == Family::Scalar || packing == build {
                 Ok(())
             } else {
                 Err(LoadError::OtherFamily {
@@ -259,18 +259,18 @@ fn a_build_takes_blobs_of_its_own_family_and_of_the_scalar_one() {
             assert_eq!(check(Some(build)), expected, "{packing:?} for {build:?}");
         }
         assert_eq!(Summary::from_bytes(&blob).unwrap().packing, packing);
-        assert_eq!(Packing::from_code(packing as u8), Some(packing));
+        assert_eq!(Family::from_code(packing as u8), Some(packing));
         assert!(packing.is_available(), "this build has all");
-        assert_eq!(Packing::of_build(packing), packing);
+        assert_eq!(Family::of_build(packing), packing);
     }
-    assert_eq!(Packing::from_code(3), None);
-    let names = Packing::ALL.map(Packing::name);
+    assert_eq!(Family::from_code(3), None);
+    let names = Family::ALL.map(Family::name);
     assert_eq!(names, ["scalar", "dsp", "mve"]);
 }
 
 /// A blob with something in each section, and little in all.
 fn small() -> Vec<u8> {
-    let mut parts = single(&lut(0, 1), [1, 1, 4], [1, 1, 4], Packing::Scalar);
+    let mut parts = single(&lut(0, 1), [1, 1, 4], [1, 1, 4], Family::Scalar);
     parts.weights.truncate(256);
     parts.params.truncate(4);
     parts.blob()

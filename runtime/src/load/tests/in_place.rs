@@ -7,11 +7,11 @@ use super::small::{
     tensor,
 };
 use crate::error::LoadError;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{Conv2d, Op, Scratch, Tensor, Window};
 
 /// How many bytes the output must start before its input, tensor 0; `None` where it may not lie over it.
-fn distance(op: &Op, packing: Packing, input: &Tensor, output: &Tensor) -> Option<u64> {
+fn distance(op: &Op, packing: Family, input: &Tensor, output: &Tensor) -> Option<u64> {
     match in_place(op, 0, &[*input, *output], packing) {
         InPlace::Rows(distance) | InPlace::Pixels { distance, .. } => Some(distance.into()),
         InPlace::Never => None,
@@ -212,7 +212,7 @@ fn distances_of_rows_are_those_of_the_description() {
                 let input = tensor(0, [size[0], size[1], channels[0]]);
                 let output = tensor(0, [h, w, channels[1]]);
                 let rows = described(&window, &input, &output, false);
-                let found = |op: Op| distance(&op, Packing::Scalar, &input, &output);
+                let found = |op: Op| distance(&op, Family::Scalar, &input, &output);
                 assert_eq!(found(Op::Conv2d(conv(0, 1, window))), Some(rows));
                 assert_eq!(found(max_pool(0, 1, window)), Some(rows));
                 let average = Op::AveragePool(average_pool(0, 1, window));
@@ -226,9 +226,9 @@ fn distances_of_rows_are_those_of_the_description() {
                 }
                 let ring = described(&window, &input, &output, true);
                 let need = depthwise_scratch_bytes(&window, &input, &output);
-                for packing in Packing::ALL {
+                for packing in Family::ALL {
                     let found = |bytes| distance(&depthwise(bytes), packing, &input, &output);
-                    let held = if packing == Packing::Mve { rows } else { ring };
+                    let held = if packing == Family::Mve { rows } else { ring };
                     assert_eq!(found(need), Some(held), "{window:?} {size:?} {packing:?}");
                     assert_eq!(found(need + 1), Some(held));
                     assert_eq!(found(need - 1), Some(rows));
@@ -247,7 +247,7 @@ fn distances_are_known_for_some_layers() {
         let input = tensor(0, [size[0], size[1], c]);
         let output = tensor(0, [h, w, d]);
         let op = op(with_scratch(conv(0, 1, window), 1 << 16));
-        distance(&op, Packing::Scalar, &input, &output)
+        distance(&op, Family::Scalar, &input, &output)
     };
     // A 3x3 window with a border: a row ahead of the one above the window's middle, two rows of 5 pixels in all.
     assert_eq!(case(window(3, 1, 1), [6, 5], [4, 4], Op::Conv2d), Some(40));
@@ -280,7 +280,7 @@ fn pixels_may_be_written_over_if_scratch_holds_one() {
         change(&mut conv);
         distance(
             &Op::Conv2d(conv),
-            Packing::Scalar,
+            Family::Scalar,
             &input,
             &tensor(0, output),
         )
@@ -382,7 +382,7 @@ fn a_depthwise_convolution_is_whole_pixels_before_its_input() {
 fn a_single_channel_is_a_pixel_too() {
     let layer = |bytes| Op::Conv2d(with_scratch(conv(0, 1, POINT), bytes));
     let line = tensor(0, [4, 4, 1]);
-    let found = |bytes| distance(&layer(bytes), Packing::Scalar, &line, &line);
+    let found = |bytes| distance(&layer(bytes), Family::Scalar, &line, &line);
     assert_eq!(found(1), Some(0));
     assert_eq!(found(0), Some(4));
 }

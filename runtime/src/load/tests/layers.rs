@@ -3,7 +3,7 @@
 use super::Parts;
 use super::small::{ZERO, conv, fully_connected, single};
 use crate::error::LoadError;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{Clamp, Op, WeightType};
 
 use WeightType::{Int4, Int8, PairedInt4, PairedInt8};
@@ -29,9 +29,9 @@ fn layer(op: &Op, weight_type: WeightType, input: [u16; 3], output: [u16; 3]) ->
     let mut op = op.clone();
     set_type(&mut op, weight_type);
     let packing = if weight_type.is_paired() {
-        Packing::Dsp
+        Family::Dsp
     } else {
-        Packing::Scalar
+        Family::Scalar
     };
     let mut parts = single(&op, input, output, packing);
     parts.weights.fill(zero(weight_type));
@@ -145,9 +145,9 @@ fn weights_in_pairs_are_for_plain_layers_of_the_dsp_family() {
     for weight_type in [PairedInt8, PairedInt4] {
         for op in [convolution(1, 1), dense()] {
             let mut parts = layer(&op, weight_type, [1, 1, 4], [1, 1, 2]);
-            for packing in Packing::ALL {
+            for packing in Family::ALL {
                 parts.program.packing = packing;
-                let dsp = packing == Packing::Dsp;
+                let dsp = packing == Family::Dsp;
                 assert_eq!(parts.load(), if dsp { Ok(()) } else { refused });
             }
         }
@@ -440,7 +440,7 @@ fn op_scratch(parts: &mut Parts) -> &mut crate::format::program::Scratch {
 #[test]
 fn weights_in_rows_do_without_scratch_or_with_any() {
     for op in [convolution(3, 1), depthwise(3, 4), dense()] {
-        for packing in Packing::ALL {
+        for packing in Family::ALL {
             for (bytes, offset) in [(0, 0), (1, 101), (35, 103), (1000, 102)] {
                 let mut parts = layer(&op, Int8, [3, 3, 4], [1, 1, 4]);
                 parts.program.packing = packing;

@@ -11,7 +11,7 @@ use super::small::{
 };
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{
     Clamp, Concat, Constant, Conv2d, Op, Pad, Requant, Tensor, Transpose, WeightType, Window,
 };
@@ -31,7 +31,7 @@ macro_rules! of {
 /// Every kernel.
 const ALL: KernelSet = KernelSet::ALL;
 
-fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Packing) -> KernelSet {
+fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Family) -> KernelSet {
     ops::parts(op, &Site { tensors, packing })
 }
 
@@ -63,7 +63,7 @@ const OTHER_SHAPE: fn(&mut Parts) = |parts| {
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
 fn operators_need_their_kernels() {
-    let one = |op: Op, input, output| single(&op, input, output, Packing::Scalar);
+    let one = |op: Op, input, output| single(&op, input, output, Family::Scalar);
     let (line, wide) = ([1, 2, 4], [1, 2, 8]);
     needs!(one(lut(0, 1), line, line), OTHER_SHAPE; LUT);
     needs!(one(softmax(0, 1), line, line), OTHER_SHAPE; SOFTMAX);
@@ -129,9 +129,9 @@ fn operators_need_their_kernels() {
 fn layers_need_their_kernels_and_the_parts_of_these() {
     let mut layer = fully_connected(0, 1);
     let dense = |layer: &_| Op::FullyConnected(Clone::clone(layer));
-    let one = |op: Op, input, output| single(&op, input, output, Packing::Scalar);
+    let one = |op: Op, input, output| single(&op, input, output, Family::Scalar);
     let pairs = |op: Op, input, output| {
-        let mut parts = single(&op, input, output, Packing::Dsp);
+        let mut parts = single(&op, input, output, Family::Dsp);
         parts.weights.fill(0x11);
         parts
     };
@@ -172,7 +172,7 @@ fn layers_need_their_kernels_and_the_parts_of_these() {
     needs!(none, OTHER_SHAPE; DEPTHWISE_LARGE, INT4_WEIGHTS);
     layer.weight_type = WeightType::Int8;
     layer.groups = 8;
-    let vectors = single(&depthwise(&layer), [1, 2, 8], [1, 2, 8], Packing::Mve);
+    let vectors = single(&depthwise(&layer), [1, 2, 8], [1, 2, 8], Family::Mve);
     needs!(vectors, OTHER_SHAPE; DEPTHWISE_VECTORS, INT8_WEIGHTS);
 }
 
@@ -190,7 +190,7 @@ fn what_a_build_has_no_kernel_for_is_not_looked_at() {
         max_pool(0, 1, window),
         Op::AveragePool(average_pool(0, 1, window)),
     ] {
-        let parts = single(&op, [1, 2, 4], [1, 3, 4], Packing::Scalar);
+        let parts = single(&op, [1, 2, 4], [1, 3, 4], Family::Scalar);
         assert_eq!(loads::<of!(ALL.without(DILATED_POOLS))>(&parts), refused);
         let found = LoadError::PoolPad {
             op: 0,
@@ -203,7 +203,7 @@ fn what_a_build_has_no_kernel_for_is_not_looked_at() {
     let mut layer = fully_connected(0, 1);
     layer.weight_type = WeightType::PairedInt8;
     let op = Op::FullyConnected(layer);
-    let mut parts = single(&op, [1, 1, 4], [1, 1, 4], Packing::Dsp);
+    let mut parts = single(&op, [1, 1, 4], [1, 1, 4], Family::Dsp);
     parts.program.ops[0].scratch_mut().unwrap().offset += 1;
     parts.program.arena_bytes += 1;
     assert_eq!(loads::<of!(KernelSet::NONE)>(&parts), refused);
@@ -214,7 +214,7 @@ fn what_a_build_has_no_kernel_for_is_not_looked_at() {
 /// Bits of a depthwise convolution over 8 rows and columns.
 fn depthwise(
     channels: [u16; 2],
-    packing: Packing,
+    packing: Family,
     scratch: i64,
     change: impl Fn(&mut Conv2d),
 ) -> KernelSet {
@@ -231,7 +231,7 @@ fn depthwise(
     let vectors = u64::from(layer.window.kernel_h)
         * u64::from(layer.window.kernel_w)
         * u64::from(channels[0]);
-    let need = if packing == Packing::Mve {
+    let need = if packing == Family::Mve {
         vectors
     } else {
         need
@@ -243,7 +243,7 @@ fn depthwise(
 
 #[test]
 fn depthwise_convolutions_need_the_kernel_that_will_run_them() {
-    let scalar = |change: &dyn Fn(&mut Conv2d)| depthwise([8, 8], Packing::Scalar, 0, change);
+    let scalar = |change: &dyn Fn(&mut Conv2d)| depthwise([8, 8], Family::Scalar, 0, change);
     assert_eq!(scalar(&|_| {}), DEPTHWISE_3X3_STRIDE_1);
     let whole = |min, max| Requant {
         clamp: Clamp::PerTensor { min, max },
@@ -269,16 +269,16 @@ fn depthwise_convolutions_need_the_kernel_that_will_run_them() {
     assert_eq!(scalar(&other), DEPTHWISE_ANY);
     // Nor have layers with more output than input channels.
     for channels in [[4, 8], [8, 4]] {
-        let bits = depthwise(channels, Packing::Scalar, 0, |_| {});
+        let bits = depthwise(channels, Family::Scalar, 0, |_| {});
         assert_eq!(bits, DEPTHWISE_ANY);
     }
-    let scratch = |change| depthwise([8, 8], Packing::Dsp, change, |_| {});
+    let scratch = |change| depthwise([8, 8], Family::Dsp, change, |_| {});
     assert_eq!(scratch(0), DEPTHWISE_3X3_STRIDE_1);
     assert_eq!(scratch(-1), DEPTHWISE_LARGE);
 
     // Vectors: weights of 8 bits, one range, multiples of 8 channels, one output channel for each, and a window's bytes.
     let mve = |channels, scratch, change: &dyn Fn(&mut Conv2d)| {
-        depthwise(channels, Packing::Mve, scratch, change) == DEPTHWISE_VECTORS
+        depthwise(channels, Family::Mve, scratch, change) == DEPTHWISE_VECTORS
     };
     assert!(mve([8, 8], 0, &|_| {}));
     assert!(mve([24, 24], 0, &|_| {}));
@@ -291,7 +291,7 @@ fn depthwise_convolutions_need_the_kernel_that_will_run_them() {
     assert!(!mve([12, 12], 0, &|_| {}));
     assert!(!mve([8, 8], 0, &|op| op.weight_type = WeightType::Int4));
     assert!(!mve([8, 8], 0, &|op| op.requant.clamp = each));
-    for packing in [Packing::Scalar, Packing::Dsp] {
+    for packing in [Family::Scalar, Family::Dsp] {
         assert_ne!(depthwise([8, 8], packing, 0, |_| {}), DEPTHWISE_VECTORS);
     }
 }
@@ -352,7 +352,7 @@ fn kernels_of_an_unknown_tensor_are_some() {
     let tensors = [tensor(0, [8, 8, 8])];
     let bits = |input, output| {
         let layer = conv(input, output, POINT);
-        kernels_of_op(&Op::DepthwiseConv2d(layer), &tensors, Packing::Scalar)
+        kernels_of_op(&Op::DepthwiseConv2d(layer), &tensors, Family::Scalar)
     };
     assert_eq!(bits(0, 1), DEPTHWISE_ANY | INT8_WEIGHTS);
     assert_eq!(bits(1, 0), DEPTHWISE_ANY | INT8_WEIGHTS);
@@ -365,7 +365,7 @@ fn kernels_of_an_unknown_tensor_are_some() {
         };
         let tensors = [tensor(0, [8, 8, 8]), tensor(0, output)];
         let op = Op::DepthwiseConv2d(conv(0, 1, window));
-        let bits = kernels_of_op(&op, &tensors, Packing::Scalar);
+        let bits = kernels_of_op(&op, &tensors, Family::Scalar);
         assert_eq!(bits, DEPTHWISE_ANY | INT8_WEIGHTS);
     }
     for dilation in [0, 2] {
@@ -382,6 +382,6 @@ fn kernels_of_an_unknown_tensor_are_some() {
     }
     let mut layer = conv(1, 1, POINT);
     layer.weight_type = WeightType::PairedInt8;
-    let bits = kernels_of_op(&Op::Conv2d(layer), &tensors, Packing::Dsp);
+    let bits = kernels_of_op(&Op::Conv2d(layer), &tensors, Family::Dsp);
     assert_eq!(bits, PAIRED_CONV_2D | INT8_WEIGHTS | POINTWISE_WINDOWS);
 }

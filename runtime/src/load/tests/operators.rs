@@ -6,14 +6,14 @@ use super::small::{
 };
 use super::{FULL, Parts};
 use crate::error::LoadError;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{
     Add, AveragePool, Constant, Mul, Op, Pad, Requant, Transpose, Window,
 };
 
 /// A model of one operator from tensor 0 to tensor 1.
 fn one(op: &Op, input: [u16; 3], output: [u16; 3]) -> Result<(), LoadError> {
-    single(op, input, output, Packing::Scalar).load()
+    single(op, input, output, Family::Scalar).load()
 }
 
 fn shape(axis: u8, expected: u32, found: u32) -> Result<(), LoadError> {
@@ -80,7 +80,7 @@ fn a_window_has_no_zeros_and_fits_its_padded_input() {
         // Outputs that a division by 1 or none would give, too.
         for output in [[3, 4, 1], [1, 1, 1], [5, 4, 1], [3, 10, 1], [6, 4, 1]] {
             for op in windowed(good) {
-                let mut parts = single(&op, [5, 9, 1], output, Packing::Scalar);
+                let mut parts = single(&op, [5, 9, 1], output, Family::Scalar);
                 match &mut parts.program.ops[0] {
                     Op::Conv2d(op) | Op::DepthwiseConv2d(op) => change(&mut op.window),
                     Op::MaxPool(op) => change(&mut op.window),
@@ -131,7 +131,7 @@ fn a_pool_keeps_its_channels_and_its_zero_point() {
         assert_eq!(one(op, [2, 2, 3], [2, 2, 4]), shape(2, 3, 4));
     }
     for (op, fixed) in pools.iter().zip([true, false]) {
-        let mut parts = single(op, [2, 2, 3], [2, 2, 3], Packing::Scalar);
+        let mut parts = single(op, [2, 2, 3], [2, 2, 3], Family::Scalar);
         parts.program.tensors[1].zero_point = 5;
         let refused = LoadError::ZeroPoint {
             op: 0,
@@ -245,7 +245,7 @@ fn a_pools_sum_fits_its_shift() {
             },
             ..average_pool(0, 1, super::window(kernel, 1, 0, 0))
         });
-        let mut parts = single(&op, [kernel, kernel, 1], [1, 1, 1], Packing::Scalar);
+        let mut parts = single(&op, [kernel, kernel, 1], [1, 1, 1], Family::Scalar);
         parts.params.truncate(params);
         parts.load()
     };
@@ -407,7 +407,7 @@ fn a_second_operand_has_the_shape_of_the_first_or_is_a_pixel_or_a_value() {
 fn a_table_has_256_bytes() {
     let op = lut(0, 1);
     let result = |bytes: usize, at: u32| {
-        let mut parts = single(&op, [1, 2, 3], [1, 2, 3], Packing::Scalar);
+        let mut parts = single(&op, [1, 2, 3], [1, 2, 3], Family::Scalar);
         parts.weights.truncate(bytes);
         match &mut parts.program.ops[0] {
             Op::Lut(op) => op.table = at,
@@ -447,7 +447,7 @@ fn a_table_has_256_bytes() {
 fn a_softmax_table_starts_with_one_and_stays_within() {
     for op in [softmax(0, 1), scaled_softmax(0, 1)] {
         let with = |change: &dyn Fn(&mut Parts)| {
-            let mut parts = single(&op, [1, 2, 3], [1, 2, 3], Packing::Scalar);
+            let mut parts = single(&op, [1, 2, 3], [1, 2, 3], Family::Scalar);
             parts.params.truncate(256);
             change(&mut parts);
             parts.load()
@@ -665,7 +665,7 @@ fn a_product_has_one_multiplier() {
             },
             ..mul(0, 0, 1)
         });
-        let mut parts = single(&op, [1, 1, 9], [1, 1, 9], Packing::Scalar);
+        let mut parts = single(&op, [1, 1, 9], [1, 1, 9], Family::Scalar);
         parts.params = vec![i32::MIN, multiplier];
         parts.load()
     };
@@ -719,7 +719,7 @@ fn what_moves_elements_keeps_their_zero_point() {
         value: 0,
     });
     for op in [transpose, pad, concat(&[0], 1, 0), max_pool(0, 1, POINT)] {
-        let mut parts = single(&op, [1, 2, 3], [1, 2, 3], Packing::Scalar);
+        let mut parts = single(&op, [1, 2, 3], [1, 2, 3], Family::Scalar);
         assert_eq!(parts.load(), Ok(()), "{}", op.kind());
         parts.program.tensors[1].zero_point = 7;
         let refused = LoadError::ZeroPoint {

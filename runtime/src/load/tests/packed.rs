@@ -5,7 +5,7 @@ use super::small::{
     POINT, REQUANT, add, average_pool, concat, conv, fully_connected, lut, max_pool, mul, reshape,
     scaled_softmax, softmax, tensor,
 };
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{
     AveragePool, Clamp, Constant, Conv2d, FullyConnected, Lut, Mul, Op, Requant, Tensor, WeightType,
 };
@@ -85,7 +85,7 @@ fn pairs_are_written_as_the_description_says() {
                     })
                 };
                 let mut ops = [op.clone()];
-                let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+                let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
                 let (found, at) = layer_of(&ops[0]);
                 assert_eq!(at, 0);
                 assert_eq!(packed.params(), sections.params());
@@ -118,7 +118,7 @@ fn pairs_are_written_as_the_description_says() {
                 let bytes = paired_bytes(paired, channels as u64, row as u64, multiple as u64);
                 assert_eq!(bytes, expected.len() as u64);
                 // Other families, and what is in pairs already: the same bytes at a new place.
-                for packing in [Packing::Scalar, Packing::Mve] {
+                for packing in [Family::Scalar, Family::Mve] {
                     let mut ops = [op.clone()];
                     let packed = pack(packing, &mut ops, &tensors, &sections);
                     assert_eq!(layer_of(&ops[0]), (weight_type, 0));
@@ -155,7 +155,7 @@ fn a_window_and_all_elements_are_rows() {
         (Op::FullyConnected(dense), 8),
     ] {
         let mut ops = [op];
-        let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+        let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
         let bytes = paired_bytes(WeightType::PairedInt8, 3, 30, multiple);
         assert_eq!(packed.weights().len() as u64, bytes);
         assert_eq!(layer_of(&ops[0]), (WeightType::PairedInt8, 0));
@@ -177,7 +177,7 @@ fn a_window_and_all_elements_are_rows() {
                 weights: at,
                 ..layer
             })];
-            let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+            let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
             assert_eq!(layer_of(&ops[0]), (weight_type, 0));
             assert_eq!(packed.weights(), vec![1; bytes]);
         }
@@ -190,7 +190,7 @@ fn a_window_and_all_elements_are_rows() {
             groups: 5,
             ..layer.clone()
         })];
-        let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+        let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
         assert_eq!(layer_of(&ops[0]), (weight_type, 0));
         assert_eq!(packed.weights(), vec![2; bytes]);
     }
@@ -222,7 +222,7 @@ fn pairs_of_4_bits_are_for_sums_below_their_limit() {
                 bias: first,
                 ..conv(0, 1, POINT)
             })];
-            let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+            let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
             let expected = if fits {
                 WeightType::PairedInt4
             } else {
@@ -288,7 +288,7 @@ fn tables_constants_and_clamps_move_with_their_operators() {
             ..fully_connected(0, 1)
         }),
     ];
-    let packed = pack(Packing::Scalar, &mut ops, &tensors, &sections);
+    let packed = pack(Family::Scalar, &mut ops, &tensors, &sections);
     let bytes = |at: u32, length: usize| &packed.weights()[at as usize..][..length];
     let clamp_of = |requant: &Requant| match requant.clamp {
         Clamp::PerChannel { offset } => offset,
@@ -334,7 +334,7 @@ fn tables_constants_and_clamps_move_with_their_operators() {
         concat(&[0], 1, 0),
     ];
     let before = ops.clone();
-    let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+    let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
     assert_eq!(ops, before);
     assert!(packed.weights().is_empty());
 }
@@ -350,7 +350,7 @@ fn what_lies_outside_its_section_is_written_as_nothing() {
             bias,
             ..conv(0, 1, POINT)
         })];
-        let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+        let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
         (layer_of(&ops[0]).0, packed.weights().len())
     };
     use WeightType::{Int4, Int8, PairedInt4, PairedInt8};
@@ -365,14 +365,14 @@ fn what_lies_outside_its_section_is_written_as_nothing() {
     assert_eq!(layer(0, PairedInt8, 0).0, PairedInt8);
     assert_eq!(layer(0, PairedInt4, 0).0, PairedInt4);
     let mut ops = [lut(0, 1)];
-    let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+    let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
     assert_eq!(packed.weights(), [7; 20]);
     // A second row that is not there any more.
     let mut ops = [Op::Conv2d(Conv2d {
         weights: 16,
         ..conv(0, 1, POINT)
     })];
-    let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+    let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
     assert_eq!(packed.weights(), [7, 0, 7, 0, 7, 0, 7, 0]);
     // No groups, and no input, have no weights.
     for (input, groups, expected) in [(0, 0, Int8), (2, 1, PairedInt8)] {
@@ -380,7 +380,7 @@ fn what_lies_outside_its_section_is_written_as_nothing() {
             groups,
             ..conv(input, 1, POINT)
         })];
-        let packed = pack(Packing::Dsp, &mut ops, &tensors, &sections);
+        let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
         assert_eq!(layer_of(&ops[0]), (expected, 0));
         assert!(packed.weights().is_empty());
     }
@@ -410,18 +410,18 @@ fn scratch_of_layers_in_rows_is_a_window() {
     let rows = Op::FullyConnected(dense.clone());
     dense.weight_type = WeightType::PairedInt4;
     let pairs = Op::FullyConnected(dense);
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         assert_eq!(bytes(&plain, packing), 2 * 3 * 6);
         assert_eq!(bytes(&grouped, packing), 0);
         assert_eq!(bytes(&rows, packing), 0);
         assert_eq!(bytes(&lut(0, 1), packing), 0);
-        let dsp = packing == Packing::Dsp;
+        let dsp = packing == Family::Dsp;
         // 36 products are 9 quads; 6 channels are no whole words.
         let expected = if dsp { 16 + 32 * 9 + 16 * 9 } else { 36 };
         assert_eq!(bytes(&paired, packing), expected);
         assert_eq!(bytes(&pairs, packing), if dsp { 16 * 15 } else { 0 });
         // Lines of 3 + 2 elements, up to an even number, 4 of each of 2 rows and one more, of 2 bytes.
-        let expected = if packing == Packing::Mve {
+        let expected = if packing == Family::Mve {
             36
         } else {
             (4 * 2 + 1) * 6 * 2
@@ -432,7 +432,7 @@ fn scratch_of_layers_in_rows_is_a_window() {
         groups: 0,
         ..layer.clone()
     });
-    assert_eq!(bytes(&none, Packing::Scalar), 0);
+    assert_eq!(bytes(&none, Family::Scalar), 0);
     // Tensors that are not there.
     let paired = Op::Conv2d(Conv2d {
         input: 2,
@@ -441,13 +441,13 @@ fn scratch_of_layers_in_rows_is_a_window() {
     });
     let mut dense = fully_connected(2, 1);
     dense.weight_type = WeightType::PairedInt4;
-    assert_eq!(bytes(&paired, Packing::Dsp), 0);
-    assert_eq!(bytes(&Op::FullyConnected(dense), Packing::Dsp), 0);
+    assert_eq!(bytes(&paired, Family::Dsp), 0);
+    assert_eq!(bytes(&Op::FullyConnected(dense), Family::Dsp), 0);
     for (input, output) in [(2, 1), (0, 2)] {
-        for packing in Packing::ALL {
+        for packing in Family::ALL {
             let layer = conv(input, output, window);
             let found = bytes(&Op::DepthwiseConv2d(layer.clone()), packing);
-            let vectors = packing == Packing::Mve && input == 0;
+            let vectors = packing == Family::Mve && input == 0;
             assert_eq!(found, if vectors { 36 } else { 0 });
             let found = bytes(&Op::Conv2d(layer), packing);
             assert_eq!(found, if input == 0 { 36 } else { 0 });
@@ -470,9 +470,9 @@ fn a_depthwise_convolution_that_is_none_wants_no_scratch() {
             ..POINT
         };
         let op = Op::DepthwiseConv2d(conv(0, 1, window));
-        assert_eq!(scratch_bytes(&op, &tensors, Packing::Scalar), 0);
-        let _ = super::super::in_place(&op, 0, &tensors, Packing::Dsp);
+        assert_eq!(scratch_bytes(&op, &tensors, Family::Scalar), 0);
+        let _ = super::super::in_place(&op, 0, &tensors, Family::Dsp);
     }
     let empty = Op::DepthwiseConv2d(conv(0, 2, POINT));
-    assert_eq!(scratch_bytes(&empty, &tensors, Packing::Dsp), 0);
+    assert_eq!(scratch_bytes(&empty, &tensors, Family::Dsp), 0);
 }

@@ -11,7 +11,7 @@ use super::small::{
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{Conv2d, Op, Scratch, WeightType, Window};
 
 /// Three lines of 8 bytes one behind the other, and two tables between them.
@@ -270,7 +270,7 @@ fn counts(op: &Op, input: [u16; 3], output: [u16; 3]) -> (u64, u64) {
     let tensors = [tensor(0, input), tensor(0, output)];
     let site = Site {
         tensors: &tensors,
-        packing: Packing::Scalar,
+        packing: Family::Scalar,
     };
     (ops::macs(op, &site), ops::work(op, &site))
 }
@@ -332,7 +332,7 @@ fn a_run_has_a_largest_number_of_operations() {
             &Op::Conv2d(layer),
             [1, 1, 1],
             [512, 512, channels],
-            Packing::Scalar,
+            Family::Scalar,
         );
         parts.program.arena_bytes =
             crate::format::write::arena_bytes(&parts.program.tensors, &parts.program.ops);

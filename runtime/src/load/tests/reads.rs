@@ -164,13 +164,13 @@ fn what_is_read_may_be_the_multiple_itself() {
 #[test]
 fn clamps_are_counted_with_what_is_read() {
     use super::small::{fully_connected, single};
-    use crate::format::family::Packing;
+    use crate::format::family::Family;
     use crate::format::program::Clamp;
     let read = |clamp| {
         let mut layer = fully_connected(0, 1);
         layer.requant.clamp = clamp;
         let op = Op::FullyConnected(layer);
-        let parts = single(&op, [1, 1, 5], [1, 1, 3], Packing::Scalar);
+        let parts = single(&op, [1, 1, 5], [1, 1, 3], Family::Scalar);
         Model::<2, 1>::checked_bytes(&AlignedBlob::new(&parts.blob()))
     };
     // Weights, biases and multipliers; a range for each channel is two bytes.

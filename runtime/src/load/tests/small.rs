@@ -3,7 +3,7 @@
 use super::super::needs::scratch_bytes;
 use super::{FULL, Metadata, Parts};
 use crate::error::LoadError;
-use crate::format::family::Packing;
+use crate::format::family::Family;
 use crate::format::program::{
     Add, AveragePool, Concat, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Port, Requant,
     ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Unary, WeightType, Window,
@@ -166,7 +166,7 @@ pub(super) fn parts(
             outputs: outputs.iter().copied().map(port).collect(),
             tensors: tensors.to_vec(),
             ops: ops.to_vec(),
-            packing: Packing::Scalar,
+            packing: Family::Scalar,
         },
         weights: vec![0; 2048],
         params,
@@ -185,7 +185,7 @@ pub(super) fn load(
 }
 
 /// A model of one operator that reads tensor 0 and writes tensor 1, each in a place of its own, with the scratch that the operator wants behind them.
-pub(super) fn single(op: &Op, input: [u16; 3], output: [u16; 3], packing: Packing) -> Parts {
+pub(super) fn single(op: &Op, input: [u16; 3], output: [u16; 3], packing: Family) -> Parts {
     let first = tensor(0, input);
     let second = tensor((first.len() as u32).next_multiple_of(16), output);
     let (tensors, mut op) = ([first, second], op.clone());
