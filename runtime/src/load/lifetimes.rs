@@ -13,6 +13,7 @@ use super::site::Site;
 use crate::error::LoadError;
 use crate::format::family::Family;
 use crate::format::program::{Op, Program, Scratch, Tensor, TensorIndex};
+use crate::parts::Kernels;
 
 /// The lifetime of a tensor.
 #[derive(Clone, Copy)]
@@ -32,7 +33,7 @@ const NONE: TensorIndex = TensorIndex::MAX;
 
 /// Checks that operators read only what was written, that every tensor is written once, and that nothing is overwritten
 /// while it is needed. Tensors are looked at `limit` times at most, a few instructions each.
-pub(super) fn check<const TENSORS: usize, const OPS: usize>(
+pub(super) fn check<K: Kernels, const TENSORS: usize, const OPS: usize>(
     program: &Program<TENSORS, OPS>,
     packing: Family,
     limit: u32,
@@ -60,10 +61,10 @@ pub(super) fn check<const TENSORS: usize, const OPS: usize>(
         left: limit,
     };
     for port in &program.inputs {
-        plan.step(0, port.tensor, Scratch::default())?;
+        plan.step::<K>(0, port.tensor, Scratch::default())?;
     }
     for (op, now) in program.ops.iter().zip(1..) {
-        plan.step(now, op.output(), op.scratch())?;
+        plan.step::<K>(now, op.output(), op.scratch())?;
     }
     Ok(limit - plan.left)
 }
@@ -151,7 +152,12 @@ impl Plan<'_> {
     /// What happens at time `now`: `new` comes to life, if it owns its bytes, beside a scratch area. Neither may lie over what is alive, which
     /// is what is read now or later.
     #[inline(never)]
-    fn step(&mut self, now: u32, new: TensorIndex, scratch: Scratch) -> Result<(), LoadError> {
+    fn step<K: Kernels>(
+        &mut self,
+        now: u32,
+        new: TensorIndex,
+        scratch: Scratch,
+    ) -> Result<(), LoadError> {
         let tensors = self.tensors;
         let own = (self.lives.get(usize::from(new))).is_some_and(|life| life.root == new);
         let output = tensors.get(usize::from(new)).filter(|_| own);
@@ -186,7 +192,7 @@ impl Plan<'_> {
             if let Some(output) = output {
                 if at != new
                     && overlap(span(place), span(output))
-                    && !(old.last == now && self.in_place(now, at, output))
+                    && !(old.last == now && self.in_place::<K>(now, at, output))
                 {
                     return Err(LoadError::Overlap {
                         tensor: new,
@@ -209,7 +215,7 @@ impl Plan<'_> {
     /// Whether the operator at time `now` may write `output` over the bytes of `root`, which it reads for the last time; not at time 0, when model
     /// inputs are written.
     #[inline(never)]
-    fn in_place(&self, now: u32, root: TensorIndex, output: &Tensor) -> bool {
+    fn in_place<K: Kernels>(&self, now: u32, root: TensorIndex, output: &Tensor) -> bool {
         let Some(op) = (now as usize)
             .checked_sub(1)
             .and_then(|index| self.ops.get(index))
@@ -224,7 +230,7 @@ impl Plan<'_> {
             let tensor = self.tensors.get(usize::from(input));
             tensor
                 .and_then(|input| input.offset.checked_sub(output.offset))
-                .is_some_and(|apart| ops::in_place(op, position, &self.site()).allows(apart))
+                .is_some_and(|apart| ops::in_place::<K>(op, position, &self.site()).allows(apart))
         })
     }
 

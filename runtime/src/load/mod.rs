@@ -264,11 +264,11 @@ impl<'a, const TENSORS: usize, const OPS: usize, K: Kernels> Model<'a, TENSORS, 
                     found: reads,
                 });
             }
-            if !K::LINKED.has_all(ops::parts(op, &checker.site)) {
+            if !K::LINKED.has_all(ops::parts::<K>(op, &checker.site)) {
                 return Err(LoadError::Kernel { op: index });
             }
         }
-        lifetimes::check(
+        lifetimes::check::<K, TENSORS, OPS>(
             program,
             self.packing,
             u32::try_from(most).unwrap_or(u32::MAX),

@@ -5,6 +5,7 @@ use super::rules::InPlace;
 use super::site::Site;
 use crate::format::family::Family;
 use crate::format::program::{Op, Tensor};
+use crate::parts::AllKernels;
 #[cfg(feature = "std")]
 use crate::parts::KernelSet;
 
@@ -13,7 +14,7 @@ use crate::parts::KernelSet;
 /// Only weights in pairs cannot do without. Other convolutions are slower then, and cannot work in place.
 #[must_use]
 pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Family) -> u64 {
-    ops::scratch_bytes(op, &Site { tensors, packing })
+    ops::scratch_bytes::<AllKernels>(op, &Site { tensors, packing })
 }
 
 /// Where an operator, with the scratch that it has, may write its output over its input at `position` of [`Op::inputs`], if it reads that for the
@@ -22,7 +23,7 @@ pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Family) -> u64 {
 /// This is the loader's own rule, for planners. An input that the operator reads at several positions has to fit all of them.
 #[must_use]
 pub fn in_place(op: &Op, position: usize, tensors: &[Tensor], packing: Family) -> InPlace {
-    ops::in_place(op, position, &Site { tensors, packing })
+    ops::in_place::<AllKernels>(op, position, &Site { tensors, packing })
 }
 
 /// The kernels that a blob needs.
@@ -38,6 +39,9 @@ pub fn kernels_of(blob: &[u8]) -> Result<KernelSet, crate::LoadError> {
         tensors: &program.tensors,
         packing: header.packing(),
     };
-    let parts = program.ops.iter().map(|op| ops::parts(op, &site));
+    let parts = program
+        .ops
+        .iter()
+        .map(|op| ops::parts::<AllKernels>(op, &site));
     Ok(parts.fold(KernelSet::NONE, KernelSet::or))
 }

@@ -55,9 +55,11 @@ macro_rules! ask {
 /// Checks an operator whose kernel is linked; the checks of the others are not linked either.
 pub(super) fn check<K: Kernels>(op: &Op, c: &Checker<'_>) -> Result<(), LoadError> {
     ask!(op, rules => linked::<K, _>(rules, c))?;
-    let (expected, found) = (scratch_bytes(op, &c.site), op.scratch());
-    let needed = ask!(op, rules => rules.must_have_scratch());
-    if needed && (expected > u64::from(found.bytes) || !found.offset.is_multiple_of(4)) {
+    if !ask!(op, rules => is_linked::<K, _>(rules) && rules.must_have_scratch()) {
+        return Ok(());
+    }
+    let (expected, found) = (scratch_bytes::<K>(op, &c.site), op.scratch());
+    if expected > u64::from(found.bytes) || !found.offset.is_multiple_of(4) {
         return Err(LoadError::ScratchSize {
             op: c.op,
             expected,
@@ -67,24 +69,38 @@ pub(super) fn check<K: Kernels>(op: &Op, c: &Checker<'_>) -> Result<(), LoadErro
     Ok(())
 }
 
+/// Whether an operator's kernel is linked; its rules are not either if it is not.
+#[inline]
+fn is_linked<K: Kernels, R: Rules>(_: &R) -> bool {
+    K::LINKED.has(R::KERNELS)
+}
+
 #[inline]
 fn linked<K: Kernels, R: Rules>(rules: &R, c: &Checker<'_>) -> Result<(), LoadError> {
-    if K::LINKED.has(R::KERNELS) {
+    if is_linked::<K, R>(rules) {
         rules.check::<K>(c)
     } else {
         Err(LoadError::Kernel { op: c.op })
     }
 }
 
-/// The kernels and parts of kernels that an operator needs.
-pub(super) fn parts(op: &Op, site: &Site<'_>) -> KernelSet {
-    ask!(op, rules => rules.parts(site))
+/// The kernels and parts of kernels that an operator needs; none where its kernel is not linked.
+pub(super) fn parts<K: Kernels>(op: &Op, site: &Site<'_>) -> KernelSet {
+    ask!(op, rules => if is_linked::<K, _>(rules) {
+        rules.parts(site)
+    } else {
+        KernelSet::NONE
+    })
 }
 
-/// Where an operator may write over its input at `position`.
-#[inline(never)]
-pub(super) fn in_place(op: &Op, position: usize, site: &Site<'_>) -> InPlace {
-    ask!(op, rules => rules.in_place(site, position))
+/// Where an operator may write over its input at `position`; nowhere if its kernel is not linked.
+#[inline]
+pub(super) fn in_place<K: Kernels>(op: &Op, position: usize, site: &Site<'_>) -> InPlace {
+    ask!(op, rules => if is_linked::<K, _>(rules) {
+        rules.in_place(site, position)
+    } else {
+        InPlace::Never
+    })
 }
 
 /// Products of an activation and a weight, padding included.
@@ -98,7 +114,11 @@ pub(super) fn work(op: &Op, site: &Site<'_>) -> u64 {
     ask!(op, rules => rules.work(site, written))
 }
 
-/// Bytes of scratch that the family's kernel wants.
-pub(super) fn scratch_bytes(op: &Op, site: &Site<'_>) -> u64 {
-    ask!(op, rules => rules.scratch_bytes(site))
+/// Bytes of scratch that the family's kernel wants; none if it is not linked.
+pub(super) fn scratch_bytes<K: Kernels>(op: &Op, site: &Site<'_>) -> u64 {
+    ask!(op, rules => if is_linked::<K, _>(rules) {
+        rules.scratch_bytes(site)
+    } else {
+        0
+    })
 }

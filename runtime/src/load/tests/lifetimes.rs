@@ -306,8 +306,11 @@ fn tensors_are_compared_up_to_a_multiple_of_the_blob() {
         let (blob, length) = all_alive(count);
         let blob: &'static AlignedBlob = Box::leak(Box::new(blob));
         let found = Room::from_bytes(blob).map(|model| {
-            let compared =
-                super::super::lifetimes::check(model.program(), model.packing(), u32::MAX);
+            let compared = super::super::lifetimes::check::<crate::AllKernels, _, _>(
+                model.program(),
+                model.packing(),
+                u32::MAX,
+            );
             u64::from(compared.unwrap())
         });
         let most = CHECK_FACTOR * length;
@@ -340,7 +343,13 @@ fn each_operator_meets_what_is_alive_and_its_output() {
     for (tensors, ops, compared) in [(apart, two, 1 + 2 + 3 + 3), (same, reshaped, 1 + 2 + 2 + 2)] {
         let blob = AlignedBlob::new(&parts(&tensors, &[0], &[3], &ops).blob());
         let model = Model::<4, 3>::from_bytes(&blob).unwrap();
-        let check = |limit| super::super::lifetimes::check(model.program(), model.packing(), limit);
+        let check = |limit| {
+            super::super::lifetimes::check::<crate::AllKernels, _, _>(
+                model.program(),
+                model.packing(),
+                limit,
+            )
+        };
         assert_eq!(check(u32::MAX), Ok(compared));
         assert_eq!(check(compared), Ok(compared));
         let limit = compared - 1;

@@ -32,7 +32,7 @@ macro_rules! of {
 const ALL: KernelSet = KernelSet::ALL;
 
 fn kernels_of_op(op: &Op, tensors: &[Tensor], packing: Family) -> KernelSet {
-    ops::parts(op, &Site { tensors, packing })
+    ops::parts::<AllKernels>(op, &Site { tensors, packing })
 }
 
 /// A model of one operator loads in a build with these bits, and in none that lacks one of them; an operator without any of its bits is refused
