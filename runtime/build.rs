@@ -1,9 +1,9 @@
-//! Chooses the kernel family: `src/family.rs` says by what.
+//! Chooses the kernel family: `src/target.rs` says by what.
 
 use std::env;
 
-#[path = "src/family.rs"]
-pub mod family;
+#[path = "src/target.rs"]
+pub mod target;
 
 fn main() {
     println!(
@@ -11,20 +11,20 @@ fn main() {
     );
     println!("cargo::rustc-check-cfg=cfg(fewbit_core, values(\"v6m\", \"v8m\"))");
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/family.rs");
-    let target = env::var("TARGET").unwrap_or_default();
-    if target.starts_with("thumbv6m") {
+    println!("cargo::rerun-if-changed=src/target.rs");
+    let triple = env::var("TARGET").unwrap_or_default();
+    if triple.starts_with("thumbv6m") {
         // Eight registers, and no 64-bit product.
         println!("cargo::rustc-cfg=fewbit_core=\"v6m\"");
     }
-    if target.starts_with("thumbv8m.main") {
+    if triple.starts_with("thumbv8m.main") {
         println!("cargo::rustc-cfg=fewbit_core=\"v8m\"");
     }
-    let isa = env::var(family::VARIABLE).ok();
-    let family = family::of_target(&target, isa.as_deref());
+    let isa = env::var(target::VARIABLE).ok();
+    let family = target::of_target(&triple, isa.as_deref());
     // On the desk the variable does not matter, and its change is no other build.
-    if family != Ok(family::ALL) {
-        println!("cargo::rerun-if-env-changed={}", family::VARIABLE);
+    if family != Ok(target::ALL) {
+        println!("cargo::rerun-if-env-changed={}", target::VARIABLE);
     }
     match family {
         Ok(family) => println!("cargo::rustc-cfg=fewbit_family=\"{family}\""),

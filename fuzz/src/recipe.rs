@@ -97,7 +97,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
         });
     }
     let mut packed = Recipe {
-        target: Packed::from(fewbit_runtime::format::packing::Packing::Dsp),
+        target: Packed::from(fewbit_runtime::format::family::Family::Dsp),
         ..Recipe::default()
     };
     packed.input.mean = vec![0.1, 0.2, 0.3];

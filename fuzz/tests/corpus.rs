@@ -4,9 +4,9 @@
 
 use fewbit_fuzz::blob::{self, Parts, kinds, weight_types};
 use fewbit_fuzz::{TARGETS, campaign};
-use fewbit_runtime::format::kernels::kernels_of;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{Op, Tensor, WeightType};
+use fewbit_runtime::load::kernels_of;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -62,7 +62,7 @@ fn every_operator_is_there_in_every_packing_and_in_place() {
     let kinds = kinds();
     assert!(kinds.len() >= 15, "{kinds:?}");
     let all = |kinds: &[&'static str]| -> BTreeSet<(&'static str, &'static str)> {
-        let of = |&kind| Packing::ALL.map(|packing| (kind, packing.name()));
+        let of = |&kind| Family::ALL.map(|packing| (kind, packing.name()));
         kinds.iter().flat_map(of).collect()
     };
     assert_eq!(met, all(&kinds));
@@ -95,23 +95,20 @@ fn every_type_of_weights_is_there() {
 #[test]
 fn every_part_of_a_kernel_is_there() {
     // As the runtime declares them, one bit a line.
-    let source = include_str!("../../runtime/src/format/kernels.rs");
+    let source = include_str!("../../runtime/src/parts.rs");
     let bits = source
         .lines()
         .filter_map(|line| {
             line.strip_prefix("pub(crate) const ")?
-                .split_once(": u32 = ")
+                .split_once(": KernelSet = bit(")
         })
         .filter_map(|(name, value)| {
-            let shift = match value.strip_suffix(';')? {
-                "1" => 0,
-                shift => shift.strip_prefix("1 << ")?.parse::<u32>().ok()?,
-            };
-            Some((name, 1_u32 << shift))
+            let number = value.strip_suffix(");")?.parse::<u32>().ok()?;
+            Some((name, 1_u64 << number))
         });
     let bits: Vec<_> = bits.collect();
     assert!(bits.len() >= 29, "{bits:?}");
-    let needed = |blob: &Vec<u8>| kernels_of(blob).expect("sound");
+    let needed = |blob: &Vec<u8>| kernels_of(blob).expect("sound").bits();
     let met = CORPUS.iter().map(needed).fold(0, |all, one| all | one);
     let missing: Vec<_> = bits.iter().filter(|(_, bit)| met & bit == 0).collect();
     assert!(missing.is_empty(), "no blob needs {missing:?}");
@@ -128,7 +125,7 @@ fn programs_of_many_operators_inputs_and_outputs_are_there() {
     let any = |what: &dyn Fn(&fewbit_runtime::ProgramParts) -> bool| {
         programs.iter().filter(|&program| what(program)).count()
     };
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         let mine = |program: &fewbit_runtime::ProgramParts| program.packing == packing;
         assert!(any(&|p| mine(p) && p.ops.len() > 8) > 5, "{packing:?}");
         assert!(any(&|p| mine(p) && p.inputs.len() > 1) > 5, "{packing:?}");

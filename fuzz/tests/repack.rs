@@ -6,7 +6,7 @@ use fewbit::compile::HostModel;
 use fewbit::compile::repack::{RepackError, repack};
 use fewbit::random::Random;
 use fewbit_fuzz::blob;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::{AlignedBlob, Engine};
 
 /// The outputs of a model for inputs that follow from one seed.
@@ -32,12 +32,12 @@ fn blobs_of_the_corpus_give_the_same_bytes_in_every_packing() {
     for (index, blob) in blob::corpus().iter().enumerate() {
         let blob = AlignedBlob::new(blob);
         let plain = HostModel::from_bytes(blob.as_bytes())
-            .is_ok_and(|model| model.packing() == Packing::Scalar);
+            .is_ok_and(|model| model.packing() == Family::Scalar);
         if !plain {
             continue;
         }
         let expected = outputs(&blob);
-        for packing in [Packing::Dsp, Packing::Mve] {
+        for packing in [Family::Dsp, Family::Mve] {
             match repack(&blob, packing) {
                 Ok(other) => {
                     assert_eq!(outputs(&other), expected, "{index} for {}", packing.name());

@@ -16,7 +16,7 @@ pub enum Stage {
     Weights,
     /// Lowering to device operators.
     Lower,
-    /// Packing into a blob.
+    /// Family into a blob.
     Pack,
     /// Measuring accuracy.
     Evaluate,

@@ -1,10 +1,10 @@
 //! The engine: a checked model, an arena, and a loop over the operators.
 
-use crate::format::kernels::ALL_KERNELS;
-use crate::format::packing::Packing;
+use crate::format::family::Family;
 use crate::format::program::TensorIndex;
-use crate::format::read::Model;
 use crate::kernels::{Memory, execute};
+use crate::load::Model;
+use crate::parts::{AllKernels, Kernels};
 use core::cell::Cell;
 use core::fmt;
 
@@ -44,15 +44,12 @@ fn bytes_to_word(address: usize) -> usize {
 /// Inputs share the arena with everything else, so [`run`](Self::run) may overwrite them: fill all inputs before each run.
 /// Outputs stay until the next one.
 #[derive(Debug)]
-pub struct Engine<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32 = ALL_KERNELS>
-{
-    model: &'m Model<'a, TENSORS, OPS, KERNELS>,
+pub struct Engine<'m, 'a, const TENSORS: usize, const OPS: usize, K: Kernels = AllKernels> {
+    model: &'m Model<'a, TENSORS, OPS, K>,
     arena: &'m mut [i8],
 }
 
-impl<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
-    Engine<'m, 'a, TENSORS, OPS, KERNELS>
-{
+impl<'m, 'a, const TENSORS: usize, const OPS: usize, K: Kernels> Engine<'m, 'a, TENSORS, OPS, K> {
     /// Joins a model and an arena of at least [`Model::arena_bytes`] bytes, of any contents.
     ///
     /// A build of the DSP family uses it from its first multiple of 4 on: let it start at one (see
@@ -61,7 +58,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
     /// # Errors
     /// [`ArenaTooSmall`].
     pub fn new(
-        model: &'m Model<'a, TENSORS, OPS, KERNELS>,
+        model: &'m Model<'a, TENSORS, OPS, K>,
         arena: &'m mut [i8],
     ) -> Result<Self, ArenaTooSmall> {
         let found = arena.len();
@@ -80,7 +77,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
 
     /// The model.
     #[must_use]
-    pub fn model(&self) -> &'m Model<'a, TENSORS, OPS, KERNELS> {
+    pub fn model(&self) -> &'m Model<'a, TENSORS, OPS, K> {
         self.model
     }
 
@@ -110,7 +107,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
 
     /// Runs all operators.
     ///
-    /// The time depends on the model alone: in proportion to [`Model::work`], which the loader limits to [`MAX_WORK`](crate::format::MAX_WORK),
+    /// The time depends on the model alone: in proportion to [`Model::work`], which the loader limits to [`MAX_WORK`](crate::limits::MAX_WORK),
     /// 2^36 operations. That is far more than a microcontroller has time for; a caller with a deadline looks at
     /// [`Model::work`] first.
     pub fn run(&mut self) {
@@ -128,10 +125,10 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, const KERNELS: u32>
                 weights: self.model.weights(),
                 params: self.model.params(),
                 arena: Cell::from_mut(&mut *self.arena).as_slice_of_cells(),
-                packing: self.model.packing(),
-                family: Packing::of_build(self.model.packing()),
+                packed_for: self.model.packing(),
+                family: Family::of_build(self.model.packing()),
             };
-            execute::<KERNELS>(op, &memory);
+            execute::<K>(op, &memory);
         }
     }
 

@@ -331,7 +331,7 @@ load_errors! {
         /// The operator.
         op: u16,
     } => "operator {op}: impossible kernel, stride or dilation";
-    /// The checks read more than [`CHECK_FACTOR`](crate::format::CHECK_FACTOR) times the blob's length: operators share weights and parameters.
+    /// The checks read more than [`CHECK_FACTOR`](crate::limits::CHECK_FACTOR) times the blob's length: operators share weights and parameters.
     Reads {
         /// The operator at which that is so.
         op: u16,
@@ -340,7 +340,7 @@ load_errors! {
         /// Bytes read with this operator's.
         found: u64,
     } => "operator {op}: the operators so far have {found} bytes of weights and parameters, counting shared ones each time; at most {limit} are checked";
-    /// Operators meet tensors that are needed beside them more than [`CHECK_FACTOR`](crate::format::CHECK_FACTOR) times as often as the blob has bytes.
+    /// Operators meet tensors that are needed beside them more than [`CHECK_FACTOR`](crate::limits::CHECK_FACTOR) times as often as the blob has bytes.
     Lifetimes {
         /// The operator at which that is so.
         op: u16,

@@ -7,7 +7,7 @@
 //! - No heap, no floats, no global state, no unsafe code but the calls of assembly loops. The caller owns the one buffer that activations live in: the arena.
 //! - [`Model::from_bytes`] treats the blob as untrusted: whatever the bytes, it returns a model or a [`LoadError`].
 //! - After that nothing fails: [`Engine::run`] has no panic path, no recursion, and a running time that depends on the model
-//!   alone. What it may take is limited: [`format::MAX_WORK`], [`format::MAX_ARENA_BYTES`]. `cargo xtask bounds` proves of
+//!   alone. What it may take is limited: [`limits::MAX_WORK`], [`limits::MAX_ARENA_BYTES`]. `cargo xtask bounds` proves of
 //!   the machine code that neither loading nor running panics or recurses, and bounds the stack.
 //! - Weights and parameters are used where they are, in flash; only the program is decoded, into the [`Model`].
 //! - What every operator computes, bit for bit, is written in `docs/arithmetic.md`; the blob's layout is in
@@ -57,7 +57,7 @@
 //!
 //! # Features
 //!
-//! - `std`: the blob writer (`BlobWriter`), the metadata, `AlignedBlob`, the rules of kernel families (`family`): for host
+//! - `std`: the blob writer (`BlobWriter`), the metadata, `AlignedBlob`, the rules of kernel families (`target`): for host
 //!   tools and build scripts. Off by default; it changes nothing that runs.
 //! - `defmt`: `defmt::Format` for [`LoadError`], [`ArenaTooSmall`], [`PortInfo`] and [`Summary`].
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
@@ -90,10 +90,14 @@ compile_error!("fewbit-runtime needs pointers of at least 32 bits");
 pub mod arith;
 mod engine;
 mod error;
-#[cfg(feature = "std")]
-pub mod family;
 pub mod format;
 mod kernels;
+pub mod limits;
+pub mod load;
+pub mod pack;
+pub mod parts;
+#[cfg(feature = "std")]
+pub mod target;
 
 pub use engine::{ArenaTooSmall, Engine};
 pub use error::{LoadError, Section};
@@ -103,6 +107,7 @@ pub use format::aligned::AlignedBlob;
 pub use format::header::Summary;
 #[cfg(feature = "std")]
 pub use format::metadata::{InputMetadata, Metadata, OpMetadata, OutputMetadata, TensorMetadata};
-pub use format::read::{Model, PortInfo};
 #[cfg(feature = "std")]
 pub use format::write::{BlobWriter, ProgramParts, WriteError};
+pub use load::{Model, PortInfo};
+pub use parts::{AllKernels, KernelSet, Kernels};

@@ -2,7 +2,7 @@
 
 use crate::oracle::Trace;
 use crate::random_layer::RandomLayer;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,9 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub fn compare(random: &RandomLayer) -> Result<(Trace, usize), String> {
     let (expected, trace) = random.layer.expected();
     // A panic of a kernel is a finding like any other and must name its seed.
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         let found = catch_unwind(AssertUnwindSafe(|| match packing {
-            Packing::Scalar => random.layer.run(),
+            Family::Scalar => random.layer.run(),
             _ => random.layer.packed_for(packing).run(),
         }));
         let found = found.unwrap_or_else(|panic| {

@@ -4,12 +4,13 @@
 //! the writer and the kernels. The gaps of the sections hold rubbish, and so does the arena before the first operator:
 //! what reads there does not get away with zeros.
 
-use fewbit_runtime::format::kernels::ALL_KERNELS;
-use fewbit_runtime::format::overlap;
-use fewbit_runtime::format::packing::{self, Packing};
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::DType;
 use fewbit_runtime::format::program::{Op, Port, Scratch, Tensor, TensorIndex, WeightType};
 use fewbit_runtime::format::write::{arena_bytes, assemble};
+use fewbit_runtime::load::{self, InPlace};
+use fewbit_runtime::pack;
+use fewbit_runtime::parts::{AllKernels, Kernels};
 use fewbit_runtime::{AlignedBlob, BlobWriter, Engine, Metadata, Model, ProgramParts};
 
 use crate::oracle::{Sections, Trace, output_of, run};
@@ -159,7 +160,7 @@ impl Layer {
 
     /// The same layer packed for a kernel family, with its scratch behind everything else.
     #[must_use]
-    pub fn packed_for(&self, packing: Packing) -> Layer {
+    pub fn packed_for(&self, packing: Family) -> Layer {
         let mut layer = self.clone();
         let Layer {
             program,
@@ -168,12 +169,12 @@ impl Layer {
             ..
         } = &mut layer;
         let sections = BlobWriter::with_sections(std::mem::take(weights), params.clone());
-        let packed = packing::pack(packing, &mut program.ops, &program.tensors, &sections);
+        let packed = pack::pack(packing, &mut program.ops, &program.tensors, &sections);
         *weights = packed.weights().to_vec();
         program.packing = packing;
         let mut end = arena_bytes(&program.tensors, &[]);
         for op in &mut program.ops {
-            let bytes = packing::scratch_bytes(op, &program.tensors, packing);
+            let bytes = load::scratch_bytes(op, &program.tensors, packing);
             if let Some(scratch) = scratch_mut(op) {
                 *scratch = Scratch::default();
                 if bytes > 0 {
@@ -191,7 +192,7 @@ impl Layer {
     /// cannot, or that has more than one tensor besides its output. `more` bytes are left in addition, by pixels or rows where
     /// the operator wants that.
     #[must_use]
-    pub fn in_place(&self, packing: Packing, more: usize) -> Option<Layer> {
+    pub fn in_place(&self, packing: Family, more: usize) -> Option<Layer> {
         let mut layer = self.packed_for(packing);
         let Layer { program, .. } = &mut layer;
         let [op] = program.ops.as_mut_slice() else {
@@ -201,19 +202,17 @@ impl Layer {
         let [input] = inputs[..] else { return None };
         let output = op.output();
         // The families need scratch for their ways in place.
-        let bytes = packing::scratch_bytes(op, &program.tensors, packing);
+        let bytes = load::scratch_bytes(op, &program.tensors, packing);
         if let Some(scratch) = scratch_mut(op) {
             scratch.bytes = u32::try_from(bytes).expect("a small layer");
         }
-        let [x, y] = [input, output].map(|index| program.tensors[usize::from(index)]);
-        let distance =
-            usize::try_from(overlap::distance(op, packing, &x, &y)?).expect("a small layer");
-        let distance = match op {
-            Op::DepthwiseConv2d(_) => {
-                distance.next_multiple_of(y.c.into()) + more * usize::from(y.c)
-            }
-            _ => distance + more,
+        let (distance, step) = match load::in_place(op, 0, &program.tensors, packing) {
+            InPlace::Rows(distance) => (distance, 1),
+            InPlace::Pixels { distance, pixel } => (distance, usize::from(pixel)),
+            InPlace::Never | InPlace::Alias | InPlace::Same | InPlace::At(_) => return None,
         };
+        let distance = usize::try_from(distance).expect("a small layer");
+        let distance = distance.next_multiple_of(step) + more * step;
         program.tensors[usize::from(output)].offset = 0;
         program.tensors[usize::from(input)].offset =
             u32::try_from(distance).expect("a small layer");
@@ -266,16 +265,16 @@ impl Layer {
     /// When the blob is refused, when the second inference differs from the first, or when a byte of the arena changes
     /// that belongs neither to an output of an operator nor to a scratch area.
     pub fn run(&self) -> Result<Vec<Vec<i8>>, String> {
-        self.run_with::<ALL_KERNELS>()
+        self.run_with::<AllKernels>()
     }
 
     /// As [`Layer::run`], by a build with some kernels only.
     ///
     /// # Errors
     /// As [`Layer::run`].
-    pub fn run_with<const KERNELS: u32>(&self) -> Result<Vec<Vec<i8>>, String> {
+    pub fn run_with<K: Kernels>(&self) -> Result<Vec<Vec<i8>>, String> {
         let blob = self.blob()?;
-        let model = Model::<MAX_TENSORS, MAX_OPS, KERNELS>::with_kernels(&blob)
+        let model = Model::<MAX_TENSORS, MAX_OPS, K>::with_kernels(&blob)
             .map_err(|error| format!("refused: {error}"))?;
         let mut arena = vec![RUBBISH; model.arena_bytes() + GUARD_BYTES];
         let mut engine =

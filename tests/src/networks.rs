@@ -16,7 +16,7 @@ use fewbit::pipeline::{self, Calibration, Quantized};
 use fewbit::progress::Silent;
 use fewbit::range::Range;
 use fewbit::recipe::Recipe;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 
 use crate::models;
 use crate::repository;
@@ -153,7 +153,7 @@ impl Network {
     ///
     /// # Errors
     /// As [`pipeline::quantize`].
-    pub fn quantize_for(&self, packing: Packing) -> Result<Quantized> {
+    pub fn quantize_for(&self, packing: Family) -> Result<Quantized> {
         let mut recipe = self.recipe.clone();
         recipe.target = packing.into();
         let on = Calibration::Samples(&self.calibration);

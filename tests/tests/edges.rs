@@ -16,7 +16,7 @@
 //! suite `edges_on_boards` does the same on emulated boards.
 
 use fewbit_runtime::Model;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_tests::edges::{Beyond, Edge, beyond, edges};
 use fewbit_tests::layer::{MAX_OPS, MAX_TENSORS};
 use rayon::prelude::*;
@@ -50,9 +50,9 @@ fn compare(edge: &Edge) -> Result<(), String> {
             "{operator}, {what}: |t| is {met} and not {largest_t}"
         ));
     }
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         let packed = match packing {
-            Packing::Scalar => layer.clone(),
+            Family::Scalar => layer.clone(),
             _ => layer.packed_for(packing),
         };
         let family = packing.name();

@@ -19,7 +19,7 @@ fn check(name: &str) {
     let crc32 = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
     let board = Board::load(repository(), name).expect("there is such a board");
     let edges: Vec<_> = edges().into_iter().filter(|edge| edge.small).collect();
-    let packing = board.isa.packing();
+    let packing = board.isa;
     let packed: Vec<Layer> = edges
         .iter()
         .map(|edge| edge.layer.packed_for(packing))

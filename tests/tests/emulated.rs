@@ -9,8 +9,8 @@ use fewbit::output::write_atomically;
 use fewbit::recipe::{LayerOverride, WeightBits};
 use fewbit_cli::verify::{self, VerifyReport};
 use fewbit_device::board::Board;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::header::{Header, checksum};
-use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::{Clamp, Op};
 use fewbit_tests::models;
 use fewbit_tests::networks::{Net, Network};
@@ -22,9 +22,7 @@ const M4: &str = "mps2-an386";
 /// Verifies the first `count` evaluation samples of a network, packed for a board, on that board; the desk runs the same kernels' models.
 fn verified(network: &Network, board: &str, count: usize) -> VerifyReport {
     let board = Board::load(repository(), board).expect("known");
-    let quantized = network
-        .quantize_for(board.isa.packing())
-        .expect("quantizes");
+    let quantized = network.quantize_for(board.isa).expect("quantizes");
     let folder = tempfile::tempdir().expect("a folder");
     let blob = folder.path().join("network.fewbit");
     write_atomically(&blob, quantized.blob.as_bytes()).expect("writes");
@@ -182,7 +180,7 @@ fn all_of_kws_on_the_m4() {
 fn a_blob_for_any_board_on_the_m4() {
     let network = digits();
     let any = network.quantize().expect("quantizes");
-    let own = network.quantize_for(Packing::Dsp).expect("quantizes");
+    let own = network.quantize_for(Family::Dsp).expect("quantizes");
     let folder = tempfile::tempdir().expect("a folder");
     let elements = network.evaluation.elements();
     let inputs = &network.evaluation.inputs[..20 * elements];
@@ -202,7 +200,7 @@ fn a_blob_for_any_board_on_the_m4() {
 /// What a board's kernels cannot run is refused before anything is built.
 #[test]
 fn a_blob_for_another_family_is_refused_by_name() {
-    let quantized = digits().quantize_for(Packing::Dsp).expect("quantizes");
+    let quantized = digits().quantize_for(Family::Dsp).expect("quantizes");
     let board = Board::load(repository(), M3).expect("known");
     let error = fewbit_device::firmware::build_bytes(&board, quantized.blob.as_bytes())
         .expect_err("refused");

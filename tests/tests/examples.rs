@@ -10,7 +10,7 @@ use fewbit::measure::simulate::Simulator;
 use fewbit::pipeline::Quantized;
 use fewbit::recipe::WeightBits;
 use fewbit_device::{board::Board, firmware, process, qemu, setup};
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_tests::networks::Network;
 use fewbit_tests::{digits, repository};
 
@@ -79,9 +79,9 @@ fn lead(scores: &[i8]) -> i32 {
 fn two_models_share_an_arena_and_the_second_is_asked_where_the_first_is_not_sure() {
     let mut network = digits();
     let folder = tempfile::tempdir().expect("a folder");
-    let second = network.quantize_for(Packing::Dsp).expect("quantizes");
+    let second = network.quantize_for(Family::Dsp).expect("quantizes");
     network.recipe.weights.bits = WeightBits::Int4;
-    let first = network.quantize_for(Packing::Dsp).expect("quantizes");
+    let first = network.quantize_for(Family::Dsp).expect("quantizes");
     let second_file = folder.path().join("second.fewbit");
     fs::write(&second_file, second.blob.as_bytes()).expect("writable");
     let elf = built("two-models", first.blob.as_bytes(), Some(&second_file));
@@ -110,7 +110,7 @@ fn two_models_share_an_arena_and_the_second_is_asked_where_the_first_is_not_sure
 fn a_model_in_external_flash_runs_and_anything_else_there_is_refused() {
     let network = digits();
     let folder = tempfile::tempdir().expect("a folder");
-    let quantized = network.quantize_for(Packing::Dsp).expect("quantizes");
+    let quantized = network.quantize_for(Family::Dsp).expect("quantizes");
     let blob = quantized.blob.as_bytes();
     let elf = built("external-flash", blob, None);
     // The header with its checksum: the program is not to hold the blob.

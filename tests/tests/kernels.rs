@@ -5,8 +5,9 @@
 //! `FEWBIT_RANDOM_FIRST=<seed> FEWBIT_RANDOM_LAYERS=1 cargo test -p fewbit-tests --test kernels`.
 //! That every corner was met is asserted from 20000 layers on.
 
-use fewbit_runtime::format::kernels::kernels_of;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
+use fewbit_runtime::load::kernels_of;
+use fewbit_runtime::parts::{KernelSet, Kernels, Linked};
 use fewbit_tests::compare::{compare, describe, same};
 use fewbit_tests::layer::Layer;
 use fewbit_tests::oracle::Trace;
@@ -255,7 +256,7 @@ fn outputs_over_inputs_equal_the_oracle() {
     let check = |seed: u64| -> Result<BTreeMap<&'static str, u64>, String> {
         let random = random_layer(seed);
         let mut counts = BTreeMap::new();
-        for packing in Packing::ALL {
+        for packing in Family::ALL {
             for more in [0, (seed % 7) as usize] {
                 let Some(layer) = random.layer.in_place(packing, more) else {
                     continue;
@@ -306,13 +307,13 @@ fn outputs_over_inputs_equal_the_oracle() {
 }
 
 /// A build without one kernel, or one part of a kernel: it refuses what needs it, and computes everything else as before.
-fn check_without<const KERNELS: u32>(
+fn check_without<K: Kernels>(
     layer: &Layer,
-    needed: u32,
+    needed: KernelSet,
     expected: &[Vec<i8>],
 ) -> Result<bool, String> {
-    let what = |what: &str| format!("without {:#x}: {what}", !KERNELS);
-    match (layer.run_with::<KERNELS>(), needed & !KERNELS == 0) {
+    let what = |what: &str| format!("without {:#x}: {what}", !K::LINKED.bits());
+    match (layer.run_with::<K>(), K::LINKED.has_all(needed)) {
         (Ok(found), true) => same(expected, &found)
             .map(|()| false)
             .map_err(|how| what(&how)),
@@ -322,17 +323,17 @@ fn check_without<const KERNELS: u32>(
     }
 }
 
-type CheckWithout = fn(&Layer, u32, &[Vec<i8>]) -> Result<bool, String>;
+type CheckWithout = fn(&Layer, KernelSet, &[Vec<i8>]) -> Result<bool, String>;
 
 /// [`check_without`] for each bit; a number per bit, as it is part of the model's type.
 macro_rules! without {
     ($($bit:literal)*) => {
-        [$(check_without::<{ !(1 << $bit) }> as CheckWithout),*]
+        [$(check_without::<Linked<{ !(1 << $bit) }>> as CheckWithout),*]
     };
 }
 
-const WITHOUT: [CheckWithout; 27] =
-    without!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26);
+const WITHOUT: [CheckWithout; 29] =
+    without!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28);
 
 #[test]
 fn a_build_without_a_kernel_refuses_or_computes_the_same() {
@@ -342,7 +343,7 @@ fn a_build_without_a_kernel_refuses_or_computes_the_same() {
         let random = random_layer(seed);
         let expected = random.layer.expected().0;
         let mut refused = 0;
-        for packing in Packing::ALL {
+        for packing in Family::ALL {
             let layer = random.layer.packed_for(packing);
             let needed = kernels_of(&layer.blob()?).map_err(|error| error.to_string())?;
             for (bit, check) in WITHOUT.iter().enumerate() {

@@ -166,7 +166,7 @@ fn keywords_have_the_hosts_results() {
     let Some(network) = Network::load(Net::Kws).expect("loads") else {
         return models::skipped();
     };
-    let packing = Board::load(repository(), M4).expect("known").isa.packing();
+    let packing = Board::load(repository(), M4).expect("known").isa;
     let quantized = network.quantize_for(packing).expect("quantizes");
     let folder = tempfile::tempdir().expect("a folder");
     let blob = folder.path().join("kws.fewbit");

@@ -15,7 +15,7 @@ use fewbit::recipe::Equalize;
 use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::{Recipe, Target, WeightBits};
 use fewbit_runtime::ProgramParts;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_tests::compare::{compare, describe};
 use fewbit_tests::oracle::{Sections, run};
 use fewbit_tests::random_layer::layer_from_list;
@@ -150,7 +150,7 @@ fn families(graph: &Graph, bits: WeightBits) -> Result<(), String> {
     let layout = InputLayout::of(graph).map_err(|error| error.to_string())?;
     let samples = Dataset::uniform(&layout, UNIT, 4, 3);
     let mut expected = None;
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         recipe.target = Target::from(packing);
         let calibration = Calibration::Samples(&samples);
         let quantized = pipeline::quantize(graph, calibration, &recipe, &mut Silent);
@@ -170,7 +170,7 @@ fn families(graph: &Graph, bits: WeightBits) -> Result<(), String> {
 /// Outputs of a blob with its weights in rows, sample after sample.
 fn oracle(simulator: &Simulator<'_>, inputs: &[i8]) -> Vec<i8> {
     let model = simulator.model();
-    assert_eq!(model.packing(), Packing::Scalar);
+    assert_eq!(model.packing(), Family::Scalar);
     let program = ProgramParts::of(model);
     let sections = Sections {
         weights: model.weights(),

@@ -65,7 +65,7 @@ fn compare(board: &str, layers: u64) {
         Err(_) => sampled(layers, layers / 20),
     };
     let board = Board::load(repository(), board).expect("there is such a board");
-    let packing = board.isa.packing();
+    let packing = board.isa;
     let mut differing = Vec::new();
     for first in (0..layers).step_by(JOINED as usize) {
         let seeds = FIRST_SEED + first..FIRST_SEED + (first + JOINED).min(layers);

@@ -183,7 +183,7 @@ pub fn rows(boards: &[&str]) -> Result<Vec<Row>> {
         let bytes = firmware::bare_with_every_kernel(&board, &tables)?;
         rows.push(row(&board, "every operator", &bytes, &|_| false)?);
         if let Some(kws) = &kws {
-            let quantized = kws.quantize_for(board.isa.packing())?;
+            let quantized = kws.quantize_for(board.isa)?;
             let bytes = firmware::bare(&board, quantized.blob.as_bytes())?;
             let bytes = bytes.with_context(|| format!("{name} has no least firmware"))?;
             rows.push(row(&board, "kws", &bytes, &|_| false)?);

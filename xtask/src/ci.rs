@@ -541,7 +541,7 @@ fn real_boards() -> Result<()> {
         let Some(first) = family.first() else {
             continue;
         };
-        let quantized = network.quantize_for(first.isa.packing())?;
+        let quantized = network.quantize_for(first.isa)?;
         let blob = quantized.blob.as_bytes();
         for board in family {
             let firmware = firmware::build_bytes(board, blob)?;

@@ -19,7 +19,7 @@ use fewbit_device::{
     board::{self, Board},
     firmware::DoesNotFit,
 };
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use serde::Serialize;
 
 use fewbit_tests::networks::{Net, Network};
@@ -121,9 +121,9 @@ fn verified(limit: usize, json: Option<&Path>) -> Result<()> {
             matrix.skipped.push(net.name());
             continue;
         };
-        let mut blobs: Vec<(Packing, PathBuf)> = Vec::new();
+        let mut blobs: Vec<(Family, PathBuf)> = Vec::new();
         for board in &boards {
-            let packing = board.isa.packing();
+            let packing = board.isa;
             let known = blobs.iter().find(|(known, _)| *known == packing);
             let blob = match known {
                 Some((_, path)) => path.clone(),

@@ -32,7 +32,7 @@ static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
 #[entry]
 fn main() -> ! {
     if let Some(arena) = ARENA.try_take()
-        && let Ok(model) = Model::<TENSORS, OPS, KERNELS>::with_kernels(&BLOB.0)
+        && let Ok(model) = Model::<TENSORS, OPS, Kernels>::with_kernels(&BLOB.0)
         && let Ok(mut engine) = Engine::new(&model, &mut arena.0)
     {
         loop {

@@ -18,7 +18,7 @@ use embassy_nrf::{
 use embassy_sync::{blocking_mutex::raw::CriticalSectionRawMutex, channel::Channel};
 use embassy_time::{Duration, Ticker};
 use fewbit_firmware::{
-    model::{ARENA_BYTES, BLOB, INPUT_BYTES, KERNELS, OPS, TENSORS},
+    model::{ARENA_BYTES, BLOB, INPUT_BYTES, Kernels, OPS, TENSORS},
     real,
 };
 use fewbit_runtime::{Aligned, Engine, Model};
@@ -78,7 +78,7 @@ async fn infer(mut led: Output<'static>) {
     let Some(arena) = ARENA.try_take() else {
         return;
     };
-    let model = match Model::<TENSORS, OPS, KERNELS>::with_kernels(&BLOB.0) {
+    let model = match Model::<TENSORS, OPS, Kernels>::with_kernels(&BLOB.0) {
         Ok(model) => model,
         Err(error) => return defmt::error!("the model does not load: {}", error),
     };

@@ -25,7 +25,7 @@ use static_cell::ConstStaticCell;
 
 use crate::{
     counter::{Counter, spin},
-    model::{ARENA_BYTES, BLOB, KERNELS, OPS, TENSORS},
+    model::{ARENA_BYTES, BLOB, Kernels, OPS, TENSORS},
     stack,
 };
 
@@ -84,7 +84,7 @@ impl From<SourceError> for RunError {
 }
 
 /// The engine of the model that this firmware was built with.
-pub type ModelEngine<'m, 'a> = Engine<'m, 'a, TENSORS, OPS, KERNELS>;
+pub type ModelEngine<'m, 'a> = Engine<'m, 'a, TENSORS, OPS, Kernels>;
 
 /// The arena. Once: it stays taken.
 ///
@@ -109,7 +109,7 @@ pub fn with_engine<R>(
     arena: &mut [i8],
     act: impl FnOnce(ModelEngine<'_, '_>) -> Result<R, RunError>,
 ) -> Result<R, RunError> {
-    let model = Model::<TENSORS, OPS, KERNELS>::with_kernels(blob).map_err(RunError::Load)?;
+    let model = Model::<TENSORS, OPS, Kernels>::with_kernels(blob).map_err(RunError::Load)?;
     let engine = Engine::new(&model, arena).map_err(RunError::Arena)?;
     act(engine)
 }

@@ -13,7 +13,7 @@ use crate::{
     app::{self, RunError},
     board::Board,
     counter::Counter,
-    model::{BLOB, KERNELS, MOST_OPERATIONS, OPS, SLOT_BYTES, SLOTS_OFFSET, TENSORS},
+    model::{BLOB, Kernels, MOST_OPERATIONS, OPS, SLOT_BYTES, SLOTS_OFFSET, TENSORS},
     serve,
     store::Store,
     updates::{Begun, may_run},
@@ -63,7 +63,7 @@ pub unsafe fn run<F: NorFlash>(
 /// Whether this firmware can run a blob: its format, its kernels, its tables, its arena and its operations.
 #[inline(never)]
 fn runs(blob: &[u8], arena_bytes: usize) -> Result<(), Refusal> {
-    match Model::<TENSORS, OPS, KERNELS>::with_work_limit(blob, MOST_OPERATIONS) {
+    match Model::<TENSORS, OPS, Kernels>::with_work_limit(blob, MOST_OPERATIONS) {
         Ok(model) if model.arena_bytes() <= arena_bytes => return Ok(()),
         Ok(model) => defmt::warn!(
             "the stored model asks for an arena of {=usize} bytes, there are {=usize}",

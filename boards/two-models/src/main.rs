@@ -25,7 +25,7 @@ const _: () = assert!(
 const SURE: i16 = 20;
 
 /// Either model: one type, so that the code is there once.
-type Either = Model<'static, TENSORS, OPS, KERNELS>;
+type Either = Model<'static, TENSORS, OPS, Kernels>;
 
 /// The models run one after the other, so one arena is enough.
 static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
@@ -71,7 +71,7 @@ fn run<'m>(
     model: &'m Either,
     arena: &'m mut [i8],
     input: &[i8],
-) -> Engine<'m, 'static, TENSORS, OPS, KERNELS> {
+) -> Engine<'m, 'static, TENSORS, OPS, Kernels> {
     let mut engine = Engine::new(model, arena).unwrap_or_else(|error| fail(&error));
     engine.input_mut(0).copy_from_slice(input);
     engine.run();

@@ -12,9 +12,10 @@ use fewbit::range::Range;
 use fewbit::recipe::Equalize;
 use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::{Granularity, Recipe, Target, WeightBits};
-use fewbit_runtime::format::kernels::kernels_of;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::KernelSet;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{Constant, Lut, Op, WeightType};
+use fewbit_runtime::load::kernels_of;
 use fewbit_tests::joined;
 use fewbit_tests::layer::Layer;
 use fewbit_tests::random_layer::random_layer;
@@ -57,7 +58,7 @@ pub fn weight_types() -> Vec<WeightType> {
 /// Layers of every operator, as they were drawn.
 fn layers() -> BTreeMap<&'static str, Vec<Layer>> {
     let mut layers: BTreeMap<&'static str, Vec<Layer>> = BTreeMap::new();
-    let mut parts_of_kernels = 0;
+    let mut parts_of_kernels = KernelSet::NONE;
     for seed in 0..SEEDS {
         let layer = random_layer(seed).layer;
         let Some(op) = layer.program.ops.last() else {
@@ -70,7 +71,7 @@ fn layers() -> BTreeMap<&'static str, Vec<Layer>> {
         if !small {
             continue;
         }
-        let needed = Packing::ALL.map(|packing| needed(&layer.packed_for(packing)));
+        let needed = Family::ALL.map(|packing| needed(&layer.packed_for(packing)));
         let needed = needed
             .into_iter()
             .fold(parts_of_kernels, |all, one| all | one);
@@ -84,9 +85,9 @@ fn layers() -> BTreeMap<&'static str, Vec<Layer>> {
 }
 
 /// The parts of kernels that a layer needs.
-fn needed(layer: &Layer) -> u32 {
+fn needed(layer: &Layer) -> KernelSet {
     let blob = layer.blob().map(|blob| kernels_of(&blob));
-    blob.map_or(0, |needed| needed.unwrap_or(0))
+    blob.map_or(KernelSet::NONE, |needed| needed.unwrap_or_default())
 }
 
 /// A concat along the outermost axis whose inputs lie where they belong; `None` for any other.
@@ -126,7 +127,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
     for of_kind in layers.values() {
         for (index, layer) in of_kind.iter().enumerate() {
             add(layer);
-            for packing in Packing::ALL {
+            for packing in Family::ALL {
                 add(&layer.packed_for(packing));
                 if let Some(layer) = layer.in_place(packing, index % 3) {
                     add(&layer);
@@ -140,7 +141,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
     let all: Vec<&Layer> = (0..LAYERS)
         .flat_map(|index| layers.values().filter_map(move |layers| layers.get(index)))
         .collect();
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         for group in all.chunks(4) {
             let group: Vec<Layer> = group
                 .iter()
@@ -151,7 +152,7 @@ pub fn corpus() -> Vec<Vec<u8>> {
     }
     // With their inputs and outputs as those of the whole.
     let mut rng = Rng::with_seed(1);
-    for packing in Packing::ALL {
+    for packing in Family::ALL {
         for pair in all.chunks(2) {
             let [first, second] = pair else { continue };
             let parts = |layer: &Layer| Parts::of_layer(&layer.packed_for(packing));
@@ -214,7 +215,7 @@ fn networks() -> Vec<Vec<u8>> {
     );
     let mut blobs = Vec::new();
     for (index, graph) in graphs.iter().enumerate() {
-        let packing = Packing::ALL[index % 3];
+        let packing = Family::ALL[index % 3];
         let mut recipe = Recipe::default();
         recipe.input.range = Some([UNIT.min, UNIT.max]);
         recipe.weights.scale_search = false;
@@ -232,7 +233,7 @@ fn networks() -> Vec<Vec<u8>> {
     if let Ok(blob) = fs::read(tests.join("blobs/v1_digits.fewbit")) {
         let packed = Parts::decode(&blob).and_then(|parts| {
             let rows = rows::in_rows(&parts)?;
-            variants::packed_for(&rows, Packing::Dsp, 1 << 20)
+            variants::packed_for(&rows, Family::Dsp, 1 << 20)
         });
         blobs.extend(packed.map(|parts| parts.encode()));
         blobs.push(blob);

@@ -18,7 +18,8 @@ pub use parts::{Parts, seal};
 use crate::{Outcome, Target};
 use fewbit::compile::HostModel;
 use fewbit::measure::simulate::Simulator;
-use fewbit_runtime::format::kernels::kernels_of;
+use fewbit_runtime::load::kernels_of;
+use fewbit_runtime::parts::{AllKernels, KernelSet, Kernels, Linked};
 use fewbit_runtime::{AlignedBlob, Engine, LoadError, Metadata, Model, Summary};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -38,7 +39,7 @@ pub const TARGET: Target = Target {
 const CAPACITY: usize = 128;
 
 /// A model with that room.
-type Loaded<'a, const KERNELS: u32 = { u32::MAX }> = Model<'a, CAPACITY, CAPACITY, KERNELS>;
+type Loaded<'a, K = AllKernels> = Model<'a, CAPACITY, CAPACITY, K>;
 
 /// Larger arenas are legal, but slow to fill a thousand times a second.
 const ARENA_LIMIT: usize = 1 << 20;
@@ -92,7 +93,7 @@ pub fn run(bytes: &[u8]) -> Outcome {
                 simulated(blob, &observed);
             }
             let kinds = model.program().ops.iter().map(|op| op.kind());
-            let detail = u64::from(needed) | (model.packing() as u64) << 32;
+            let detail = needed.bits() | (model.packing() as u64) << 62;
             Outcome {
                 also,
                 ..Outcome::accepted(kinds.collect(), detail)
@@ -145,33 +146,34 @@ fn agree(summary: &Summary, model: &Loaded<'_>) {
 }
 
 /// A build with some kernels only loads what a build of all does and needs no others.
-fn restricted(blob: &[u8], needed: Option<u32>) -> Option<&'static str> {
-    fn check<const KERNELS: u32>(blob: &[u8], needed: Option<u32>) -> Option<&'static str> {
-        let loaded = Loaded::<'_, KERNELS>::with_kernels(blob);
-        let expected = needed.is_some_and(|needed| needed & !KERNELS == 0);
+fn restricted(blob: &[u8], needed: Option<KernelSet>) -> Option<&'static str> {
+    fn check<K: Kernels>(blob: &[u8], needed: Option<KernelSet>) -> Option<&'static str> {
+        let loaded = Loaded::<'_, K>::with_kernels(blob);
+        let expected = needed.is_some_and(|needed| K::LINKED.has_all(needed));
         match loaded {
             Ok(_) => {
-                assert!(expected, "kernels {KERNELS:#x} load what needs {needed:x?}");
+                assert!(expected, "{:x?} loads what needs {needed:x?}", K::LINKED);
                 None
             }
             Err(error) => {
                 assert!(
                     !expected,
-                    "kernels {KERNELS:#x} refuse what needs {needed:x?}: {error}"
+                    "{:x?} refuses what needs {needed:x?}: {error}",
+                    K::LINKED
                 );
                 Some(error.name())
             }
         }
     }
     // One half of the bits or the other, int8 or int4, the shorter or the longer output stages.
-    type Check = fn(&[u8], Option<u32>) -> Option<&'static str>;
+    type Check = fn(&[u8], Option<KernelSet>) -> Option<&'static str>;
     const CHECKS: [Check; 6] = [
-        check::<0x5555_5555>,
-        check::<0xAAAA_AAAA>,
-        check::<{ !(1 << 21) }>,
-        check::<{ !(1 << 22) }>,
-        check::<{ !(1 << 20) }>,
-        check::<{ !(1 << 28 | 1 << 23) }>,
+        check::<Linked<0x5555_5555_5555_5555>>,
+        check::<Linked<0xAAAA_AAAA_AAAA_AAAA>>,
+        check::<Linked<{ !(1 << 21) }>>,
+        check::<Linked<{ !(1 << 22) }>>,
+        check::<Linked<{ !(1 << 20) }>>,
+        check::<Linked<{ !(1 << 28 | 1 << 23) }>>,
     ];
     let which = blob.len() / 16 + blob.get(16).map_or(0, |byte| usize::from(*byte));
     CHECKS[which % CHECKS.len()](blob, needed)

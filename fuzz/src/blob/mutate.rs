@@ -7,11 +7,11 @@ use super::parts::{Parts, seal};
 use super::splice;
 use crate::bytes::{self, chance, number, pick};
 use fastrand::Rng;
-use fewbit_runtime::format::overlap;
-use fewbit_runtime::format::packing::{self, Packing};
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{
     Clamp, MAX_PORTS, MaxPool, Op, Port, Tensor, WeightType, Window,
 };
+use fewbit_runtime::load::{self, InPlace};
 
 /// A new blob, with the right checksum but for one in fifty.
 pub(super) fn mutate(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
@@ -121,7 +121,7 @@ fn change(rng: &mut Rng, parts: &mut Parts, other: &[u8]) {
                 3 => 3,
                 _ => rng.u8(..),
             };
-            parts.program.packing = Packing::from_code(parts.packing).unwrap_or_default();
+            parts.program.packing = Family::from_code(parts.packing).unwrap_or_default();
         }
         23 if ops > 0 => scratch(rng, parts),
         24 if ops > 0 => {
@@ -205,7 +205,7 @@ fn field(rng: &mut Rng, parts: &mut Parts, op: usize) {
                 WeightType::PairedInt8,
                 WeightType::PairedInt4,
             ];
-            let end = if packing == Packing::Dsp || chance(rng, 20) {
+            let end = if packing == Family::Dsp || chance(rng, 20) {
                 4
             } else {
                 2
@@ -245,7 +245,13 @@ fn place(rng: &mut Rng, parts: &mut Parts) {
     ) else {
         return;
     };
-    let least = overlap::distance(op, program.packing, &input, &output).unwrap_or(0);
+    let position = inputs.iter().position(|&input| input == near).unwrap_or(0);
+    let least: u64 = match load::in_place(op, position, &program.tensors, program.packing) {
+        InPlace::At(distance) | InPlace::Rows(distance) | InPlace::Pixels { distance, .. } => {
+            distance.into()
+        }
+        InPlace::Never | InPlace::Alias | InPlace::Same => 0,
+    };
     let apart = match rng.u8(0..8) {
         0 => 0,
         1 | 2 => least,
@@ -438,7 +444,7 @@ fn params(rng: &mut Rng, parts: &mut Parts) {
 fn scratch(rng: &mut Rng, parts: &mut Parts) {
     let program = &mut parts.program;
     let at = rng.usize(0..program.ops.len());
-    let wanted = packing::scratch_bytes(&program.ops[at], &program.tensors, program.packing);
+    let wanted = load::scratch_bytes(&program.ops[at], &program.tensors, program.packing);
     let end = program.arena_bytes;
     let other = program
         .tensors

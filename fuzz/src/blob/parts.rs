@@ -1,7 +1,7 @@
 //! A blob taken apart and put together, with every length and checksum right.
 
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::header::{Header, SectionRange, checksum};
-use fewbit_runtime::format::packing::Packing;
 use fewbit_runtime::format::program::Op;
 use fewbit_runtime::format::write::arena_bytes;
 use fewbit_runtime::{Metadata, ProgramParts};
@@ -38,7 +38,7 @@ impl Parts {
         };
         let program = section(header.program)?;
         let (mut program, _) = postcard::take_from_bytes::<ProgramParts>(program).ok()?;
-        program.packing = Packing::from_code(header.packing).unwrap_or_default();
+        program.packing = Family::from_code(header.packing).unwrap_or_default();
         let words = section(header.parameters)?.chunks_exact(4);
         Some(Parts {
             packing: header.packing,
@@ -76,7 +76,7 @@ impl Parts {
 
     /// Sets the packing.
     #[must_use]
-    pub fn with_packing(mut self, packing: Packing) -> Self {
+    pub fn with_packing(mut self, packing: Family) -> Self {
         self.packing = packing as u8;
         self.program.packing = packing;
         self

@@ -3,7 +3,7 @@
 //! The runtime has no such function: a family's packing is undone here by other code than made it.
 
 use super::parts::Parts;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{Op, WeightType};
 
 /// The order in which weights k..k + 4 of 8 bits lie in memory.
@@ -12,7 +12,7 @@ const ORDER: [usize; 4] = [0, 2, 1, 3];
 /// The same program with its weights in rows, for the scalar family, without scratch; `None` if weights lie outside of the section.
 #[must_use]
 pub(super) fn in_rows(parts: &Parts) -> Option<Parts> {
-    let mut rows = parts.clone().with_packing(Packing::Scalar);
+    let mut rows = parts.clone().with_packing(Family::Scalar);
     for op in &mut rows.program.ops {
         if let Some(scratch) = op.scratch_mut() {
             *scratch = Default::default();

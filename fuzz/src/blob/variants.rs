@@ -2,7 +2,9 @@
 
 use super::parts::Parts;
 use super::{ARENA_LIMIT, Loaded, ORACLE_LIMIT, rows, steps};
-use fewbit_runtime::format::packing::{self, Packing};
+use fewbit_runtime::format::family::Family;
+use fewbit_runtime::load;
+use fewbit_runtime::pack;
 use fewbit_runtime::{AlignedBlob, BlobWriter, LoadError, PortInfo};
 use fewbit_tests::oracle::{Sections, run};
 
@@ -69,7 +71,7 @@ pub(super) fn check(blob: &[u8], model: &Loaded<'_>) -> Observed {
         again(&disjoint, &observed, "tensors at places of their own");
     }
     let rows = rows::in_rows(&parts).expect("its weights are in the section");
-    for family in Packing::ALL {
+    for family in Family::ALL {
         if let Some(packed) = packed_for(&rows, family, limit) {
             again(&packed, &observed, family.name());
         }
@@ -86,14 +88,14 @@ pub(super) fn check(blob: &[u8], model: &Loaded<'_>) -> Observed {
 }
 
 /// A program with its weights in rows, packed for a family with all the scratch that its kernels want, and disjoint.
-pub(super) fn packed_for(rows: &Parts, family: Packing, limit: u64) -> Option<Parts> {
+pub(super) fn packed_for(rows: &Parts, family: Family, limit: u64) -> Option<Parts> {
     let mut packed = rows.clone().with_packing(family);
     let sections = BlobWriter::with_sections(packed.weights, packed.params.clone());
     let program = &mut packed.program;
-    let sections = packing::pack(family, &mut program.ops, &program.tensors, &sections);
+    let sections = pack::pack(family, &mut program.ops, &program.tensors, &sections);
     packed.weights = sections.weights().to_vec();
     for op in &mut program.ops {
-        let bytes = packing::scratch_bytes(op, &program.tensors, family);
+        let bytes = load::scratch_bytes(op, &program.tensors, family);
         if let Some(scratch) = op.scratch_mut() {
             scratch.bytes = u32::try_from(bytes)
                 .ok()

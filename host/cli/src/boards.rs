@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(ruled_out(&board, &summary), Some("RAM"));
         summary.length = 256 * 1024 + 1;
         assert_eq!(ruled_out(&board, &summary), Some("flash"));
-        summary.packing = fewbit_runtime::format::packing::Packing::Dsp;
+        summary.packing = fewbit_runtime::format::family::Family::Dsp;
         assert_eq!(ruled_out(&board, &summary), Some("packing"));
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use fewbit::graph::Graph;
 use fewbit::measure::simulate::Simulator;
 use fewbit_runtime::Summary;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::Op;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ struct InspectReport {
 struct BlobFacts {
     version: u16,
     /// The kernel family that the weights are packed for.
-    packing: Packing,
+    packing: Family,
     blob_bytes: usize,
     program_bytes: u32,
     weights_bytes: u32,

@@ -3,16 +3,16 @@
 use anyhow::Result;
 use fewbit::compile::repack::repack;
 use fewbit_device::board::Board;
-use fewbit_runtime::{AlignedBlob, Summary, format::packing::Packing};
+use fewbit_runtime::{AlignedBlob, Summary, format::family::Family};
 
 /// The family that a blob is packed for with its processors, and the way to pack one that runs everywhere.
-pub(crate) fn described(packing: Packing) -> &'static str {
+pub(crate) fn described(packing: Family) -> &'static str {
     match packing {
-        Packing::Scalar => {
+        Family::Scalar => {
             "for any processor; on Cortex-M4, M7, M33, M55 and M85 it runs faster if `quantize --target` names the board or the processor, such as cortex-m4"
         }
-        Packing::Dsp => "for the kernel family `dsp`: Cortex-M4, M7 and M33",
-        Packing::Mve => "for the kernel family `mve`: Cortex-M55 and M85",
+        Family::Dsp => "for the kernel family `dsp`: Cortex-M4, M7 and M33",
+        Family::Mve => "for the kernel family `mve`: Cortex-M55 and M85",
     }
 }
 
@@ -23,10 +23,10 @@ pub(crate) fn described(packing: Packing) -> &'static str {
 ///
 /// As [`repack`].
 pub(crate) fn packed_for(board: &Board, blob: &AlignedBlob) -> Result<Option<AlignedBlob>> {
-    let packing = board.isa.packing();
-    let is_plain = Summary::from_bytes(blob.as_bytes())
-        .is_ok_and(|summary| summary.packing == Packing::Scalar);
-    if !is_plain || packing == Packing::Scalar {
+    let packing = board.isa;
+    let is_plain =
+        Summary::from_bytes(blob.as_bytes()).is_ok_and(|summary| summary.packing == Family::Scalar);
+    if !is_plain || packing == Family::Scalar {
         return Ok(None);
     }
     Ok(Some(repack(blob, packing)?))

@@ -277,7 +277,7 @@ impl QuantizeArgs {
                 Err(error) => environment
                     .repository()
                     .and_then(|repository| Board::load(&repository, target))
-                    .map(|board| board.isa.packing().into())
+                    .map(|board| board.isa.into())
                     .map_err(|_| error)
                     .context("--target")?,
             };

@@ -84,7 +84,7 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     let blob = match &args.blob {
         Some(path) => fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
         None => {
-            let (quantized, _) = source::digits(board.isa.packing())?;
+            let (quantized, _) = source::digits(board.isa)?;
             quantized.blob.as_bytes().to_vec()
         }
     };

@@ -9,7 +9,7 @@ use fewbit::measure::simulate::Simulator;
 use fewbit::pipeline::{self, Calibration, Quantized};
 use fewbit::progress::Silent;
 use fewbit::recipe::Recipe;
-use fewbit_runtime::{AlignedBlob, format::packing::Packing};
+use fewbit_runtime::{AlignedBlob, format::family::Family};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -131,7 +131,7 @@ impl AnyModel {
 ///
 /// # Errors
 /// None that a caller can cause.
-pub(crate) fn digits(packing: Packing) -> anyhow::Result<(Quantized, Dataset)> {
+pub(crate) fn digits(packing: Family) -> anyhow::Result<(Quantized, Dataset)> {
     let float = default_model::graph(&ImportOptions::default())?;
     let mut recipe = default_model::recipe()?;
     recipe.target = packing.into();

@@ -6,47 +6,10 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use serde::Deserialize;
 
 use crate::{repository::Repository, setup::Emulator, toolchain::TARGETS};
-
-/// Kernel families, by what the processor offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Isa {
-    /// Rust only.
-    Scalar,
-    /// The 16-bit pair instructions of Cortex-M4, M7 and M33.
-    Dsp,
-    /// The vector extension of Cortex-M55 and M85.
-    Mve,
-}
-
-impl Isa {
-    /// The word for it in `board.toml` and in the runtime's build.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Scalar => "scalar",
-            Self::Dsp => "dsp",
-            Self::Mve => "mve",
-        }
-    }
-
-    /// The order of weights that the family's kernels are fastest with.
-    pub fn packing(self) -> Packing {
-        match self {
-            Self::Dsp => Packing::Dsp,
-            Self::Mve => Packing::Mve,
-            Self::Scalar => Packing::Scalar,
-        }
-    }
-
-    /// Whether a blob of this packing runs: its own, or that of every family.
-    pub fn runs(self, packing: Packing) -> bool {
-        [Packing::Scalar, self.packing()].contains(&packing)
-    }
-}
 
 /// How QEMU emulates a board.
 #[derive(Clone, Debug, Deserialize)]
@@ -102,7 +65,7 @@ pub struct Board {
     /// The core that the project's own crates are compiled for; none for the least that the target allows.
     pub target_cpu: Option<String>,
     /// Kernel family.
-    pub isa: Isa,
+    pub isa: Family,
     /// Whether the memory map is that of the chip's HAL, and there is no `memory.x`.
     #[serde(default)]
     pub memory_of_hal: bool,

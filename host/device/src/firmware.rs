@@ -14,12 +14,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use fewbit_runtime::Summary;
+use fewbit_runtime::{Summary, format::family::Family};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    board::{self, Board, Isa},
+    board::{self, Board},
     cpu_wrapper, elf, process, progress,
     repository::Repository,
     setup,
@@ -595,7 +595,7 @@ pub fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> Result<
         Some(address) => cargo.env("FEWBIT_UART", address.to_string()),
         None => cargo.env_remove("FEWBIT_UART"),
     };
-    if board.isa == Isa::Dsp {
+    if board.isa == Family::Dsp {
         // What the compiler makes is not hot there: the loops are assembly.
         cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z");
     }

@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result};
 use fewbit_runtime::{
     BlobWriter, Metadata, ProgramParts,
-    format::packing::Packing,
+    format::family::Family,
     format::program::{Lut, Op, Port, Tensor},
 };
 
@@ -50,7 +50,7 @@ pub fn two_tables_adding(size: u16, number: i8) -> Result<Vec<u8>> {
         outputs: vec![port(2)],
         tensors: vec![tensor, tensor, tensor],
         ops: vec![lut(0, 1, negate), lut(1, 2, add)],
-        packing: Packing::Scalar,
+        packing: Family::Scalar,
     };
     writer
         .finish(&parts, &Metadata::default())

@@ -1,4 +1,4 @@
-//! Packing: from lowered operators and their plan to the bytes of a blob.
+//! Family: from lowered operators and their plan to the bytes of a blob.
 //!
 //! Equal input gives equal bytes. What is packed is loaded once by the runtime itself, so that no blob leaves the house that a device
 //! would refuse.
@@ -9,7 +9,7 @@ use super::options::Options;
 use super::plan::Plan;
 
 use crate::graph::Graph;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{Port, TensorIndex};
 use fewbit_runtime::{
     AlignedBlob, InputMetadata, LoadError, Metadata, OpMetadata, OutputMetadata, ProgramParts,
@@ -37,7 +37,7 @@ pub fn pack(
 pub(crate) fn write(
     lowered: Lowered,
     plan: &Plan,
-    packing: Packing,
+    packing: Family,
     metadata: &Metadata,
 ) -> Result<AlignedBlob, PackError> {
     let port = |index: &TensorIndex| Port {

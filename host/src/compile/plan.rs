@@ -5,12 +5,16 @@
 //! overlap in memory; placing them is two-dimensional packing, which is NP-hard. The planner places buffers one after the other at the lowest
 //! free offset, starting from several natural orders and improving the best by random exchanges, until it meets the lower bound
 //! (the largest sum of sizes that live at one time) or has tried enough. It is deterministic.
+//!
+//! What may lie over what is the loader's rule, [`in_place`], which the planner asks for each input of each operator. Outputs that have to start
+//! at one place of their input without being it element by element, as a softmax's or a join's, tie buffers together, which often makes the arena
+//! larger where it is not at its largest anyway: they are used only where the plan with them is smaller than the one without.
 
 use crate::compile::lower::Lowered;
 use crate::random::Sequence;
-use fewbit_runtime::format::overlap;
-use fewbit_runtime::format::packing::Packing;
-use fewbit_runtime::format::program::{Op, TensorIndex};
+use fewbit_runtime::format::family::Family;
+use fewbit_runtime::format::program::{Tensor, TensorIndex};
+use fewbit_runtime::load::{InPlace, in_place};
 
 /// Tensors start at multiples of this, so that word-wide kernels meet aligned data.
 const ALIGN: usize = 4;
@@ -46,9 +50,35 @@ impl Buffer {
     }
 }
 
+/// The loader's rules for the inputs of each operator, in their order.
+struct Rules(Vec<Vec<InPlace>>);
+
+impl Rules {
+    fn of(lowered: &Lowered, packing: Family) -> Self {
+        let tensors: Vec<Tensor> = lowered.tensors.iter().map(|tensor| tensor.tensor).collect();
+        let ops = lowered.ops.iter().map(|op| {
+            let positions = 0..op.op.inputs().count();
+            positions
+                .map(|position| in_place(&op.op, position, &tensors, packing))
+                .collect()
+        });
+        Rules(ops.collect())
+    }
+
+    /// The inputs of an operator, each with its rule.
+    fn inputs(&self, lowered: &Lowered, op: usize) -> Vec<(TensorIndex, InPlace)> {
+        lowered.ops[op]
+            .op
+            .inputs()
+            .zip(self.0[op].clone())
+            .collect()
+    }
+}
+
 /// Plans the arena of a lowered network that is packed for a kernel family.
-pub fn plan(lowered: &Lowered, packing: Packing) -> Plan {
-    let (mut buffers, buffer_of) = buffers(lowered);
+pub fn plan(lowered: &Lowered, packing: Family) -> Plan {
+    let rules = Rules::of(lowered, packing);
+    let (mut buffers, buffer_of) = buffers(lowered, &rules);
     let mut scratch_of = Vec::new();
     for (index, op) in lowered.ops.iter().enumerate() {
         let bytes = op.op.scratch().bytes as usize;
@@ -61,9 +91,19 @@ pub fn plan(lowered: &Lowered, packing: Packing) -> Plan {
             });
         }
     }
-    let overlaps = overlaps(lowered, packing, &buffers, &buffer_of);
-    let lower_bound = lower_bound(&buffers, &overlaps, lowered.ops.len() + 1);
-    let places = search(&buffers, &overlaps, lower_bound);
+    let steps = lowered.ops.len() + 1;
+    let (rows, tied) = overlaps(lowered, &rules, &buffers, &buffer_of);
+    let mut bound = lower_bound(&buffers, &rows, steps);
+    let mut places = search(&buffers, &rows, bound);
+    let smaller = end(&buffers, &places);
+    let all = [rows, tied].concat();
+    let tied_bound = lower_bound(&buffers, &all, steps);
+    if tied_bound < smaller {
+        let tied_places = search(&buffers, &all, tied_bound);
+        if end(&buffers, &tied_places) < smaller {
+            (bound, places) = (tied_bound, tied_places);
+        }
+    }
     Plan {
         offsets: buffer_of.iter().map(|&buffer| places[buffer]).collect(),
         scratch: scratch_of
@@ -71,12 +111,12 @@ pub fn plan(lowered: &Lowered, packing: Packing) -> Plan {
             .map(|buffer| buffer.map_or(0, |buffer| places[buffer]))
             .collect(),
         arena_bytes: end(&buffers, &places),
-        lower_bound,
+        lower_bound: bound,
     }
 }
 
 /// Groups tensors into buffers; returns the buffers and the buffer of each tensor.
-fn buffers(lowered: &Lowered) -> (Vec<Buffer>, Vec<usize>) {
+fn buffers(lowered: &Lowered, rules: &Rules) -> (Vec<Buffer>, Vec<usize>) {
     let steps = lowered.ops.len();
     let mut lives: Vec<Option<Buffer>> = lowered
         .tensors
@@ -116,12 +156,18 @@ fn buffers(lowered: &Lowered) -> (Vec<Buffer>, Vec<usize>) {
     let mut buffer_of: Vec<usize> = (0..lives.len()).collect();
     for (index, op) in lowered.ops.iter().enumerate() {
         let output = usize::from(op.op.output());
-        for input in shareable(lowered, &op.op) {
+        for (input, rule) in rules.inputs(lowered, index) {
+            let forced = match rule {
+                InPlace::Alias => true,
+                InPlace::Same => false,
+                InPlace::Never | InPlace::At(_) | InPlace::Rows(_) | InPlace::Pixels { .. } => {
+                    continue;
+                }
+            };
             let root = root(&buffer_of, usize::from(input));
             let (Some(shared), Some(own)) = (&lives[root], &lives[output]) else {
                 continue;
             };
-            let forced = matches!(op.op, Op::Reshape(_));
             if forced || (shared.death <= index + 1 && shared.bytes == own.bytes) {
                 let merged = Buffer {
                     bytes: shared.bytes.max(own.bytes),
@@ -157,9 +203,12 @@ struct Overlap {
     output: usize,
     /// How many bytes the output starts before the input, at least and in steps of `step`.
     distance: usize,
-    /// 0 for any number of bytes above the distance.
+    /// 0 for any number of bytes above the distance, and [`EXACT`] for none.
     step: usize,
 }
+
+/// No number of bytes but the distance.
+const EXACT: usize = usize::MAX;
 
 impl Overlap {
     /// Bytes that the two take together, at the least.
@@ -177,17 +226,18 @@ impl Overlap {
     }
 }
 
-/// Where outputs may be written over inputs that die with their operator.
+/// Where outputs may be written over inputs that die with their operator: some rows before them, and at one place only.
 fn overlaps(
     lowered: &Lowered,
-    packing: Packing,
+    rules: &Rules,
     buffers: &[Buffer],
     buffer_of: &[usize],
-) -> Vec<Overlap> {
-    let mut overlaps = Vec::new();
+) -> (Vec<Overlap>, Vec<Overlap>) {
+    let (mut rows, mut tied) = (Vec::new(), Vec::new());
     for (index, op) in lowered.ops.iter().enumerate() {
         let output = op.op.output();
-        for input in op.op.inputs() {
+        let inputs = rules.inputs(lowered, index);
+        for &(input, rule) in &inputs {
             let tensor = |index: TensorIndex| &lowered.tensors[usize::from(index)].tensor;
             let (from, to) = (
                 buffer_of[usize::from(input)],
@@ -195,24 +245,36 @@ fn overlaps(
             );
             let adjacent =
                 from != to && buffers[from].death == index + 1 && buffers[to].birth == index + 1;
-            let distance = overlap::distance(&op.op, packing, tensor(input), tensor(output));
-            if let Some(distance) = distance.filter(|_| adjacent) {
-                let depthwise = matches!(op.op, Op::DepthwiseConv2d(_));
-                let row = usize::from(tensor(output).w) * usize::from(tensor(output).c);
-                overlaps.push(Overlap {
-                    input: from,
-                    output: to,
-                    distance: (distance as usize).next_multiple_of(if depthwise {
-                        row
-                    } else {
-                        ALIGN
-                    }),
-                    step: if depthwise { row } else { 0 },
-                });
+            // One buffer at two positions cannot be at both places.
+            let mut others = inputs
+                .iter()
+                .filter(|&&(other, _)| buffer_of[usize::from(other)] == from);
+            if !adjacent || !others.all(|&(_, other)| other == rule) {
+                continue;
             }
+            let (distance, step, list) = match rule {
+                InPlace::Rows(distance) => {
+                    ((distance as usize).next_multiple_of(ALIGN), 0, &mut rows)
+                }
+                // Whole rows are whole pixels, and leave it to the kernels to run down the columns.
+                InPlace::Pixels { distance, .. } => {
+                    let row = usize::from(tensor(output).w) * usize::from(tensor(output).c);
+                    ((distance as usize).next_multiple_of(row), row, &mut rows)
+                }
+                InPlace::At(distance) if (distance as usize).is_multiple_of(ALIGN) => {
+                    (distance as usize, EXACT, &mut tied)
+                }
+                InPlace::At(_) | InPlace::Never | InPlace::Alias | InPlace::Same => continue,
+            };
+            list.push(Overlap {
+                input: from,
+                output: to,
+                distance,
+                step,
+            });
         }
     }
-    overlaps
+    (rows, tied)
 }
 
 /// The largest number of bytes that are needed at one step, with every overlap used.
@@ -241,30 +303,6 @@ fn root(parent: &[usize], mut tensor: usize) -> usize {
         tensor = parent[tensor];
     }
     tensor
-}
-
-/// The inputs whose bytes the output of `op` may take over.
-fn shareable(lowered: &Lowered, op: &Op) -> Vec<TensorIndex> {
-    let same_shape = |a: TensorIndex, b: TensorIndex| {
-        let shape = |index: TensorIndex| {
-            let tensor = &lowered.tensors[usize::from(index)].tensor;
-            (tensor.h, tensor.w, tensor.c)
-        };
-        shape(a) == shape(b)
-    };
-    match op {
-        Op::Reshape(op) => vec![op.input],
-        Op::Lut(op) => vec![op.input],
-        Op::Add(op) => [op.a, op.b]
-            .into_iter()
-            .filter(|&input| same_shape(input, op.output))
-            .collect(),
-        Op::Mul(op) => [op.a, op.b]
-            .into_iter()
-            .filter(|&input| same_shape(input, op.output))
-            .collect(),
-        _ => Vec::new(),
-    }
 }
 
 fn search(buffers: &[Buffer], overlaps: &[Overlap], lower_bound: usize) -> Vec<usize> {
@@ -370,7 +408,12 @@ fn end(buffers: &[Buffer], places: &[usize]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lower::{LoweredOp, LoweredTensor};
     use super::*;
+    use fewbit_runtime::format::program::{Concat, MaxPool, Op, Port, Softmax, Window};
+    use fewbit_runtime::format::write::arena_bytes;
+    use fewbit_runtime::limits::SOFTMAX_ONE;
+    use fewbit_runtime::{AlignedBlob, BlobWriter, Metadata, Model, ProgramParts};
 
     fn buffer(bytes: usize, birth: usize, death: usize) -> Buffer {
         Buffer {
@@ -443,5 +486,128 @@ mod tests {
                 end(&buffers, &places)
             );
         }
+    }
+
+    /// Plans tensors of these shapes, the first `inputs` of them model inputs and the last one the output, and has the loader check the plan.
+    fn planned(shapes: &[[u16; 3]], inputs: u16, ops: &[Op]) -> Plan {
+        let lowered = Lowered {
+            tensors: shapes
+                .iter()
+                .enumerate()
+                .map(|(source, shape)| LoweredTensor {
+                    name: String::new(),
+                    source,
+                    tensor: Tensor::int8(0, *shape, -128),
+                    scale: 1.0,
+                })
+                .collect(),
+            ops: ops
+                .iter()
+                .map(|op| LoweredOp {
+                    name: String::new(),
+                    op: op.clone(),
+                    macs: 0,
+                })
+                .collect(),
+            sections: BlobWriter::new(),
+            inputs: (0..inputs).collect(),
+            outputs: vec![shapes.len() as TensorIndex - 1],
+            weight_bytes: 0,
+            notes: Vec::new(),
+        };
+        let plan = plan(&lowered, Family::Scalar);
+        let port = |tensor: TensorIndex| Port {
+            tensor,
+            scale_bits: 1,
+        };
+        let tensors: Vec<Tensor> = (lowered.tensors.iter().zip(&plan.offsets))
+            .map(|(tensor, offset)| Tensor {
+                offset: *offset as u32,
+                ..tensor.tensor
+            })
+            .collect();
+        let program = ProgramParts {
+            arena_bytes: arena_bytes(&tensors, ops),
+            inputs: (0..inputs).map(port).collect(),
+            outputs: lowered.outputs.iter().copied().map(port).collect(),
+            tensors,
+            ops: ops.to_vec(),
+            ..ProgramParts::default()
+        };
+        let table: Vec<i32> = (0..256).map(|d| SOFTMAX_ONE >> (d / 8).min(31)).collect();
+        let mut sections = BlobWriter::new();
+        sections.append_params(&table);
+        let blob = sections
+            .finish(&program, &Metadata::default())
+            .expect("written");
+        let blob = AlignedBlob::new(&blob);
+        Model::<8, 8>::from_bytes(&blob).expect("a sound plan");
+        plan
+    }
+
+    fn softmax(input: TensorIndex, output: TensorIndex) -> Op {
+        Op::Softmax(Softmax {
+            input,
+            output,
+            table: 0,
+        })
+    }
+
+    fn join(inputs: &[TensorIndex], output: TensorIndex, axis: u8) -> Op {
+        Op::Concat(Concat {
+            inputs: inputs.iter().copied().collect(),
+            output,
+            axis,
+        })
+    }
+
+    #[test]
+    fn outputs_at_one_place_of_their_input_make_the_arena_smaller() {
+        let row = [1, 1, 1000];
+        assert_eq!(planned(&[row; 2], 1, &[softmax(0, 1)]).arena_bytes, 1000);
+        let map = [4, 4, 8];
+        let joined = |inputs: &[TensorIndex]| {
+            let shapes = [map, map, [8, 4, 8]];
+            planned(&shapes, 2, &[join(inputs, 2, 0)]).arena_bytes
+        };
+        assert_eq!(joined(&[0, 1]), 256);
+        assert_eq!(joined(&[1, 0]), 256);
+        // One input cannot be in both places; no one reads the other.
+        assert_eq!(joined(&[1, 1]), 128 + 256);
+        // Along the channels, pixels lie between pixels.
+        let shapes = [map, map, [4, 4, 16]];
+        let plan = planned(&shapes, 2, &[join(&[0, 1], 2, 2)]);
+        assert_eq!(plan.arena_bytes, 512);
+        // The second input's place is no multiple of 4; the first one's is.
+        let shapes = [[3, 1, 1], [4, 1, 1], [7, 1, 1]];
+        let plan = planned(&shapes, 2, &[join(&[0, 1], 2, 0)]);
+        assert_eq!(plan.arena_bytes, 8 + 4);
+    }
+
+    #[test]
+    fn outputs_keep_their_own_place_where_the_arena_is_no_larger_for_it() {
+        // The first step takes more than the softmax with a place of its own.
+        let (map, row) = ([1, 10, 40], [1, 1, 40]);
+        let pool = Op::MaxPool(MaxPool {
+            input: 0,
+            output: 1,
+            window: Window {
+                kernel_h: 1,
+                kernel_w: 10,
+                stride_h: 1,
+                stride_w: 1,
+                dilation_h: 1,
+                dilation_w: 1,
+                pad_top: 0,
+                pad_left: 0,
+                pad_bottom: 0,
+                pad_right: 0,
+            },
+            min: -128,
+            max: 127,
+        });
+        let plan = planned(&[map, row, row], 1, &[pool, softmax(1, 2)]);
+        assert_eq!(plan.arena_bytes, 440);
+        assert_ne!(plan.offsets[1], plan.offsets[2]);
     }
 }

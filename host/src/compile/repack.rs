@@ -7,19 +7,19 @@ use super::host_model::HostModel;
 use super::lower::{Lowered, LoweredOp, LoweredTensor};
 use super::pack::{self, PackError};
 use super::plan;
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::{AlignedBlob, BlobWriter, LoadError, Metadata};
 
-/// Packs a blob whose weights are in the default order for a kernel family; for [`Packing::Scalar`] it is returned as it is.
+/// Packs a blob whose weights are in the default order for a kernel family; for [`Family::Scalar`] it is returned as it is.
 ///
 /// # Errors
 /// A blob that the runtime refuses, that has no metadata or that is packed already.
-pub fn repack(blob: &AlignedBlob, packing: Packing) -> Result<AlignedBlob, RepackError> {
+pub fn repack(blob: &AlignedBlob, packing: Family) -> Result<AlignedBlob, RepackError> {
     let model = Box::new(HostModel::from_bytes(blob.as_bytes())?);
-    if model.packing() != Packing::Scalar {
+    if model.packing() != Family::Scalar {
         return Err(RepackError::Packed(model.packing()));
     }
-    if packing == Packing::Scalar {
+    if packing == Family::Scalar {
         return Ok(AlignedBlob::new(blob.as_bytes()));
     }
     let metadata = Metadata::from_bytes(blob.as_bytes())?.ok_or(RepackError::Metadata)?;
@@ -72,7 +72,7 @@ pub enum RepackError {
     Metadata,
     /// The blob's weights are in the order of a family.
     #[error("the blob is packed for the kernel family `{}`; quantize it without a target to pack it for others", .0.name())]
-    Packed(Packing),
+    Packed(Family),
     /// The result cannot be written.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -88,7 +88,7 @@ mod tests {
     use crate::recipe::WeightBits;
 
     /// The digits network with biases and ranges from BatchNorm statistics, which takes no time.
-    fn quantized(packing: Packing, bits: WeightBits) -> AlignedBlob {
+    fn quantized(packing: Family, bits: WeightBits) -> AlignedBlob {
         let graph = default_model::graph(&ImportOptions::default()).expect("built in");
         let mut recipe = default_model::recipe().expect("built in");
         recipe.target = packing.into();
@@ -110,26 +110,23 @@ mod tests {
                 packing.name()
             );
         };
-        let plain = quantized(Packing::Scalar, WeightBits::Int8);
-        is_direct(&plain, Packing::Dsp, WeightBits::Int8);
-        is_direct(&plain, Packing::Mve, WeightBits::Int8);
-        let same = repack(&plain, Packing::Scalar).expect("copies");
+        let plain = quantized(Family::Scalar, WeightBits::Int8);
+        is_direct(&plain, Family::Dsp, WeightBits::Int8);
+        is_direct(&plain, Family::Mve, WeightBits::Int8);
+        let same = repack(&plain, Family::Scalar).expect("copies");
         assert!(same.as_bytes() == plain.as_bytes());
-        let plain = quantized(Packing::Scalar, WeightBits::Int4);
-        is_direct(&plain, Packing::Dsp, WeightBits::Int4);
+        let plain = quantized(Family::Scalar, WeightBits::Int4);
+        is_direct(&plain, Family::Dsp, WeightBits::Int4);
     }
 
     #[test]
     fn a_blob_that_is_packed_or_damaged_is_refused() {
-        let packed = quantized(Packing::Dsp, WeightBits::Int8);
-        let error = repack(&packed, Packing::Mve).expect_err("packed");
-        assert!(
-            matches!(error, RepackError::Packed(Packing::Dsp)),
-            "{error}"
-        );
+        let packed = quantized(Family::Dsp, WeightBits::Int8);
+        let error = repack(&packed, Family::Mve).expect_err("packed");
+        assert!(matches!(error, RepackError::Packed(Family::Dsp)), "{error}");
         let damaged = AlignedBlob::new(&packed.as_bytes()[1..]);
         assert!(matches!(
-            repack(&damaged, Packing::Dsp),
+            repack(&damaged, Family::Dsp),
             Err(RepackError::Load(_))
         ));
     }

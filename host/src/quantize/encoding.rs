@@ -4,12 +4,10 @@
 
 use super::bits::Bits;
 use crate::range::Range;
+use fewbit_runtime::limits::{MAX_SOFTMAX_STEPS, MIN_SOFTMAX_STEPS};
 
 /// Smallest scale of an encoding: a single below it loses digits.
 const MIN_SCALE: f32 = f32::MIN_POSITIVE;
-
-/// Fewest steps from 0 to 1 of a softmax whose scale is not [`Encoding::SOFTMAX`]'s.
-const FEWEST_STEPS: u32 = Bits::Int8.levels() + 1;
 
 /// Encoding of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,9 +25,6 @@ impl Encoding {
     pub const SOFTMAX: Encoding =
         Encoding::int8(1.0 / Bits::Int8.levels() as f32, Bits::Int8.min());
 
-    /// Most steps from 0 to 1 of a softmax on the device.
-    pub(crate) const MOST_SOFTMAX_STEPS: u32 = 1 << 19;
-
     /// An encoding of 8 bits.
     pub const fn int8(scale: f32, zero_point: i32) -> Encoding {
         Encoding {
@@ -45,10 +40,9 @@ impl Encoding {
         if max >= 0.5 {
             return Encoding::SOFTMAX;
         }
-        let fewest = f64::from(FEWEST_STEPS);
         let steps = (f64::from(Encoding::SOFTMAX.bits.steps()) / f64::from(max))
             .floor()
-            .clamp(fewest, f64::from(Encoding::MOST_SOFTMAX_STEPS));
+            .clamp(MIN_SOFTMAX_STEPS.into(), MAX_SOFTMAX_STEPS.into());
         Encoding {
             scale: (1.0 / steps) as f32,
             ..Encoding::SOFTMAX
@@ -65,7 +59,7 @@ impl Encoding {
         let steps = self.softmax_steps();
         let scale = (1.0 / f64::from(steps)) as f32;
         *self == Encoding::SOFTMAX
-            || ((FEWEST_STEPS..=Encoding::MOST_SOFTMAX_STEPS).contains(&steps)
+            || ((MIN_SOFTMAX_STEPS..=MAX_SOFTMAX_STEPS).contains(&steps)
                 && *self
                     == Encoding {
                         scale,

@@ -10,6 +10,7 @@ use super::error::{NetworkError, QuantizeError};
 use crate::disjoint::DisjointSets;
 use crate::graph::{Graph, Node, Op, TensorId};
 use crate::range::Ranges;
+use fewbit_runtime::limits::MAX_SOFTMAX_STEPS;
 
 /// The encoding of every tensor of a graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,7 +140,7 @@ impl Encodings {
                     "the encoding of its output `{}` has to have the zero point {} and a scale of 1/256, or of 1/257 to 1/{}",
                     name(node.output),
                     Encoding::SOFTMAX.zero_point,
-                    Encoding::MOST_SOFTMAX_STEPS
+                    MAX_SOFTMAX_STEPS
                 )));
             }
         }

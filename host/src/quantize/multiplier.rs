@@ -2,6 +2,8 @@
 //!
 //! Sections 3 and 6 of `docs/arithmetic.md`.
 
+use fewbit_runtime::limits::{ADD_SHIFTS, MAX_PRE_SHIFT};
+
 /// Q32 multipliers of one operator with their common pre-shift.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Multipliers {
@@ -24,7 +26,7 @@ impl Multipliers {
             (factor * libm::exp2(f64::from(32 - u32::from(shift)))).round()
         };
         let limit = f64::from(1u32 << 31);
-        let pre_shift = (0..=30).find(|&shift| multiplier(largest, shift) < limit)?;
+        let pre_shift = (0..=MAX_PRE_SHIFT).find(|&shift| multiplier(largest, shift) < limit)?;
         let values = factors
             .iter()
             .map(|&factor| multiplier(factor, pre_shift) as i32)
@@ -53,7 +55,7 @@ impl AddMultipliers {
         let scaled = |ratio: f64, shift: u8| (ratio * libm::exp2(f64::from(shift))).round();
         let fits =
             |shift: &u8| scaled(a, *shift).abs() <= limit && scaled(b, *shift).abs() <= limit;
-        let shift = (1..=22).rev().find(fits)?;
+        let shift = ADD_SHIFTS.rev().find(fits)?;
         Some(AddMultipliers {
             a: scaled(a, shift) as i16,
             b: scaled(b, shift) as i16,

@@ -9,6 +9,7 @@ use super::{Encoding, Multipliers, symmetric_scale};
 use crate::graph::{Linear, Node};
 use crate::range::RangeOptions;
 use crate::recipe::{Granularity, WeightBits, WeightOptions};
+use fewbit_runtime::limits::accumulator_limit;
 
 /// Largest quantized bias before the zero point is folded in. `2^26` steps leave 5 bits of the accumulator for the products, and a
 /// channel whose weights are so small that its bias takes more has less than 1/4 output step of weight rounding error
@@ -196,7 +197,8 @@ impl Requantization {
         let products = row as i64 * i64::from(layer.bits.max()) * -i64::from(input.bits.min());
         let largest = bias.iter().map(|bias| bias.abs()).max().unwrap_or(0);
         // Equation (5); the loader checks the same.
-        if (i128::from(products) + i128::from(largest)) << multipliers.pre_shift >= 1 << 31 {
+        let limit = accumulator_limit(multipliers.pre_shift);
+        if i128::from(products) + i128::from(largest) >= i128::from(limit) {
             return Err(error(format!(
                 "sums {row} products with a bias of up to {largest} steps and a shift of {}, which may overflow 32 bits; \
                  split the layer or widen the range of its output",

@@ -1,6 +1,6 @@
 //! What a blob is packed for.
 
-use fewbit_runtime::format::packing::Packing;
+use fewbit_runtime::format::family::Family;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -10,38 +10,38 @@ use std::str::FromStr;
 /// Written as a family or as a processor: `scalar` (every processor runs it), `dsp`, `cortex-m4`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Target(Packing);
+pub struct Target(Family);
 
 /// Processors and their families; the DSP extension of Cortex-M33 is optional, and there in all chips that are sold for it.
-const PROCESSORS: [(&str, Packing); 12] = [
-    ("cortex-m0", Packing::Scalar),
-    ("cortex-m0plus", Packing::Scalar),
-    ("cortex-m3", Packing::Scalar),
-    ("cortex-m4", Packing::Dsp),
-    ("cortex-m7", Packing::Dsp),
-    ("cortex-m33", Packing::Dsp),
-    ("cortex-m55", Packing::Mve),
-    ("cortex-m85", Packing::Mve),
-    ("riscv32", Packing::Scalar),
-    ("scalar", Packing::Scalar),
-    ("dsp", Packing::Dsp),
-    ("mve", Packing::Mve),
+const PROCESSORS: [(&str, Family); 12] = [
+    ("cortex-m0", Family::Scalar),
+    ("cortex-m0plus", Family::Scalar),
+    ("cortex-m3", Family::Scalar),
+    ("cortex-m4", Family::Dsp),
+    ("cortex-m7", Family::Dsp),
+    ("cortex-m33", Family::Dsp),
+    ("cortex-m55", Family::Mve),
+    ("cortex-m85", Family::Mve),
+    ("riscv32", Family::Scalar),
+    ("scalar", Family::Scalar),
+    ("dsp", Family::Dsp),
+    ("mve", Family::Mve),
 ];
 
 impl Target {
     /// The order of weights.
-    pub fn packing(self) -> Packing {
+    pub fn packing(self) -> Family {
         self.0
     }
 
     /// Whether every board runs it.
     pub fn is_any(&self) -> bool {
-        self.0 == Packing::Scalar
+        self.0 == Family::Scalar
     }
 }
 
-impl From<Packing> for Target {
-    fn from(packing: Packing) -> Self {
+impl From<Family> for Target {
+    fn from(packing: Family) -> Self {
         Target(packing)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use fewbit_runtime::{LoadError, family, format::packing::Packing};
+use fewbit_runtime::{LoadError, format::family::Family, target};
 
 /// Why a model is not built in; the message names the file and a way out.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(crate) enum Error {
         /// The blob.
         file: PathBuf,
         /// What it is packed for.
-        packing: Packing,
+        packing: Family,
         /// What the build has.
         family: &'static str,
         /// The target of the build.
@@ -78,7 +78,7 @@ pub(crate) enum Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let variable = family::VARIABLE;
+        let variable = target::VARIABLE;
         match self {
             Self::NotABuildScript { variable } => write!(
                 f,
@@ -122,7 +122,7 @@ impl fmt::Display for Error {
                     file.display()
                 )?;
                 // The variable helps only where the target can have the family.
-                if family::of_target(target, Some(packing)).is_ok() {
+                if target::of_target(target, Some(packing)).is_ok() {
                     write!(
                         f,
                         "if the processor has its instructions, set {variable} = \"{packing}\" in [env] of .cargo/config.toml, or else "

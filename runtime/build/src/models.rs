@@ -6,10 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fewbit_runtime::{
-    family,
-    format::{kernels::ALL_KERNELS, packing::Packing},
-};
+use fewbit_runtime::{KernelSet, format::family::Family, target};
 
 use crate::{
     Error, fail,
@@ -85,7 +82,7 @@ impl Models {
     ///
     /// Ends the build with an error where that cannot be.
     pub fn emit(&self) {
-        println!("cargo::rerun-if-env-changed={}", family::VARIABLE);
+        println!("cargo::rerun-if-env-changed={}", target::VARIABLE);
         let built_in = self.models.iter().map(|(_, file)| file);
         for file in built_in.chain(&self.room) {
             println!("cargo::rerun-if-changed={}", file.display());
@@ -150,7 +147,7 @@ impl Models {
 
     fn linked(&self, mut needs: Needs) -> Needs {
         if self.every_kernel {
-            needs.kernels = ALL_KERNELS;
+            needs.kernels = KernelSet::ALL;
         }
         needs
     }
@@ -170,7 +167,7 @@ impl Models {
             Err(error) => return Err(Error::Read { file, error }),
         };
         let packing = sizes.packing;
-        let runs = family == family::ALL || packing == Packing::Scalar || packing.name() == family;
+        let runs = family == target::ALL || packing == Family::Scalar || packing.name() == family;
         if !runs {
             return Err(Error::OtherFamily {
                 file,
@@ -195,21 +192,21 @@ impl Build {
         let variable = |variable| env::var_os(variable).ok_or(Error::NotABuildScript { variable });
         Ok(Self {
             target: variable("TARGET")?.to_string_lossy().into_owned(),
-            isa: env::var(family::VARIABLE).ok(),
+            isa: env::var(target::VARIABLE).ok(),
             out: variable("OUT_DIR")?.into(),
         })
     }
 
     fn family(&self) -> Result<&'static str, Error> {
         let isa = self.isa.as_deref();
-        family::of_target(&self.target, isa).map_err(|message| Error::Isa { message })
+        target::of_target(&self.target, isa).map_err(|message| Error::Isa { message })
     }
 
     /// A warning, where the target may have faster kernels and nothing says so.
     fn slower_than_it_could(&self, family: &str) -> Option<String> {
-        let variable = family::VARIABLE;
-        let faster = family::of_target(&self.target, Some(Packing::Dsp.name())).is_ok();
-        (self.isa.is_none() && family == Packing::Scalar.name() && faster).then(|| {
+        let variable = target::VARIABLE;
+        let faster = target::of_target(&self.target, Some(Family::Dsp.name())).is_ok();
+        (self.isa.is_none() && family == Family::Scalar.name() && faster).then(|| {
             format!(
                 "{variable} is not set, and {} does not tell the processor: the kernels are the slow ones that run on any; \
                  set {variable} in [env] of .cargo/config.toml to \"dsp\" for Cortex-M33, \"mve\" for Cortex-M55 or M85, or \"scalar\" to keep them",

@@ -3,8 +3,7 @@
 use std::{io, panic, path::Path, thread};
 
 use fewbit_runtime::{
-    AlignedBlob, LoadError, Model, Summary,
-    format::{kernels::kernels_of, packing::Packing},
+    AlignedBlob, KernelSet, LoadError, Model, Summary, format::family::Family, load::kernels_of,
 };
 
 /// Tensors and operators that a build script has room for, as the host's tools do.
@@ -18,7 +17,7 @@ const STACK_BYTES: usize = 32 << 20;
 pub(crate) struct Needs {
     pub(crate) tensors: u16,
     pub(crate) ops: u16,
-    pub(crate) kernels: u32,
+    pub(crate) kernels: KernelSet,
     pub(crate) arena_bytes: u32,
 }
 
@@ -26,7 +25,7 @@ pub(crate) struct Needs {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     pub(crate) needs: Needs,
-    pub(crate) packing: Packing,
+    pub(crate) packing: Family,
     /// Of all inputs, and of all outputs.
     input_bytes: usize,
     output_bytes: usize,
@@ -51,11 +50,14 @@ impl Needs {
         text += &constant("TENSORS", "usize", self.tensors, "Tensors that", whose);
         text += &constant("OPS", "usize", self.ops, "Operators that", whose);
         let doc = "The kernels, no others of which are linked, that";
-        text += &constant("KERNELS", "u32", self.kernels, doc, whose);
+        text += &format!(
+            "/// {doc} {whose}\n{ALLOWED}pub type Kernels = ::fewbit_runtime::parts::Linked<{:#x}>;\n",
+            self.kernels.bits()
+        );
         let doc = "Bytes of RAM for activations and scratch that";
         text += &constant("ARENA_BYTES", "usize", self.arena_bytes, doc, whose);
         let model =
-            "::core::mem::size_of::<::fewbit_runtime::Model<'static, TENSORS, OPS, KERNELS>>()";
+            "::core::mem::size_of::<::fewbit_runtime::Model<'static, TENSORS, OPS, Kernels>>()";
         let doc = "Bytes of the loaded model's type, whose tables have room for what";
         text + &constant("MODEL_BYTES", "usize", model, doc, whose)
     }

@@ -6,10 +6,9 @@ use std::{
 };
 
 use fewbit_runtime::{
-    BlobWriter, Metadata, ProgramParts,
+    BlobWriter, KernelSet, Metadata, ProgramParts,
     format::{
-        kernels::ALL_KERNELS,
-        packing::Packing,
+        family::Family,
         program::{Lut, Op, Port, Tensor},
     },
 };
@@ -38,7 +37,7 @@ impl Folder {
     }
 
     /// Writes a chain of `tables` tables over `elements` numbers.
-    fn model(&self, name: &str, tables: u16, elements: u16, packing: Packing) -> PathBuf {
+    fn model(&self, name: &str, tables: u16, elements: u16, packing: Family) -> PathBuf {
         let mut writer = BlobWriter::new();
         let tensor = |index: u16| {
             let offset = u32::from(index % 2) * u32::from(elements.next_multiple_of(4));
@@ -95,6 +94,13 @@ fn value<'t>(text: &'t str, name: &str) -> &'t str {
     rest.split_once(";\n").expect("an end").0
 }
 
+/// The bits of the kernels, in base 16.
+fn kernels(text: &str) -> &str {
+    let start = "\npub type Kernels = ::fewbit_runtime::parts::Linked<0x";
+    let (_, rest) = text.split_once(start).expect("in the text");
+    rest.split_once(">;\n").expect("an end").0
+}
+
 fn refusal(models: &Models, target: &str, isa: Option<&str>) -> (Error, String) {
     let error = models.output(&build(target, isa)).expect_err("refused");
     let message = error.to_string();
@@ -114,7 +120,7 @@ fn names(models: &Models, path: &Path) {
 #[test]
 fn a_model_is_its_sizes_and_its_blob() {
     let folder = Folder::new();
-    let path = folder.model("two-tables.fewbit", 2, 5, Packing::Scalar);
+    let path = folder.model("two-tables.fewbit", 2, 5, Family::Scalar);
     let models = Models::new().model(&path);
     let output = models.output(&build(CORTEX_M0, None)).expect("fits");
     assert!(output.warnings.is_empty(), "{:?}", output.warnings);
@@ -134,7 +140,7 @@ fn a_model_is_its_sizes_and_its_blob() {
     }
     let work: u64 = value(&text, "WORK").parse().expect("a number");
     assert!(work >= 10, "{work}");
-    let kernels: u32 = value(&text, "KERNELS").parse().expect("a number");
+    let kernels = u64::from_str_radix(kernels(&text), 16).expect("a number");
     assert_eq!(kernels.count_ones(), 1, "tables only");
     assert!(text.contains("Aligned(*include_bytes!(\"/out/two_tables.fewbit\"))"));
 }
@@ -142,8 +148,8 @@ fn a_model_is_its_sizes_and_its_blob() {
 #[test]
 fn several_models_have_modules_and_room_for_any() {
     let folder = Folder::new();
-    let deep = folder.model("deep.fewbit", 4, 4, Packing::Scalar);
-    let wide = folder.model("wide.v2.fewbit", 1, 40, Packing::Scalar);
+    let deep = folder.model("deep.fewbit", 4, 4, Family::Scalar);
+    let wide = folder.model("wide.v2.fewbit", 1, 40, Family::Scalar);
     let models = Models::new()
         .model(&deep)
         .model(&wide)
@@ -164,8 +170,8 @@ fn several_models_have_modules_and_room_for_any() {
 #[test]
 fn room_is_counted_in_and_not_built_in() {
     let folder = Folder::new();
-    let small = folder.model("small.fewbit", 1, 4, Packing::Scalar);
-    let later = folder.model("later.fewbit", 3, 8, Packing::Scalar);
+    let small = folder.model("small.fewbit", 1, 4, Family::Scalar);
+    let later = folder.model("later.fewbit", 3, 8, Family::Scalar);
     let models = Models::new().model(small).room(&later).every_kernel();
     let output = models.output(&build(DESK, None)).expect("fits");
     let all = text(&output, "models.rs");
@@ -173,7 +179,7 @@ fn room_is_counted_in_and_not_built_in() {
         (value(&all, "OPS"), value(&all, "ARENA_BYTES")),
         ("3", "16")
     );
-    assert_eq!(value(&all, "KERNELS"), ALL_KERNELS.to_string());
+    assert_eq!(kernels(&all), format!("{:x}", KernelSet::ALL.bits()));
     assert!(!all.contains("later"));
     assert_eq!(output.files.len(), 3);
 }
@@ -184,7 +190,7 @@ fn a_file_that_is_missing_or_broken_is_named() {
     let missing = folder.path("missing.fewbit");
     names(&Models::new().model(&missing), &missing);
     let broken = folder.path("broken.fewbit");
-    let mut blob = fs::read(folder.model("good.fewbit", 1, 4, Packing::Scalar)).expect("there");
+    let mut blob = fs::read(folder.model("good.fewbit", 1, 4, Family::Scalar)).expect("there");
     if let Some(last) = blob.last_mut() {
         *last ^= 1;
     }
@@ -201,7 +207,7 @@ fn a_file_that_is_missing_or_broken_is_named() {
 #[test]
 fn a_name_is_one_for_a_module_and_given_once() {
     let folder = Folder::new();
-    let path = folder.model("8-bit.fewbit", 1, 4, Packing::Scalar);
+    let path = folder.model("8-bit.fewbit", 1, 4, Family::Scalar);
     names(&Models::new().model(&path), &path);
     for name in ["", "_", "match", "a b", "models", "é"] {
         names(&Models::new().named(name, &path), &path);
@@ -214,8 +220,8 @@ fn a_name_is_one_for_a_module_and_given_once() {
 #[test]
 fn a_blob_for_other_kernels_is_refused_with_the_way_out() {
     let folder = Folder::new();
-    let dsp = Models::new().model(folder.model("dsp.fewbit", 1, 4, Packing::Dsp));
-    let mve = Models::new().model(folder.model("mve.fewbit", 1, 4, Packing::Mve));
+    let dsp = Models::new().model(folder.model("dsp.fewbit", 1, 4, Family::Dsp));
+    let mve = Models::new().model(folder.model("mve.fewbit", 1, 4, Family::Mve));
     for (models, target, isa) in [
         (&dsp, CORTEX_M4, None),
         (&dsp, CORTEX_M33, Some("dsp")),
@@ -245,7 +251,7 @@ fn a_blob_for_other_kernels_is_refused_with_the_way_out() {
 #[test]
 fn a_family_that_the_target_does_not_have_is_refused() {
     let folder = Folder::new();
-    let models = Models::new().model(folder.model("any.fewbit", 1, 4, Packing::Scalar));
+    let models = Models::new().model(folder.model("any.fewbit", 1, 4, Family::Scalar));
     for (target, isa) in [
         (CORTEX_M0, "dsp"),
         (CORTEX_M4, "mve"),
@@ -261,7 +267,7 @@ fn a_family_that_the_target_does_not_have_is_refused() {
 #[test]
 fn slow_kernels_that_no_one_chose_are_a_warning() {
     let folder = Folder::new();
-    let models = Models::new().model(folder.model("any.fewbit", 1, 4, Packing::Scalar));
+    let models = Models::new().model(folder.model("any.fewbit", 1, 4, Family::Scalar));
     let warnings = |target, isa| models.output(&build(target, isa)).expect("runs").warnings;
     let [warning] = &warnings(CORTEX_M33, None)[..] else {
         panic!("one warning");
@@ -282,7 +288,7 @@ fn slow_kernels_that_no_one_chose_are_a_warning() {
 #[test]
 fn a_run_that_takes_too_long_is_refused() {
     let folder = Folder::new();
-    let path = folder.model("any.fewbit", 1, 4, Packing::Scalar);
+    let path = folder.model("any.fewbit", 1, 4, Family::Scalar);
     let models = Models::new().model(&path);
     let output = models.output(&build(DESK, None)).expect("fits");
     let work: u64 = value(&text(&output, "any.rs"), "WORK")

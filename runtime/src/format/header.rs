@@ -3,7 +3,7 @@
 //! 64 bytes, little-endian, before anything that needs a decoder: a tool can size an arena and a firmware can refuse a
 //! foreign file from these alone. Byte table: `docs/model-format.md`.
 
-use super::packing::Packing;
+use super::family::Family;
 use super::{ALIGNMENT, VERSION};
 use crate::error::{LoadError, Section};
 
@@ -33,7 +33,7 @@ pub struct SectionRange {
 
 impl SectionRange {
     /// The section's bytes; empty when it does not lie inside the blob.
-    pub(super) fn of(self, blob: &[u8]) -> &[u8] {
+    pub(crate) fn of(self, blob: &[u8]) -> &[u8] {
         let start = self.offset as usize;
         blob.get(start..start.saturating_add(self.length as usize))
             .unwrap_or_default()
@@ -45,7 +45,7 @@ impl SectionRange {
 pub struct Header {
     /// Format version.
     pub version: u16,
-    /// Order of the weights: a [`Packing`]; 0 = default.
+    /// Order of the weights: a [`Family`]; 0 = default.
     pub packing: u8,
     /// Arithmetic of the model; 0 = native.
     pub arithmetic: u8,
@@ -167,8 +167,8 @@ impl Header {
     }
 
     /// The kernel family of a checked header.
-    pub(super) fn packing(&self) -> Packing {
-        Packing::from_code(self.packing).unwrap_or_default()
+    pub(crate) fn packing(&self) -> Family {
+        Family::from_code(self.packing).unwrap_or_default()
     }
 
     /// The sections in their order in the blob.
@@ -187,13 +187,13 @@ impl Header {
     /// # Errors
     /// The first condition of `docs/model-format.md` that does not hold.
     pub fn check(bytes: &[u8]) -> Result<(Self, &[u8]), LoadError> {
-        Self::check_for(Packing::of_this_build(), bytes)
+        Self::check_for(Family::of_this_build(), bytes)
     }
 
     /// As [`check`](Self::check), in a build of a family, or one of all.
     #[inline]
-    pub(super) fn check_for(
-        build: Option<Packing>,
+    pub(crate) fn check_for(
+        build: Option<Family>,
         bytes: &[u8],
     ) -> Result<(Self, &[u8]), LoadError> {
         let header = Self::parse(bytes)?;
@@ -203,7 +203,7 @@ impl Header {
                 found: header.version,
             });
         }
-        match Packing::from_code(header.packing) {
+        match Family::from_code(header.packing) {
             Some(packing) if packing.is_available_in(build) => {}
             Some(packing) => {
                 return Err(LoadError::OtherFamily {
@@ -293,7 +293,7 @@ pub fn checksum(blob: &[u8]) -> u32 {
 }
 
 /// A length for an error message.
-pub(super) fn saturate(length: usize) -> u32 {
+pub(crate) fn saturate(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
@@ -336,7 +336,7 @@ pub struct Summary {
     /// The blob's checksum: a name for its contents.
     pub crc: u32,
     /// The kernel family that it is packed for.
-    pub packing: Packing,
+    pub packing: Family,
 }
 
 impl Summary {

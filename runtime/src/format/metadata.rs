@@ -83,7 +83,7 @@ impl Metadata {
         Ok(Self::decode(header.metadata.of(blob)))
     }
 
-    pub(super) fn decode(section: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(section: &[u8]) -> Option<Self> {
         let (mut metadata, rest) = postcard::take_from_bytes::<Self>(section).ok()?;
         if !rest.is_empty() {
             metadata.outputs = postcard::from_bytes(rest).ok()?;

@@ -3,11 +3,10 @@
 //! The writer lays out sections, header and checksum; it does not judge the program: `Model::from_bytes` does, and a
 //! packer should load what it wrote. Equal input gives equal bytes.
 
+use super::family::Family;
 use super::header::{Header, SectionRange, checksum};
 use super::metadata::Metadata;
-use super::packing::Packing;
 use super::program::{MAX_PORTS, Op, Port, Scratch, Tensor};
-use super::read::Model;
 use super::{ALIGNMENT, VERSION};
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -28,25 +27,7 @@ pub struct ProgramParts {
     pub ops: Vec<Op>,
     /// The kernel family that the weights are packed for; in the header, not in the program.
     #[serde(skip)]
-    pub packing: Packing,
-}
-
-impl ProgramParts {
-    /// The program of a loaded model.
-    #[must_use]
-    pub fn of<const TENSORS: usize, const OPS: usize, const KERNELS: u32>(
-        model: &Model<'_, TENSORS, OPS, KERNELS>,
-    ) -> Self {
-        let program = model.program();
-        ProgramParts {
-            arena_bytes: program.arena_bytes,
-            inputs: program.inputs.to_vec(),
-            outputs: program.outputs.to_vec(),
-            tensors: program.tensors.to_vec(),
-            ops: program.ops.to_vec(),
-            packing: model.packing(),
-        }
-    }
+    pub packing: Family,
 }
 
 /// The largest end of a tensor or of a scratch area: the one value that a program's `arena_bytes` may have.

@@ -31,9 +31,9 @@ mod params;
 mod planar;
 mod scalar;
 
-use crate::format::kernels;
-use crate::format::packing::Packing;
+use crate::format::family::Family;
 use crate::format::program::{Conv2d, Op, Requant, Scratch, Tensor, TensorIndex};
+use crate::parts::{self, Kernels};
 use core::cell::Cell;
 pub(crate) use params::{Axis, Shape};
 pub(crate) use planar::{lines_of as depthwise_lines, scratch_bytes as depthwise_scratch_bytes};
@@ -45,11 +45,11 @@ use params::{
 
 /// Calls the kernel of the vector family where that runs, else the scalar one.
 macro_rules! kernel {
-    ($memory:ident, $name:ident::<KERNELS>($($argument:expr),+)) => {
+    ($memory:ident, $name:ident::<K>($($argument:expr),+)) => {
         match $memory.family {
             #[cfg(any(fewbit_family = "all", fewbit_family = "mve"))]
-            Packing::Mve => mve::$name::<KERNELS>($($argument),+),
-            _ => scalar::$name::<KERNELS>($($argument),+),
+            Family::Mve => mve::$name::<K>($($argument),+),
+            _ => scalar::$name::<K>($($argument),+),
         }
     };
 }
@@ -61,9 +61,9 @@ pub(crate) struct Memory<'r> {
     pub(crate) params: &'r [i32],
     pub(crate) arena: &'r [Cell<i8>],
     /// The kernel family that runs: what this firmware was built for, or what the blob was packed for on the desk.
-    pub(crate) family: Packing,
+    pub(crate) family: Family,
     /// What the blob was packed for, which decides how outputs may lie over inputs.
-    pub(crate) packing: Packing,
+    pub(crate) packed_for: Family,
 }
 
 /// A tensor's shape, encoding and bytes.
@@ -135,25 +135,25 @@ fn run<T>(section: &[T], start: u32, length: usize) -> &[T] {
 }
 
 /// Runs one operator of a checked model.
-pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
+pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
     match op {
         #[cfg(any(fewbit_family = "all", fewbit_family = "dsp"))]
-        Op::Conv2d(op) if KERNELS & kernels::PAIRED_CONV_2D != 0 && op.weight_type.is_paired() => {
-            memory.convolution(op, dsp::conv2d::<KERNELS>);
+        Op::Conv2d(op) if K::LINKED.has(parts::PAIRED_CONV_2D) && op.weight_type.is_paired() => {
+            memory.convolution(op, dsp::conv2d::<K>);
         }
-        Op::Conv2d(op) if KERNELS & kernels::CONV_2D != 0 => {
-            memory.convolution(op, |p, x, y| kernel!(memory, conv2d::<KERNELS>(p, x, y)));
+        Op::Conv2d(op) if K::LINKED.has(parts::CONV_2D) => {
+            memory.convolution(op, |p, x, y| kernel!(memory, conv2d::<K>(p, x, y)));
         }
-        Op::DepthwiseConv2d(op) if KERNELS & kernels::ANY_DEPTHWISE != 0 => {
-            memory.convolution(op, |p, x, y| match (memory.family, memory.packing) {
+        Op::DepthwiseConv2d(op) if K::LINKED.has(parts::ANY_DEPTHWISE) => {
+            memory.convolution(op, |p, x, y| match (memory.family, memory.packed_for) {
                 #[cfg(any(fewbit_family = "all", fewbit_family = "mve"))]
-                (Packing::Mve, Packing::Mve) => mve::depthwise_conv2d::<KERNELS>(p, x, y),
+                (Family::Mve, Family::Mve) => mve::depthwise_conv2d::<K>(p, x, y),
                 (family, _) => {
-                    planar::depthwise_conv2d::<KERNELS>(family == Packing::Dsp, p, x, y);
+                    planar::depthwise_conv2d::<K>(family == Family::Dsp, p, x, y);
                 }
             });
         }
-        Op::FullyConnected(op) if KERNELS & kernels::ANY_FULLY_CONNECTED != 0 => {
+        Op::FullyConnected(op) if K::LINKED.has(parts::ANY_FULLY_CONNECTED) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let params = FullyConnectedParams {
                 weight_type: op.weight_type,
@@ -166,14 +166,14 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                 scratch: memory.scratch(op.scratch),
             };
             #[cfg(any(fewbit_family = "all", fewbit_family = "dsp"))]
-            if KERNELS & kernels::PAIRED_FULLY_CONNECTED != 0 && op.weight_type.is_paired() {
-                return dsp::fully_connected::<KERNELS>(&params, x.data, y.data);
+            if K::LINKED.has(parts::PAIRED_FULLY_CONNECTED) && op.weight_type.is_paired() {
+                return dsp::fully_connected::<K>(&params, x.data, y.data);
             }
-            if KERNELS & kernels::FULLY_CONNECTED != 0 {
-                kernel!(memory, fully_connected::<KERNELS>(&params, x.data, y.data));
+            if K::LINKED.has(parts::FULLY_CONNECTED) {
+                kernel!(memory, fully_connected::<K>(&params, x.data, y.data));
             }
         }
-        Op::MaxPool(op) if KERNELS & kernels::MAX_POOL != 0 => {
+        Op::MaxPool(op) if K::LINKED.has(parts::MAX_POOL) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let params = MaxPoolParams {
                 input: x.shape,
@@ -182,12 +182,12 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                 min: op.min,
                 max: op.max,
             };
-            if KERNELS & kernels::DILATED_POOLS != 0 && kernels::is_dilated(&op.window) {
+            if K::LINKED.has(parts::DILATED_POOLS) && parts::is_dilated(&op.window) {
                 return scalar::dilated_max_pool(&params, x.data, y.data);
             }
             scalar::max_pool(&params, x.data, y.data);
         }
-        Op::AveragePool(op) if KERNELS & kernels::AVERAGE_POOL != 0 => {
+        Op::AveragePool(op) if K::LINKED.has(parts::AVERAGE_POOL) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let taps = usize::from(op.window.kernel_h) * usize::from(op.window.kernel_w);
             let params = AveragePoolParams {
@@ -202,12 +202,12 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                     if op.multiplier_per_count { taps } else { 1 },
                 ),
             };
-            if KERNELS & kernels::DILATED_POOLS != 0 && kernels::is_dilated(&op.window) {
+            if K::LINKED.has(parts::DILATED_POOLS) && parts::is_dilated(&op.window) {
                 return scalar::dilated_average_pool(&params, x.data, y.data);
             }
             scalar::average_pool(&params, x.data, y.data);
         }
-        Op::Add(op) if KERNELS & kernels::ADD != 0 => {
+        Op::Add(op) if K::LINKED.has(parts::ADD) => {
             let (a, b, y) = (memory.view(op.a), memory.view(op.b), memory.view(op.output));
             let params = AddParams {
                 channels: y.shape.c,
@@ -222,11 +222,11 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
             };
             match memory.family {
                 #[cfg(any(fewbit_family = "all", fewbit_family = "dsp"))]
-                Packing::Dsp => dsp::add(&params, a.data, b.data, y.data),
+                Family::Dsp => dsp::add(&params, a.data, b.data, y.data),
                 _ => scalar::add(&params, a.data, b.data, y.data),
             }
         }
-        Op::Mul(op) if KERNELS & kernels::MUL != 0 => {
+        Op::Mul(op) if K::LINKED.has(parts::MUL) => {
             let (a, b, y) = (memory.view(op.a), memory.view(op.b), memory.view(op.output));
             let params = MulParams {
                 channels: y.shape.c,
@@ -236,7 +236,7 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
             };
             scalar::mul(&params, a.data, b.data, y.data);
         }
-        Op::Lut(op) if KERNELS & kernels::LUT != 0 => {
+        Op::Lut(op) if K::LINKED.has(parts::LUT) => {
             if let Some(table) = run(memory.weights, op.table, 256).first_chunk() {
                 scalar::lut(
                     table,
@@ -245,19 +245,19 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                 );
             }
         }
-        Op::Softmax(op) if KERNELS & kernels::SOFTMAX != 0 => {
+        Op::Softmax(op) if K::LINKED.has(parts::SOFTMAX) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             if let Some(table) = run(memory.params, op.table, 256).first_chunk() {
                 scalar::softmax(table, x.shape.c, x.data, y.data);
             }
         }
-        Op::ScaledSoftmax(op) if KERNELS & kernels::SCALED_SOFTMAX != 0 => {
+        Op::ScaledSoftmax(op) if K::LINKED.has(parts::SCALED_SOFTMAX) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             if let Some(table) = run(memory.params, op.table, 256).first_chunk() {
                 scalar::scaled_softmax(table, op.steps, x.shape.c, x.data, y.data);
             }
         }
-        Op::Transpose(op) if KERNELS & kernels::TRANSPOSE != 0 => {
+        Op::Transpose(op) if K::LINKED.has(parts::TRANSPOSE) => {
             let params = TransposeParams {
                 dims: op.dims.map(usize::from),
                 perm: op.perm.map(usize::from),
@@ -268,7 +268,7 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                 memory.view(op.output).data,
             );
         }
-        Op::Concat(op) if KERNELS & kernels::CONCAT != 0 => {
+        Op::Concat(op) if K::LINKED.has(parts::CONCAT) => {
             let y = memory.view(op.output);
             let mut start = 0;
             for &index in &op.inputs {
@@ -283,7 +283,7 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
                 start += run;
             }
         }
-        Op::Pad(op) if KERNELS & kernels::PAD != 0 => {
+        Op::Pad(op) if K::LINKED.has(parts::PAD) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let params = PadParams {
                 input: x.shape,
@@ -293,7 +293,7 @@ pub(crate) fn execute<const KERNELS: u32>(op: &Op, memory: &Memory<'_>) {
             };
             scalar::pad(&params, x.data, y.data);
         }
-        Op::Constant(op) if KERNELS & kernels::CONSTANT != 0 => {
+        Op::Constant(op) if K::LINKED.has(parts::CONSTANT) => {
             let y = memory.view(op.output);
             scalar::constant(run(memory.weights, op.data, y.data.len()), y.data);
         }

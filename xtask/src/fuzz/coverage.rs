@@ -22,8 +22,9 @@ use crate::{
 use fewbit_device::{process, toolchain};
 
 /// Folders that read input, each with what is said of all of it.
-const READERS: [&str; 6] = [
+const READERS: [&str; 7] = [
     "runtime/src/format",
+    "runtime/src/load",
     "runtime/src/kernels",
     "host/src/import",
     "host/src/dataset",

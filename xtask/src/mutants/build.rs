@@ -18,7 +18,18 @@ use crate::{cargo, root};
 const SWITCH: &str = include_str!("../../data/switch.rs");
 
 /// The file whose constants are bits.
-const BITS: &str = "format/kernels.rs";
+const BITS: &str = "parts.rs";
+
+/// Folders under `runtime/src` whose sources get mutants, and sources beside them.
+const FOLDERS: [&str; 3] = ["format", "load", "load/ops"];
+const FILES: [&str; 6] = [
+    "arith.rs",
+    "arith/word.rs",
+    "engine.rs",
+    "limits.rs",
+    "pack.rs",
+    "parts.rs",
+];
 
 /// How often the build is tried, each time without what did not compile.
 const ATTEMPTS: usize = 12;
@@ -50,17 +61,19 @@ pub(super) fn lock() -> Result<File> {
 /// Sources under `runtime/src` that get mutants, by their names there.
 pub(super) fn sources() -> Result<Vec<String>> {
     let source = root().join("runtime").join("src");
-    let format = source.join("format");
-    let entries = fs::read_dir(&format)
-        .with_context(|| format!("cannot read {}", format.display()))?
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut names: Vec<String> = entries
-        .iter()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".rs"))
-        .map(|name| format!("format/{name}"))
-        .collect();
-    names.extend(["arith.rs", "arith/word.rs", "engine.rs"].map(str::to_owned));
+    let mut names: Vec<String> = FILES.map(str::to_owned).to_vec();
+    for folder in FOLDERS {
+        let path = source.join(folder);
+        let entries = fs::read_dir(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .collect::<Result<Vec<_>, _>>()?;
+        let found = entries
+            .iter()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.ends_with(".rs"))
+            .map(|name| format!("{folder}/{name}"));
+        names.extend(found);
+    }
     names.sort();
     Ok(names)
 }

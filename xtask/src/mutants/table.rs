@@ -9,8 +9,8 @@ const START: &str = "\n### Checks\n";
 const END: &str = "\n## ";
 
 /// Where the tests are that it names, and what precedes their names in the test program.
-const TESTS: &str = "runtime/src/format/tests";
-pub(super) const MODULE: &str = "format::tests::";
+const TESTS: &str = "runtime/src/load/tests";
+pub(super) const MODULE: &str = "load::tests::";
 
 /// One row.
 #[derive(Debug, PartialEq, Eq)]

@@ -92,7 +92,7 @@ pub(super) const PROMISES: [Promise; 18] = [
         promise: "A model whose run takes more operations than the caller allows is refused before its weights are read",
         evidence: "the limit is exact to one operation",
         command: Tests(
-            "runtime/src/format/tests/reads.rs",
+            "runtime/src/load/tests/reads.rs",
             &["a_limit_of_the_callers_is_exact_and_no_higher_than_the_formats"],
         ),
         figure: Passed,

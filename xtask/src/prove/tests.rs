@@ -36,7 +36,7 @@ fn tests_are_shown_as_one_types_them() {
     );
     assert!(test_program("scripts/x.rs").is_err());
     assert_eq!(main_file("tests/tests/serial.rs"), "tests/tests/serial.rs");
-    let deep = main_file("runtime/src/format/tests/reads.rs");
+    let deep = main_file("runtime/src/load/tests/reads.rs");
     assert_eq!(deep, "runtime/src/lib.rs");
 }
 

@@ -14,10 +14,10 @@ use fewbit::{
     measure::simulate::Simulator,
     random::Random,
 };
-use fewbit_runtime::AlignedBlob;
+use fewbit_runtime::{AlignedBlob, format::family::Family};
 
 use fewbit_device::{
-    board::{Board, Isa},
+    board::Board,
     firmware,
     setup::{self, Emulator},
     toolchain::Way,
@@ -141,7 +141,7 @@ fn crate_name(path: &Path) -> Result<String> {
 
 /// The digits network, packed for the board.
 fn digits(board: &Board) -> Result<Contents> {
-    let (quantized, evaluation) = source::digits(board.isa.packing())?;
+    let (quantized, evaluation) = source::digits(board.isa)?;
     let samples = SAMPLES * evaluation.elements();
     let simulator = Simulator::new(quantized.blob.as_bytes())?;
     let samples = simulator.quantize_inputs(&evaluation.inputs[..samples]);
@@ -267,7 +267,12 @@ fn write(
         ),
         (
             "opt_level",
-            if board.isa == Isa::Dsp { "\"s\"" } else { "3" }.to_owned(),
+            if board.isa == Family::Dsp {
+                "\"s\""
+            } else {
+                "3"
+            }
+            .to_owned(),
         ),
         ("platform", platform),
         ("atomics", atomics.to_owned()),

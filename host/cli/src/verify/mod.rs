@@ -16,7 +16,7 @@ use fewbit::default_model;
 use fewbit::measure::simulate::Simulator;
 use fewbit::metrics::top1;
 use fewbit_protocol::{CRC32, message::Unit};
-use fewbit_runtime::{AlignedBlob, format::packing::Packing};
+use fewbit_runtime::{AlignedBlob, format::family::Family};
 use serde::Serialize;
 
 pub use args::{Args, LIMIT, Transport};
@@ -41,7 +41,7 @@ pub struct VerifyReport {
     /// The board's kernel family.
     pub kernels: &'static str,
     /// The kernel family that the blob on the board is packed for.
-    pub packing: Packing,
+    pub packing: Family,
     /// Whether it was packed for the board first.
     pub repacked: bool,
     /// Inputs run.
@@ -172,7 +172,7 @@ pub fn verify(args: &Args, environment: &Environment) -> Result<VerifyReport> {
     )?;
     Ok(match packed {
         Some(_) => VerifyReport {
-            packing: board.isa.packing(),
+            packing: board.isa,
             repacked: true,
             ..report
         },
@@ -382,7 +382,7 @@ fn advice(report: &VerifyReport) -> Option<String> {
         Some(format!(
             "the blob was packed for `{kernels}` in memory; `quantize --target {board}` writes one that is"
         ))
-    } else if report.packing == Packing::Scalar && *kernels != Packing::Scalar.name() {
+    } else if report.packing == Family::Scalar && *kernels != Family::Scalar.name() {
         Some(format!(
             "the blob is packed for any processor; --repack packs it for `{kernels}`, which is faster on {board}, and `quantize --target {board}` writes one that is"
         ))
@@ -446,14 +446,14 @@ mod tests {
                 differences: Vec::new(),
             })
         };
-        let offered = words("dsp", Packing::Scalar, false).expect("offered");
+        let offered = words("dsp", Family::Scalar, false).expect("offered");
         assert!(
             offered.contains("--repack") && offered.contains("--target mine"),
             "{offered}"
         );
-        let done = words("dsp", Packing::Dsp, true).expect("said");
+        let done = words("dsp", Family::Dsp, true).expect("said");
         assert!(done.contains("was packed for `dsp`"), "{done}");
-        assert_eq!(words("dsp", Packing::Dsp, false), None);
-        assert_eq!(words("scalar", Packing::Scalar, false), None);
+        assert_eq!(words("dsp", Family::Dsp, false), None);
+        assert_eq!(words("scalar", Family::Scalar, false), None);
     }
 }

@@ -8,6 +8,7 @@ use fewbit_runtime::format::program::{
     self, AveragePool, FullyConnected, MaxPool, Op, Requant, Scratch, WeightType,
 };
 use fewbit_runtime::format::write::pack_int4_rows;
+use fewbit_runtime::limits::{accumulator_limit, pool_sum};
 
 /// Where a layer's numbers lie in the sections.
 struct Stored {
@@ -114,7 +115,7 @@ impl<'a> Lowering<'a> {
         };
         let factors: Vec<f64> = counts.map(|count| ratio / count as f64).collect();
         let multipliers = Multipliers::from_factors(&factors)
-            .filter(|multipliers| (area as u128 * 2 * 128) << multipliers.pre_shift < 1 << 31)
+            .filter(|multipliers| pool_sum(area as u64) < accumulator_limit(multipliers.pre_shift))
             .ok_or_else(|| {
                 let size = window.kernel;
                 error(node, format!("averages windows of {size:?} into a range so narrow that its sums may overflow"))

@@ -12,8 +12,10 @@ mod pointwise;
 use crate::graph::{Activation, Graph, Node, NodeId, Op as FloatOp, TensorId};
 use crate::quantize::{Encoding, Encodings, Network, NetworkWeights, QuantizeError};
 use fewbit_runtime::BlobWriter;
-use fewbit_runtime::format::packing::{self, Packing};
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{Clamp, Op, Tensor, TensorIndex};
+use fewbit_runtime::load;
+use fewbit_runtime::pack;
 
 /// A network of device operators, not yet placed in memory.
 #[derive(Clone, Debug)]
@@ -36,14 +38,14 @@ pub struct Lowered {
 
 impl Lowered {
     /// Puts the weights into the order of a kernel family and asks for the scratch that its kernels need.
-    pub(crate) fn pack_for(&mut self, packing: Packing) {
+    pub(crate) fn pack_for(&mut self, packing: Family) {
         let tensors: Vec<Tensor> = self.tensors.iter().map(|tensor| tensor.tensor).collect();
         let mut ops: Vec<Op> = self.ops.iter().map(|op| op.op.clone()).collect();
-        if packing == Packing::Dsp {
-            self.sections = packing::pack(packing, &mut ops, &tensors, &self.sections);
+        if packing == Family::Dsp {
+            self.sections = pack::pack(packing, &mut ops, &tensors, &self.sections);
         }
         for (to, mut op) in self.ops.iter_mut().zip(ops) {
-            let bytes = packing::scratch_bytes(&op, &tensors, packing);
+            let bytes = load::scratch_bytes(&op, &tensors, packing);
             if let Some(scratch) = op.scratch_mut() {
                 // Scratch holds a window or a few rows of a tensor whose dimensions have 16 bits.
                 scratch.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);

@@ -4,9 +4,7 @@ use super::{Lowering, error};
 use crate::graph::{Activation, Node};
 use crate::quantize::{AddMultipliers, Encoding, Multipliers, QuantizeError};
 use fewbit_runtime::format::program::{Add, Lut, Mul, Op, Requant, ScaledSoftmax, Softmax};
-
-/// Most channels of a softmax: its sum of exponentials has to fit 31 bits.
-const MAX_SOFTMAX_CHANNELS: usize = 2047;
+use fewbit_runtime::limits::{MAX_PRODUCT, MAX_SOFTMAX_ROW, SOFTMAX_ONE, accumulator_limit};
 
 impl Lowering<'_> {
     pub(super) fn lut(&mut self, node: &Node, function: &Activation) -> Result<(), QuantizeError> {
@@ -58,7 +56,7 @@ impl Lowering<'_> {
             [node.inputs[0], node.inputs[1]].map(|input| f64::from(self.encoding(input).scale));
         let factor = a * b / f64::from(self.encoding(node.output).scale);
         let multipliers = Multipliers::from_factors(&[factor])
-            .filter(|multipliers| (255 * 255_u64) << multipliers.pre_shift < 1 << 31)
+            .filter(|multipliers| MAX_PRODUCT < accumulator_limit(multipliers.pre_shift))
             .ok_or_else(|| {
                 error(
                     node,
@@ -82,15 +80,15 @@ impl Lowering<'_> {
 
     pub(super) fn softmax(&mut self, node: &Node) -> Result<(), QuantizeError> {
         let channels = self.shape(node.inputs[0])[2];
-        if channels > MAX_SOFTMAX_CHANNELS {
+        if channels > MAX_SOFTMAX_ROW.into() {
             let problem = format!(
-                "a softmax over {channels} channels; the device's limit is {MAX_SOFTMAX_CHANNELS}"
+                "a softmax over {channels} channels; the device's limit is {MAX_SOFTMAX_ROW}"
             );
             return Err(error(node, problem));
         }
         let scale = f64::from(self.encoding(node.inputs[0]).scale);
         let entry = |difference: u32| {
-            (f64::from(1 << 20) * libm::exp(-scale * f64::from(difference))).round() as i32
+            (f64::from(SOFTMAX_ONE) * libm::exp(-scale * f64::from(difference))).round() as i32
         };
         let table: Vec<i32> = (0..256).map(entry).collect();
         let encoding = self.encoding(node.output);

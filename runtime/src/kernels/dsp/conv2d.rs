@@ -5,18 +5,18 @@ use super::QUAD;
 use super::expand::{copy_lines, expand4, sums};
 use super::fully_connected::OddChannel;
 use super::multiply::{Multiply, STEP_BYTES, SUMS_BYTES};
-use crate::format::kernels;
+use crate::parts::{self, KernelSet, Kernels};
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`Conv2dParams`].
 ///
 /// A row of outputs is written after the rows of inputs that it reads; outputs may take the place of rows above those.
-pub(in super::super) fn conv2d<const KERNELS: u32>(
+pub(in super::super) fn conv2d<K: Kernels>(
     p: &Conv2dParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    let int4 = kernels::is_int4::<KERNELS>(p.weight_type);
+    let int4 = parts::is_int4::<K>(p.weight_type);
     let kernel_w = usize::from(p.window.kernel_w);
     let quads = (usize::from(p.window.kernel_h) * kernel_w * p.input.c).div_ceil(QUAD);
     let Some((activations, rest)) = p.scratch.split_at_checked(SUMS_BYTES + quads * STEP_BYTES)
@@ -33,7 +33,7 @@ pub(in super::super) fn conv2d<const KERNELS: u32>(
         rest,
         quads,
     };
-    let kind = kernels::windows(&p.window, p.input.c) & KERNELS;
+    let kind = parts::windows(&p.window, p.input.c) & K::LINKED;
     gather.prepare(kind);
     let expand = |group: &Group| {
         gather.expand(kind, group);
@@ -54,7 +54,7 @@ pub(in super::super) fn conv2d<const KERNELS: u32>(
         first_channel: 0,
         output,
     };
-    if KERNELS & kernels::ODD_CHANNELS == 0 || even == p.output.c {
+    if !K::LINKED.has(parts::ODD_CHANNELS) || even == p.output.c {
         return whole.blocks(|block| {
             groups(p, |group| {
                 expand(&group);
@@ -150,8 +150,8 @@ struct Gather<'g> {
 
 impl Gather<'_> {
     /// Zero points to read in the padding, or the zeros behind windows of bytes.
-    fn prepare(&self, kind: u32) {
-        let value = if kind == kernels::BYTE_WINDOWS {
+    fn prepare(&self, kind: KernelSet) {
+        let value = if kind == parts::BYTE_WINDOWS {
             0
         } else {
             self.p.input_zero_point
@@ -173,13 +173,13 @@ impl Gather<'_> {
         }
     }
 
-    /// Expands the windows of four pixels; `kind` is one of the bits that [`kernels::windows`] gives.
+    /// Expands the windows of four pixels; `kind` is one of the bits that [`parts::windows`] gives.
     #[inline]
-    fn expand(&self, kind: u32, group: &Group) {
+    fn expand(&self, kind: KernelSet, group: &Group) {
         match kind {
-            kernels::POINTWISE_WINDOWS => self.expand_pixels(group),
-            kernels::WORD_WINDOWS => self.expand_words(group),
-            kernels::BYTE_WINDOWS => self.expand_bytes(group),
+            parts::POINTWISE_WINDOWS => self.expand_pixels(group),
+            parts::WORD_WINDOWS => self.expand_words(group),
+            parts::BYTE_WINDOWS => self.expand_bytes(group),
             _ => {}
         }
     }

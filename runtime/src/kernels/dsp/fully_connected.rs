@@ -4,11 +4,11 @@ use super::super::cells::set_int16;
 use super::super::params::{FullyConnectedParams, Limits, Stage};
 use super::expand::expand;
 use super::vector::{STEP_BYTES, Vector, vector};
-use crate::format::kernels;
+use crate::parts::{self, Kernels};
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`FullyConnectedParams`]. The two may overlap: the input is expanded before.
-pub(in super::super) fn fully_connected<const KERNELS: u32>(
+pub(in super::super) fn fully_connected<K: Kernels>(
     p: &FullyConnectedParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
@@ -28,7 +28,7 @@ pub(in super::super) fn fully_connected<const KERNELS: u32>(
             x.into(),
         );
     }
-    let int4 = kernels::is_int4::<KERNELS>(p.weight_type);
+    let int4 = parts::is_int4::<K>(p.weight_type);
     let pair_bytes = if int4 { 8 * steps } else { 16 * steps };
     let run = |first: usize,
                channels: usize,
@@ -54,7 +54,7 @@ pub(in super::super) fn fully_connected<const KERNELS: u32>(
     if even > 0 {
         run(0, even, &p.stage, p.bias, p.stage.multipliers, output);
     }
-    if KERNELS & kernels::ODD_CHANNELS != 0 {
+    if K::LINKED.has(parts::ODD_CHANNELS) {
         if let Some(last) = output.get(even) {
             let odd = OddChannel::of(&p.stage, p.bias, even);
             let outputs = [const { Cell::new(0) }; 2];

@@ -4,7 +4,7 @@ use super::super::params::Stage;
 use core::cell::Cell;
 
 /// Channels of a turn.
-const BLOCK: usize = crate::format::kernels::VECTOR_CHANNELS;
+const BLOCK: usize = crate::parts::VECTOR_CHANNELS;
 
 /// A pixel whose window lies inside what is read.
 pub(super) struct Pixel<'a> {

@@ -10,30 +10,26 @@ mod rows;
 use super::cells::overlap;
 use super::params::{Axis, Conv2dParams, FullyConnectedParams, Limits, split_rows};
 use super::scalar;
-use crate::format::kernels::{self, is_int4};
 use crate::format::program::WeightType;
+use crate::parts::{self, Kernels, is_int4};
 use core::cell::Cell;
 use depthwise::Pixel;
 use rows::{copy_lines, rows};
 
 /// Computes `output` from `input`; see [`FullyConnectedParams`]. The two do not overlap.
-pub(super) fn fully_connected<const KERNELS: u32>(
+pub(super) fn fully_connected<K: Kernels>(
     p: &FullyConnectedParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    if is_int4::<KERNELS>(p.weight_type) {
-        return scalar::fully_connected::<KERNELS>(p, input, output);
+    if is_int4::<K>(p.weight_type) {
+        return scalar::fully_connected::<K>(p, input, output);
     }
     rows(p.weights, p.bias, &p.stage, input, output);
 }
 
 /// Computes `output` from `input`; see [`Conv2dParams`]. A pixel of outputs is written after its window was read.
-pub(super) fn conv2d<const KERNELS: u32>(
-    p: &Conv2dParams<'_>,
-    input: &[Cell<i8>],
-    output: &[Cell<i8>],
-) {
+pub(super) fn conv2d<K: Kernels>(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
     let (kernel_h, kernel_w) = (
         usize::from(p.window.kernel_h),
         usize::from(p.window.kernel_w),
@@ -42,7 +38,7 @@ pub(super) fn conv2d<const KERNELS: u32>(
     let window = p.scratch.get(..kernel_h * line);
     match (p.weight_type, p.groups, window) {
         (WeightType::Int8, 1, Some(window)) => gathered(p, window, input, output),
-        _ => scalar::conv2d::<KERNELS>(p, input, output),
+        _ => scalar::conv2d::<K>(p, input, output),
     }
 }
 
@@ -103,7 +99,7 @@ fn gathered(p: &Conv2dParams<'_>, window: &[Cell<i8>], input: &[Cell<i8>], outpu
 }
 
 /// Computes `output` from `input`; see [`Conv2dParams`]. A pixel of outputs is written after its window was read.
-pub(super) fn depthwise_conv2d<const KERNELS: u32>(
+pub(super) fn depthwise_conv2d<K: Kernels>(
     p: &Conv2dParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
@@ -114,13 +110,13 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
     );
     let channels = p.input.c;
     let window = p.scratch.get(..kernel_h * kernel_w * channels);
-    let plain = kernels::is_plain(p.weight_type, channels, p.output.c);
+    let plain = parts::is_plain(p.weight_type, channels, p.output.c);
     match (p.stage.limits, window) {
         (Limits::PerTensor(min, max), Some(window)) if plain => {
             channelwise(p, [min, max], window, input, output);
         }
-        _ if KERNELS & kernels::DEPTHWISE_PLANAR != 0 => {
-            super::planar::depthwise_conv2d::<KERNELS>(false, p, input, output);
+        _ if K::LINKED.has(parts::DEPTHWISE_PLANAR) => {
+            super::planar::depthwise_conv2d::<K>(false, p, input, output);
         }
         // Refused by the loader.
         _ => {}

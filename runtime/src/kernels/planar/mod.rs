@@ -8,8 +8,8 @@ mod lines;
 use super::cells::{int16, overlap, set_int16};
 use super::params::Conv2dParams;
 use super::scalar;
-use crate::format::kernels;
 use crate::format::program::Window;
+use crate::parts::{self, KernelSet, Kernels};
 use core::cell::Cell;
 use core::num::NonZero;
 use lines::{Channel, Lines, Loop, planes};
@@ -124,9 +124,9 @@ pub(crate) fn lines_of(
     output: [usize; 2],
     single: bool,
     scratch: u64,
-) -> u32 {
+) -> KernelSet {
     if !has_room(window, input, output, scratch) {
-        return kernels::DEPTHWISE_LARGE;
+        return parts::DEPTHWISE_LARGE;
     }
     let along =
         |stride: u8, dilation: u8| kernel_along(window, single, stride.into(), dilation.into());
@@ -144,12 +144,12 @@ fn has_room(window: &Window, input: [usize; 2], output: [usize; 2], scratch: u64
 }
 
 /// The kernel for lines with this stride and dilation along them: one of three bits of [`kernels`].
-fn kernel_along(window: &Window, single: bool, stride: usize, dilation: usize) -> u32 {
+fn kernel_along(window: &Window, single: bool, stride: usize, dilation: usize) -> KernelSet {
     let three = single && window.kernel_h == 3 && window.kernel_w == 3 && dilation == 1;
     match stride {
-        1 if three => kernels::DEPTHWISE_3X3_STRIDE_1,
-        2 if three => kernels::DEPTHWISE_3X3_STRIDE_2,
-        _ => kernels::DEPTHWISE_ANY,
+        1 if three => parts::DEPTHWISE_3X3_STRIDE_1,
+        2 if three => parts::DEPTHWISE_3X3_STRIDE_2,
+        _ => parts::DEPTHWISE_ANY,
     }
 }
 
@@ -164,7 +164,7 @@ fn wants_columns([h, w]: [usize; 2]) -> bool {
 ///
 /// With a depth multiplier of 1 the two may overlap as far as the loader allows: whole pixels apart, a line of outputs in the place of rows
 /// above those it reads.
-pub(super) fn depthwise_conv2d<const KERNELS: u32>(
+pub(super) fn depthwise_conv2d<K: Kernels>(
     wide: bool,
     p: &Conv2dParams<'_>,
     input: &[Cell<i8>],
@@ -172,12 +172,12 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
 ) {
     let (input_size, output_size) = ([p.input.h, p.input.w], [p.output.h, p.output.w]);
     let columns = wants_columns(output_size) && !rows_only(p, input, output);
-    if KERNELS & kernels::DEPTHWISE_LARGE != 0
+    if K::LINKED.has(parts::DEPTHWISE_LARGE)
         && !has_room(&p.window, input_size, output_size, p.scratch.len() as u64)
     {
-        return scalar::depthwise_conv2d::<KERNELS>(p, input, output);
+        return scalar::depthwise_conv2d::<K>(p, input, output);
     }
-    if KERNELS & kernels::DEPTHWISE_LINES == 0 {
+    if !K::LINKED.has(parts::DEPTHWISE_LINES) {
         return;
     }
     let layout = Layout::new(&p.window, input_size, output_size, columns);
@@ -188,8 +188,8 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
     let Direction {
         stride, dilation, ..
     } = layout.along;
-    let kernel = kernel_along(&p.window, multiplier == 1, stride, dilation) & KERNELS;
-    let general = KERNELS & kernels::DEPTHWISE_GENERAL != 0 && p.stage.is_general();
+    let kernel = kernel_along(&p.window, multiplier == 1, stride, dilation) & K::LINKED;
+    let general = K::LINKED.has(parts::DEPTHWISE_GENERAL) && p.stage.is_general();
     for first in (0..p.input.c).step_by(BLOCK) {
         let block = Block {
             planes: &planes,
@@ -199,10 +199,10 @@ pub(super) fn depthwise_conv2d<const KERNELS: u32>(
             output,
         };
         match kernel {
-            kernels::DEPTHWISE_3X3_STRIDE_1 if wide => block.by_loops(&Loop::new(true, general)),
-            kernels::DEPTHWISE_3X3_STRIDE_2 if wide => block.by_loops(&Loop::new(false, general)),
-            kernels::DEPTHWISE_3X3_STRIDE_1 | kernels::DEPTHWISE_3X3_STRIDE_2 => block.by_nines(),
-            kernels::DEPTHWISE_ANY => block.any(),
+            parts::DEPTHWISE_3X3_STRIDE_1 if wide => block.by_loops(&Loop::new(true, general)),
+            parts::DEPTHWISE_3X3_STRIDE_2 if wide => block.by_loops(&Loop::new(false, general)),
+            parts::DEPTHWISE_3X3_STRIDE_1 | parts::DEPTHWISE_3X3_STRIDE_2 => block.by_nines(),
+            parts::DEPTHWISE_ANY => block.any(),
             // Refused by the loader.
             _ => {}
         }

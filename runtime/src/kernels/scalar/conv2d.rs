@@ -3,16 +3,16 @@
 use super::super::cells::overlap;
 use super::super::params::{Axis, Conv2dParams, Taps, split_rows};
 use super::weights::{Int4, Int8, Row, channels};
-use crate::format::kernels::is_int4;
+use crate::parts::{Kernels, is_int4};
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`Conv2dParams`]. The two do not overlap.
-pub(in super::super) fn conv2d<const KERNELS: u32>(
+pub(in super::super) fn conv2d<K: Kernels>(
     p: &Conv2dParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    if is_int4::<KERNELS>(p.weight_type) {
+    if is_int4::<K>(p.weight_type) {
         int4(p, input, output);
     } else {
         int8(p, input, output);
@@ -186,9 +186,9 @@ mod tests {
     use super::super::super::params::{Shape, Stage};
     use super::super::testing::{ONE, cells, outputs, unit, window};
     use super::*;
-    use crate::format::kernels::ALL_KERNELS;
     use crate::format::program::WeightType;
     use crate::format::program::{Clamp, Requant, Window};
+    use crate::parts::AllKernels;
 
     fn params<'a>(
         input: [usize; 3],
@@ -218,7 +218,7 @@ mod tests {
         let x = cells(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
         let p = params([3, 3, 1], [3, 3, 1], window(3, 1, 1, 1), &[1; 9], &[0]);
         assert_eq!(
-            outputs(9, |y| conv2d::<ALL_KERNELS>(&p, &x, y)),
+            outputs(9, |y| conv2d::<AllKernels>(&p, &x, y)),
             [12, 21, 16, 27, 45, 33, 24, 39, 28]
         );
         let p = Conv2dParams {
@@ -226,7 +226,7 @@ mod tests {
             ..p
         };
         assert_eq!(
-            outputs(9, |y| conv2d::<ALL_KERNELS>(&p, &x, y)),
+            outputs(9, |y| conv2d::<AllKernels>(&p, &x, y)),
             [62, 51, 66, 57, 45, 63, 74, 69, 78]
         );
     }
@@ -237,17 +237,17 @@ mod tests {
         // Corners of a 3 x 3 square two apart: centre times 4.
         let weights = [1, 0, 1, 0, 0, 0, 1, 0, 1];
         let p = params([5, 5, 1], [1, 1, 1], window(3, 1, 0, 2), &weights, &[7]);
-        assert_eq!(outputs(1, |y| conv2d::<ALL_KERNELS>(&p, &x, y)), [48 + 7]);
+        assert_eq!(outputs(1, |y| conv2d::<AllKernels>(&p, &x, y)), [48 + 7]);
         // One tap, every second pixel.
         let p = params([5, 5, 1], [3, 3, 1], window(1, 2, 0, 1), &[1], &[0]);
         assert_eq!(
-            outputs(9, |y| conv2d::<ALL_KERNELS>(&p, &x, y)),
+            outputs(9, |y| conv2d::<AllKernels>(&p, &x, y)),
             [0, 2, 4, 10, 12, 14, 20, 22, 24]
         );
         // Dilation and padding: the window's corners fall outside but for one.
         let p = params([5, 5, 1], [7, 7, 1], window(3, 1, 3, 2), &weights, &[0]);
         assert_eq!(
-            outputs(49, |y| conv2d::<ALL_KERNELS>(&p, &x, y))[..3],
+            outputs(49, |y| conv2d::<AllKernels>(&p, &x, y))[..3],
             [6, 7, 8]
         );
     }
@@ -265,7 +265,7 @@ mod tests {
         );
         let p = Conv2dParams { groups: 2, ..p };
         assert_eq!(
-            outputs(4, |y| conv2d::<ALL_KERNELS>(&p, &x, y)),
+            outputs(4, |y| conv2d::<AllKernels>(&p, &x, y)),
             [3, 98, 30, 80]
         );
     }
@@ -304,8 +304,8 @@ mod tests {
             };
             let len = size * size * 2;
             assert_eq!(
-                outputs(len, |y| conv2d::<ALL_KERNELS>(&p, &cells(&x), y)),
-                outputs(len, |y| conv2d::<ALL_KERNELS>(&q, &cells(&x), y))
+                outputs(len, |y| conv2d::<AllKernels>(&p, &cells(&x), y)),
+                outputs(len, |y| conv2d::<AllKernels>(&q, &cells(&x), y))
             );
         }
     }
@@ -328,11 +328,11 @@ mod tests {
         );
         let p = Conv2dParams { stage, ..p };
         assert_eq!(
-            outputs(2, |y| conv2d::<ALL_KERNELS>(&p, &cells(&[1]), y)),
+            outputs(2, |y| conv2d::<AllKernels>(&p, &cells(&[1]), y)),
             [20, 0]
         );
         assert_eq!(
-            outputs(2, |y| conv2d::<ALL_KERNELS>(&p, &cells(&[-1]), y)),
+            outputs(2, |y| conv2d::<AllKernels>(&p, &cells(&[-1]), y)),
             [-20, 18]
         );
     }

@@ -5,20 +5,20 @@
 
 use super::super::params::{Axis, Conv2dParams, Taps, split_rows};
 use super::weights::{Int4, Int8, Row};
-use crate::format::kernels::is_int4;
 use crate::format::program::WeightType;
+use crate::parts::{Kernels, is_int4};
 use core::cell::Cell;
 
 /// Channels that are accumulated together; even, so that a block of int4 weights starts on a byte.
 const BLOCK: usize = 16;
 
 /// Computes `output` from `input`; see [`Conv2dParams`]. The two do not overlap.
-pub(in super::super) fn depthwise_conv2d<const KERNELS: u32>(
+pub(in super::super) fn depthwise_conv2d<K: Kernels>(
     p: &Conv2dParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    if is_int4::<KERNELS>(p.weight_type) {
+    if is_int4::<K>(p.weight_type) {
         int4(p, input, output);
     } else {
         int8(p, input, output);
@@ -140,8 +140,8 @@ mod tests {
     use super::super::super::params::Shape;
     use super::super::testing::{ONE, cells, outputs, unit, window};
     use super::*;
-    use crate::format::kernels::ALL_KERNELS;
     use crate::format::program::Window;
+    use crate::parts::AllKernels;
 
     fn params<'a>(
         input: [usize; 3],
@@ -177,7 +177,7 @@ mod tests {
             &[5, 6],
         );
         assert_eq!(
-            outputs(2, |y| depthwise_conv2d::<ALL_KERNELS>(&p, &x, y)),
+            outputs(2, |y| depthwise_conv2d::<AllKernels>(&p, &x, y)),
             [15, 46]
         );
     }
@@ -197,7 +197,7 @@ mod tests {
         };
         // 5 * 3 - 2 * (29 - 5)
         assert_eq!(
-            outputs(1, |y| depthwise_conv2d::<ALL_KERNELS>(&p, &cells(&[3]), y)),
+            outputs(1, |y| depthwise_conv2d::<AllKernels>(&p, &cells(&[3]), y)),
             [15 - 48]
         );
     }
@@ -213,7 +213,7 @@ mod tests {
             &[0; 6],
         );
         assert_eq!(
-            outputs(6, |y| depthwise_conv2d::<ALL_KERNELS>(&p, &x, y)),
+            outputs(6, |y| depthwise_conv2d::<AllKernels>(&p, &x, y)),
             [7, 14, 21, -36, -45, -54]
         );
     }
@@ -258,7 +258,7 @@ mod tests {
                 })
                 .collect();
             let y = outputs(9 * 37, |y| {
-                depthwise_conv2d::<ALL_KERNELS>(&p, &cells(&x), y)
+                depthwise_conv2d::<AllKernels>(&p, &cells(&x), y)
             });
             let expected: Vec<i8> = centre
                 .iter()
@@ -266,7 +266,7 @@ mod tests {
                 .collect();
             assert_eq!(y[4 * 37..5 * 37], expected);
             assert_eq!(
-                outputs(9 * 37, |y| depthwise_conv2d::<ALL_KERNELS>(
+                outputs(9 * 37, |y| depthwise_conv2d::<AllKernels>(
                     &q,
                     &cells(&x),
                     y

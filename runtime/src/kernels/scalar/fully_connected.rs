@@ -2,16 +2,16 @@
 
 use super::super::params::FullyConnectedParams;
 use super::weights::{Int4, Int8, channels};
-use crate::format::kernels::is_int4;
+use crate::parts::{Kernels, is_int4};
 use core::cell::Cell;
 
 /// Computes `output` from `input`; see [`FullyConnectedParams`]. The two do not overlap.
-pub(in super::super) fn fully_connected<const KERNELS: u32>(
+pub(in super::super) fn fully_connected<K: Kernels>(
     p: &FullyConnectedParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
-    if is_int4::<KERNELS>(p.weight_type) {
+    if is_int4::<K>(p.weight_type) {
         int4(p, input, output);
     } else {
         int8(p, input, output);
@@ -33,8 +33,8 @@ fn int4(p: &FullyConnectedParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
 mod tests {
     use super::super::testing::{ONE, cells, outputs, unit};
     use super::*;
-    use crate::format::kernels::ALL_KERNELS;
     use crate::format::program::WeightType;
+    use crate::parts::AllKernels;
 
     #[test]
     fn rows_times_a_vector() {
@@ -48,7 +48,7 @@ mod tests {
         let x = cells(&[4, 5, 7]);
         // 4 + 10 + 21 + 10, and (-4 + 7 + 20) / 2 rounded up from 11.5.
         assert_eq!(
-            outputs(2, |y| fully_connected::<ALL_KERNELS>(&p, &x, y)),
+            outputs(2, |y| fully_connected::<AllKernels>(&p, &x, y)),
             [45, 12]
         );
         // The same rows of three nibbles each, on two bytes.
@@ -58,7 +58,7 @@ mod tests {
             ..p
         };
         assert_eq!(
-            outputs(2, |y| fully_connected::<ALL_KERNELS>(&p, &x, y)),
+            outputs(2, |y| fully_connected::<AllKernels>(&p, &x, y)),
             [45, 12]
         );
     }

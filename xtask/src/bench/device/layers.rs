@@ -4,12 +4,14 @@
 //! front of each layer fills its input, so that one firmware measures them all.
 
 use anyhow::{Context as _, Result};
-use fewbit_runtime::format::packing::{self, Packing};
+use fewbit_runtime::format::family::Family;
 use fewbit_runtime::format::program::{
     Add, AveragePool, Clamp, Constant, Conv2d, FullyConnected, Lut, MaxPool, Op, Port, Requant,
     Scratch, Softmax, Tensor, WeightType, Window,
 };
 use fewbit_runtime::format::write::{arena_bytes, pack_int4_rows};
+use fewbit_runtime::load;
+use fewbit_runtime::pack;
 use fewbit_runtime::{BlobWriter, Metadata, ProgramParts};
 
 use fewbit::random::Random;
@@ -179,7 +181,7 @@ pub(super) struct Program {
 /// # Errors
 ///
 /// If the writer refuses it.
-pub(super) fn program(layers: &[Layer], packing: Packing) -> Result<Program> {
+pub(super) fn program(layers: &[Layer], packing: Family) -> Result<Program> {
     let mut builder = Builder {
         writer: BlobWriter::new(),
         tensors: Vec::new(),
@@ -200,7 +202,7 @@ pub(super) fn program(layers: &[Layer], packing: Packing) -> Result<Program> {
         mut ops,
         ..
     } = builder;
-    let mut writer = packing::pack(packing, &mut ops, &tensors, &writer);
+    let mut writer = pack::pack(packing, &mut ops, &tensors, &writer);
     place(&mut tensors, &mut ops, packing);
     let port = |tensor| Port {
         tensor,
@@ -222,7 +224,7 @@ pub(super) fn program(layers: &[Layer], packing: Packing) -> Result<Program> {
 }
 
 /// One operator's tensors and scratch behind each other, all operators in the same bytes; the ports behind everything.
-fn place(tensors: &mut [Tensor], ops: &mut [Op], packing: Packing) {
+fn place(tensors: &mut [Tensor], ops: &mut [Op], packing: Family) {
     let ports = tensors.len() - 2;
     let mut largest = 0;
     let last = ops.len() - 1;
@@ -243,7 +245,7 @@ fn place(tensors: &mut [Tensor], ops: &mut [Op], packing: Packing) {
             continue;
         }
         put(op.output());
-        let bytes = u32::try_from(packing::scratch_bytes(op, tensors, packing)).unwrap_or(0);
+        let bytes = u32::try_from(load::scratch_bytes(op, tensors, packing)).unwrap_or(0);
         if let Some(scratch) = op.scratch_mut()
             && bytes > 0
         {
@@ -436,7 +438,7 @@ mod tests {
     #[test]
     fn every_family_gives_the_same_bytes() {
         let mut outputs = Vec::new();
-        for packing in Packing::ALL {
+        for packing in Family::ALL {
             let program = program(&LAYERS, packing).expect("valid");
             let blob = AlignedBlob::new(&program.blob);
             let model = Box::new(Model::<128, 128>::from_bytes(blob.as_bytes()).expect("loads"));

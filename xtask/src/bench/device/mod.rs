@@ -15,7 +15,7 @@ use fewbit::output::write_atomically;
 use fewbit::recipe::RoundingMethod;
 use fewbit::recipe::WeightBits;
 use fewbit_cli::table;
-use fewbit_runtime::{AlignedBlob, Engine, Model, Summary};
+use fewbit_runtime::{AlignedBlob, Engine, Model, Summary, format::family::Family};
 
 use crate::{repository, root};
 use fewbit_device::board::{self, Board};
@@ -93,7 +93,7 @@ pub fn task(args: &Args) -> Result<()> {
     let mut records = Vec::new();
     for mut board in boards {
         if args.scalar {
-            board.isa = board::Isa::Scalar;
+            board.isa = Family::Scalar;
         }
         let mut record = Record {
             board: board.name.clone(),
@@ -159,7 +159,7 @@ fn cycles(instructions: u64) -> String {
 }
 
 fn layers_on(board: &Board, peers: &Peers, record: &mut Record) -> Result<()> {
-    let program = layers::program(&LAYERS, board.isa.packing())?;
+    let program = layers::program(&LAYERS, board.isa)?;
     if !has_room(board, "the layers", &program.blob)? {
         return Ok(());
     }
@@ -267,7 +267,7 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
         };
         network.calibration = network.calibration.thinned(CALIBRATION_SAMPLES);
         network.recipe.rounding.method = RoundingMethod::Nearest;
-        network.recipe.target = board.isa.packing().into();
+        network.recipe.target = board.isa.into();
         for bits in [WeightBits::Int8, WeightBits::Int4] {
             network.recipe.weights.bits = bits;
             let quantized = network.quantize()?;

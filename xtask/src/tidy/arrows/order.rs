@@ -13,9 +13,9 @@ pub(super) const MODULES: [Order; 2] = [
     Order {
         package: "fewbit-runtime",
         levels: &[
-            &["arith", "error", "limits", "format"],
-            &["kernels"],
-            &["load"],
+            &["arith", "error", "limits", "format", "target"],
+            &["kernels", "parts"],
+            &["load", "pack"],
             &["engine"],
         ],
     },
@@ -87,25 +87,4 @@ pub(super) struct Known {
 }
 
 /// All of them.
-pub(super) const KNOWN: [Known; 5] = [
-    Known {
-        from: "runtime/src/format/check.rs",
-        to: "runtime/src/kernels/params.rs",
-    },
-    Known {
-        from: "runtime/src/format/kernels.rs",
-        to: "runtime/src/format/write.rs",
-    },
-    Known {
-        from: "runtime/src/format/kernels.rs",
-        to: "runtime/src/kernels/planar/mod.rs",
-    },
-    Known {
-        from: "runtime/src/format/packing.rs",
-        to: "runtime/src/format/write.rs",
-    },
-    Known {
-        from: "runtime/src/format/packing.rs",
-        to: "runtime/src/kernels/planar/mod.rs",
-    },
-];
+pub(super) const KNOWN: [Known; 0] = [];
