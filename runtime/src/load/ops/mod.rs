@@ -115,6 +115,7 @@ pub(super) fn work(op: &Op, site: &Site<'_>) -> u64 {
 }
 
 /// Bytes of scratch that the family's kernel wants; none if it is not linked.
+#[inline(always)] // Apart it returns in the middle, by a condition that the proof of the stack does not follow.
 pub(super) fn scratch_bytes<K: Kernels>(op: &Op, site: &Site<'_>) -> u64 {
     ask!(op, rules => if is_linked::<K, _>(rules) {
         rules.scratch_bytes(site)
