@@ -94,7 +94,7 @@ pub(super) fn parts<K: Kernels>(op: &Op, site: &Site<'_>) -> KernelSet {
 }
 
 /// Where an operator may write over its input at `position`; nowhere if its kernel is not linked.
-#[inline]
+#[inline(never)] // One with its caller, it has a branch into a trap, which no operator takes.
 pub(super) fn in_place<K: Kernels>(op: &Op, position: usize, site: &Site<'_>) -> InPlace {
     ask!(op, rules => if is_linked::<K, _>(rules) {
         rules.in_place(site, position)
