@@ -94,7 +94,7 @@ pub(super) fn parts<K: Kernels>(op: &Op, site: &Site<'_>) -> KernelSet {
 }
 
 /// Where an operator may write over its input at `position`; nowhere if its kernel is not linked.
-#[inline]
+#[inline(never)] // One with its caller, it has a branch into a trap, which no operator takes.
 pub(super) fn in_place<K: Kernels>(op: &Op, position: usize, site: &Site<'_>) -> InPlace {
     ask!(op, rules => if is_linked::<K, _>(rules) {
         rules.in_place(site, position)
@@ -115,6 +115,7 @@ pub(super) fn work(op: &Op, site: &Site<'_>) -> u64 {
 }
 
 /// Bytes of scratch that the family's kernel wants; none if it is not linked.
+#[inline(always)] // Apart it returns in the middle, by a condition that the proof of the stack does not follow.
 pub(super) fn scratch_bytes<K: Kernels>(op: &Op, site: &Site<'_>) -> u64 {
     ask!(op, rules => if is_linked::<K, _>(rules) {
         rules.scratch_bytes(site)
