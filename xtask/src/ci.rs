@@ -116,7 +116,7 @@ const CHECKS: [Check; 24] = [
         name: "mutants of lifetimes",
         seconds: 40,
         lock: Lock::None,
-        run: || mutants::check(Some("lifetimes")),
+        run: || mutants::check(Some("load/"), &["lifetimes.rs", "in_place"]),
     },
     Check {
         name: "fuzz",
@@ -228,7 +228,7 @@ const LONG_CHECKS: [Check; 4] = [
         name: "mutants of the loader",
         seconds: 600,
         lock: Lock::None,
-        run: || mutants::check(None),
+        run: || mutants::check(None, &[]),
     },
     Check {
         name: "tests of the runtime in Miri",

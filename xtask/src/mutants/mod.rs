@@ -37,9 +37,9 @@ pub struct Args {
     /// Only mutants of files with this in their name, as `lifetimes`.
     #[arg(long)]
     file: Option<String>,
-    /// Only mutants with this in their description.
+    /// Only mutants with this, or any of several, in their description.
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
     /// Programs that run side by side.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
@@ -73,15 +73,15 @@ pub fn task(args: &Args) -> Result<()> {
     score.say(args, start.elapsed())
 }
 
-/// What `cargo xtask ci` runs: those of one file, or all.
+/// What `cargo xtask ci` runs: those of some files, of them those with any of `only` in their description; all, where nothing is said.
 ///
 /// # Errors
 ///
 /// As [`task`].
-pub(crate) fn check(file: Option<&str>) -> Result<()> {
+pub(crate) fn check(file: Option<&str>, only: &[&str]) -> Result<()> {
     task(&Args {
         file: file.map(str::to_owned),
-        only: None,
+        only: only.iter().map(|&part| part.to_owned()).collect(),
         jobs: 2,
         all: false,
     })
@@ -115,8 +115,8 @@ fn run(args: &Args) -> Result<Score> {
         .mutants
         .into_iter()
         .filter(|mutant| {
-            let only = args.only.as_ref();
-            only.is_none_or(|part| mutant.name.contains(part))
+            let only = &args.only;
+            only.is_empty() || only.iter().any(|part| mutant.name.contains(part))
         })
         .collect();
     let suite = Suite::record(&built.program)?;
@@ -168,7 +168,7 @@ impl Score {
                 say!("{fate}: {} ({})", mutant.name, mutant.place)?;
             }
         }
-        if args.file.is_none() && args.only.is_none() {
+        if args.file.is_none() && args.only.is_empty() {
             let there = |name: &String| self.fates.iter().any(|(mutant, _)| mutant.name == *name);
             let gone = self.proofs.keys().filter(|name| !there(name));
             stale.extend(gone.map(|name| format!("{name} is no mutant")));

@@ -62,7 +62,7 @@ impl Rules for Conv2d {
         let pixel_by_pixel =
             kernel && stride && pads == 0 && self.groups == 1 && output.c <= input.c;
         // Scratch that holds a pixel.
-        if pixel_by_pixel && input.c > 0 && self.scratch.bytes >= input.c.into() {
+        if pixel_by_pixel && self.scratch.bytes >= input.c.into() {
             return InPlace::Rows(0);
         }
         InPlace::Rows(row_distance(input, window, output, 0))

@@ -54,6 +54,7 @@ fn elementwise_operators_write_over_an_operand_in_its_very_place() {
         assert_eq!(place(0, (16, [1, 2, 4]), 17), overlap(2, 1));
         // A value for each channel is read again for the second pixel.
         assert_eq!(place(0, (16, [1, 1, 4]), 32), Ok(()));
+        assert_eq!(place(0, (16, [1, 1, 4]), 0), Ok(()));
         assert_eq!(place(0, (16, [1, 1, 4]), 16), overlap(2, 1));
         // Both operands are one tensor.
         let twice = match &op {

@@ -257,6 +257,15 @@ fn scratch_touches_nothing_that_lives_while_its_operator_runs() {
     assert_eq!(place(31, 2), refused(2));
     // No bytes touch nothing.
     assert_eq!(place(36, 0), Ok(()));
+    // Tensor 0 is an input that nothing reads: free from the first operator on.
+    let mut layer = conv(1, 2, POINT);
+    layer.scratch = Scratch {
+        offset: 0,
+        bytes: 8,
+    };
+    let tensors = [line(0), line(16), line(32)];
+    let unread = load(&tensors, &[0, 1], &[2], &[Op::Conv2d(layer)]);
+    assert_eq!(unread, Ok(()));
 }
 
 /// `count` constants that are all needed until the last one is written, and then added in pairs.
