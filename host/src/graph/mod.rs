@@ -9,12 +9,14 @@ mod linear;
 mod logits;
 mod output;
 mod shape;
+mod window;
 
 pub use activation::Activation;
 pub use linear::{BatchNorm, Linear};
 pub use logits::logits;
 pub use output::OutputLayout;
-pub use shape::{GraphError, Window};
+pub use shape::GraphError;
+pub use window::Window;
 
 /// Index into [`Graph::tensors`].
 pub type TensorId = usize;

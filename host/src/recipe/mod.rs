@@ -6,16 +6,19 @@
 mod ends;
 mod equalize;
 mod layers;
+mod overrides;
 mod rounding;
 mod target;
+mod weights;
 
 pub use crate::choice::Choice;
 use crate::choice::choices;
 pub(crate) use ends::first_and_last;
 pub use equalize::Equalize;
-pub use layers::{LayerOptions, LayerOverride};
+pub use overrides::{LayerOptions, LayerOverride};
 pub use rounding::{AdaRoundOptions, RoundingMethod};
 pub use target::Target;
+pub use weights::{Granularity, WeightBits, WeightOptions};
 
 use crate::dataset::InputTransform;
 use crate::range::{RangeMethod, RangeOptions};
@@ -69,102 +72,6 @@ impl Default for Recipe {
             seed: 0,
             memory: 2000,
             overrides: Vec::new(),
-        }
-    }
-}
-
-/// How weights are quantized.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct WeightOptions {
-    /// Storage type.
-    pub bits: WeightBits,
-    /// One scale a channel, or one a tensor.
-    pub granularity: Granularity,
-    /// How the range of the weights is found.
-    pub range: RangeMethod,
-    /// Whether the scale is then searched for the least error of the layer's output, where there are samples.
-    pub scale_search: bool,
-    /// Storage type in the layers with weights that nothing with weights comes before or behind; as in all others, where none is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_and_last: Option<WeightBits>,
-}
-
-impl Default for WeightOptions {
-    fn default() -> Self {
-        WeightOptions {
-            bits: WeightBits::Int8,
-            granularity: Granularity::PerChannel,
-            range: RangeMethod::MinMax,
-            scale_search: true,
-            first_and_last: None,
-        }
-    }
-}
-
-impl WeightOptions {
-    /// The same with another storage type and granularity.
-    pub fn with(self, bits: WeightBits, granularity: Granularity) -> Self {
-        WeightOptions {
-            bits,
-            granularity,
-            ..self
-        }
-    }
-}
-
-choices! {
-    /// Storage type of weights.
-    pub enum WeightBits, Int8 by default {
-        /// -127..=127.
-        Int8 = "int8",
-        /// -7..=7.
-        Int4 = "int4",
-    }
-}
-
-impl WeightBits {
-    /// In words.
-    pub fn describe(self) -> &'static str {
-        match self {
-            WeightBits::Int8 => "int8",
-            WeightBits::Int4 => "int4",
-        }
-    }
-
-    /// Bits of a stored weight.
-    pub fn bits(self) -> u32 {
-        match self {
-            WeightBits::Int8 => 8,
-            WeightBits::Int4 => 4,
-        }
-    }
-
-    /// Largest quantized weight; the smallest is its negative.
-    pub fn max(self) -> i8 {
-        match self {
-            WeightBits::Int8 => 127,
-            WeightBits::Int4 => 7,
-        }
-    }
-}
-
-choices! {
-    /// How many scales a weight tensor has.
-    pub enum Granularity, PerChannel by default {
-        /// One for each output channel.
-        PerChannel = "per-channel",
-        /// One for the whole tensor.
-        PerTensor = "per-tensor",
-    }
-}
-
-impl Granularity {
-    /// In words.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Granularity::PerChannel => "per channel",
-            Granularity::PerTensor => "per tensor",
         }
     }
 }

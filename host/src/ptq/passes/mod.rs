@@ -9,6 +9,7 @@ mod equalize;
 mod fold_batch_norm;
 mod fold_constant_channels;
 mod fuse_activations;
+mod pass;
 
 pub use absorb_high_bias::AbsorbHighBias;
 pub(crate) use equalize::{ChannelRanges, divide, least_noise};
@@ -16,34 +17,11 @@ pub use equalize::{Class, Classes, CrossLayerEqualization, Sums, Weighting, equa
 pub use fold_batch_norm::FoldBatchNorm;
 pub use fold_constant_channels::FoldConstantChannels;
 pub use fuse_activations::FuseActivations;
+pub use pass::{Pass, PassReport};
 
 use crate::graph::{Graph, GraphError};
 use crate::range::Range;
 use crate::recipe::{Equalize, Recipe};
-use serde::Serialize;
-
-/// A rewrite of the graph.
-pub trait Pass {
-    /// Name as in recipes and reports.
-    fn name(&self) -> &'static str;
-
-    /// Rewrites `graph` in place.
-    ///
-    /// # Errors
-    /// Where a node cannot be rewritten although it has to be.
-    fn run(&self, graph: &mut Graph) -> Result<PassReport, GraphError>;
-}
-
-/// What a pass did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PassReport {
-    /// Name of the pass.
-    pub pass: &'static str,
-    /// Nodes that it changed or removed.
-    pub changed: usize,
-    /// What a user should know, one sentence each.
-    pub notes: Vec<String>,
-}
 
 /// When a pass runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
