@@ -28,7 +28,7 @@ const SIZE: u16 = 250;
 
 /// Runs over the bad line.
 fn runs() -> usize {
-    sampled(1000, 30)
+    sampled(1000, 100)
 }
 
 /// The part of them that the board is reset in, on average.
@@ -118,9 +118,9 @@ fn no_fault_of_the_line_makes_a_wrong_result() {
         client.resent()
     );
     let least = damage.dropped.min(damage.flipped).min(damage.repeated);
-    assert!(least > sampled(300, 5), "{damage:?}");
+    assert!(least > sampled(300, 20), "{damage:?}");
     assert!(resets > sampled(20, 0), "{resets}");
-    assert!(client.resent() > sampled(1000, 10), "{}", client.resent());
+    assert!(client.resent() > sampled(1000, 50), "{}", client.resent());
 }
 
 /// Each reset takes the model from the newest slot, as worn-out flash may, and the board falls back to the other slot's, of equal sizes:
@@ -194,9 +194,9 @@ fn no_result_is_taken_for_another_models() {
         resets.done()
     );
     let least = damage.dropped.min(damage.flipped).min(damage.repeated);
-    assert!(least > sampled(300, 5), "{damage:?}");
+    assert!(least > sampled(300, 20), "{damage:?}");
     assert!(
-        results > sampled(900, 25) && others > sampled(20, 0),
+        results > sampled(900, 90) && others > sampled(20, 0),
         "{results} and {others}"
     );
 }
