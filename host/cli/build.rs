@@ -34,7 +34,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     {
         let mut files = Vec::new();
         for folder in FOLDERS {
-            println!("cargo::rerun-if-changed={}", root.join(folder).display());
             collect(&root.join(folder), &mut files)?;
         }
         println!("cargo::rerun-if-changed={}", manifest.display());
@@ -70,9 +69,14 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
         if LEFT_OUT.contains(&name.as_ref()) {
             continue;
         }
+        // Of a folder, cargo looks at everything below: it is not shown those in which firmware is built.
         if path.is_dir() {
+            if name == "src" {
+                println!("cargo::rerun-if-changed={}", path.display());
+            }
             collect(&path, files)?;
         } else {
+            println!("cargo::rerun-if-changed={}", path.display());
             files.push(path);
         }
     }

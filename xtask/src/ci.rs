@@ -250,7 +250,12 @@ struct Tally {
     passed: usize,
     failed: usize,
     failures: Vec<String>,
+    /// What programs that failed wrote last.
+    endings: Vec<String>,
 }
+
+/// Lines of a failed program that are repeated at the end, where a long log is looked at first.
+const ENDING: usize = 60;
 
 impl Tally {
     /// Runs a check here and now.
@@ -277,6 +282,19 @@ impl Tally {
 
     /// Counts what came of a program that the pool has run, and puts it into words.
     fn count(&mut self, ended: &Ended) -> String {
+        let failed = self.failed;
+        let text = self.count_results(ended);
+        if self.failed > failed {
+            self.endings.push(format!(
+                "== {} ended with\n{}",
+                ended.name,
+                ending(&ended.output)
+            ));
+        }
+        text
+    }
+
+    fn count_results(&mut self, ended: &Ended) -> String {
         let name = &ended.name;
         if is_check(name) {
             let result = match &ended.status {
@@ -343,6 +361,9 @@ impl Tally {
 
     /// Says what failed and the sum, in this form and alone on the last line.
     fn close(self) -> Result<()> {
+        for ending in &self.endings {
+            say!("{ending}")?;
+        }
         for failure in &self.failures {
             say!("failed: {failure}")?;
         }
@@ -358,6 +379,16 @@ impl Tally {
 fn is_check(name: &str) -> bool {
     let mut checks = CHECKS.iter().chain(&LONG_CHECKS);
     checks.any(|check| check.name == name)
+}
+
+/// The last lines of a program's output, without tests that passed.
+fn ending(output: &str) -> String {
+    let lines = output.lines();
+    let mut lines: Vec<&str> = lines
+        .filter(|line| !(line.starts_with("test ") && line.ends_with(" ... ok")))
+        .collect();
+    lines.drain(..lines.len().saturating_sub(ENDING));
+    lines.join("\n")
 }
 
 /// What this program says last, on its own failure.
@@ -678,6 +709,18 @@ mod tests {
             ["clippy: it says why", "host/src/lib.rs: a::b"]
         );
         assert!(tally.failures[2].starts_with("host/cli/tests/cli.rs: "));
+        let first = "== clippy ended with\nerror: it says why";
+        assert_eq!(tally.endings.len(), 3);
+        assert_eq!(tally.endings[0], first);
+    }
+
+    #[test]
+    fn the_end_of_an_output_has_its_last_lines_without_tests_that_passed() {
+        let lines: Vec<String> = (0..2 * ENDING).map(|line| line.to_string()).collect();
+        let output = format!("{}\ntest a ... ok\ntest b ... FAILED\n", lines.join("\n"));
+        let end = ending(&output);
+        assert_eq!(end.lines().count(), ENDING);
+        assert!(end.ends_with(&format!("{}\ntest b ... FAILED", 2 * ENDING - 1)));
     }
 
     #[test]

@@ -44,15 +44,17 @@ const WASM: &str = "wasm32-unknown-unknown";
 /// Time for rustup to get a compiler.
 const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 
-/// Packages all crates, and builds each from its package alone.
+/// Packages all crates, and builds each from its package alone. Only the first step, which gets what the lockfile names, asks a registry:
+/// resolving the packages would otherwise ask it again for each of them.
 ///
 /// # Errors
 ///
 /// If one cannot be packaged, such as for a dependency without a version, or does not build without the repository around it.
 pub(crate) fn package() -> Result<()> {
+    process::run(cargo().args(["fetch", "--quiet", "--locked"]), LIMIT)?;
     let mut cargo = cargo();
     // What is not committed yet is what is checked.
-    cargo.args(["package", "--quiet", "--locked", "--allow-dirty"]);
+    cargo.args(["package", "--locked", "--offline", "--allow-dirty"]);
     // As in the workspace's profile, so that dependencies need not be compiled again.
     cargo.env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
     for name in CRATES {
