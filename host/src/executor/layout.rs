@@ -81,7 +81,7 @@ impl Binary {
         function: impl Fn(f32, f32) -> f32 + Sync,
     ) {
         let (elements, channels) = (self.elements, self.channels);
-        tiles::for_each_rows(values, channels, |first, rows| {
+        tiles::for_each_rows(values, channels, &|first, rows| {
             match self.broadcast {
                 Broadcast::Same => {
                     for (a, &b) in rows.iter_mut().zip(&other[first..]) {
@@ -111,7 +111,7 @@ impl Binary {
 
 /// Softmax of every row of `channels`: the largest element is subtracted first, so no exponential overflows.
 pub(super) fn softmax(values: &mut [f32], channels: usize) {
-    tiles::for_each_rows(values, channels, |_, rows| {
+    tiles::for_each_rows(values, channels, &|_, rows| {
         for row in rows.chunks_exact_mut(channels) {
             let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let mut sum = 0.0;
@@ -162,7 +162,7 @@ impl Transpose {
             self.elements,
             self.elements,
             cost,
-            |sample, _, out| {
+            &|sample, _, out| {
                 let input = &input[sample * self.elements..][..self.elements];
                 let (outer, (inner_len, inner_stride)) = match self.axes.split_last() {
                     Some((&inner, outer)) => (outer, inner),
@@ -207,7 +207,7 @@ impl Concat {
     /// Axes before the join, and samples, are all the same to it.
     pub(super) fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
         let total = self.blocks.iter().sum::<usize>();
-        tiles::for_each_rows(output, total, |first, rows| {
+        tiles::for_each_rows(output, total, &|first, rows| {
             for (index, mut row) in rows.chunks_exact_mut(total).enumerate() {
                 let outer = first / total + index;
                 for (input, &block) in inputs.iter().zip(&self.blocks) {
@@ -249,7 +249,7 @@ impl Pad {
             out_elements,
             out_elements,
             cost,
-            |sample, _, out| {
+            &|sample, _, out| {
                 let input = &input[sample * in_elements..][..in_elements];
                 self.copy(0, input, out);
             },
