@@ -494,8 +494,8 @@ pub fn edges() -> Vec<Edge> {
         }
     }
     // (21) and (22): likewise, with multipliers that a sum may not have.
-    let makes: [(&'static str, fn(Extremum) -> Op); 2] = [("max", Op::Max), ("min", Op::Min)];
-    for (operator, make) in makes {
+    let max = Op::Max as fn(Extremum) -> Op;
+    for (operator, make) in [("max", max), ("min", Op::Min)] {
         for (shift, a, b) in [(1, -32768, -32768), (22, 32767, 32767), (22, -32768, 32767)] {
             for zero_points in 0..8_usize {
                 let zero_points = [0, 1, 2].map(|bit| extreme[zero_points >> bit & 1]);
