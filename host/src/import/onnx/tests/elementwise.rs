@@ -261,10 +261,7 @@ fn maxima_and_minima_take_any_number_of_operands() {
     for value in [f32::NAN, f32::INFINITY] {
         let model = Model::new(&[2]).floats("k", &[], &[value]);
         let refusal = model.node("Max", &["x", "k"], "y", vec![]).refusal();
-        assert!(
-            refusal.contains("the constant operand is infinite"),
-            "{refusal}"
-        );
+        assert!(refusal.contains("a constant operand holds"), "{refusal}");
     }
 }
 
