@@ -13,6 +13,8 @@ pub(super) enum Function {
     Add,
     Sub,
     Mul,
+    Max,
+    Min,
 }
 
 /// Which elements of the second operand go with which of the first.
@@ -26,7 +28,7 @@ pub(super) enum Broadcast {
     Scalar,
 }
 
-/// Sum, difference or product of two tensors.
+/// Sum, difference, product, maximum or minimum of two tensors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Binary {
     function: Function,
@@ -37,12 +39,14 @@ pub(super) struct Binary {
 }
 
 impl Binary {
-    /// From an operator that is one of the three and the shapes of its operands; `None` for any other operator.
+    /// From an operator that is one of these and the shapes of its operands; `None` for any other operator.
     pub(super) fn new(op: &Op, a: &[usize], b: &[usize]) -> Option<Self> {
         let function = match op {
             Op::Add => Function::Add,
             Op::Sub => Function::Sub,
             Op::Mul => Function::Mul,
+            Op::Max => Function::Max,
+            Op::Min => Function::Min,
             _ => return None,
         };
         let broadcast = if a == b {
@@ -70,6 +74,13 @@ impl Binary {
             Function::Add => self.combine(values, other, epilogue, |a, b| a + b),
             Function::Sub => self.combine(values, other, epilogue, |a, b| a - b),
             Function::Mul => self.combine(values, other, epilogue, |a, b| a * b),
+            // Not `f32::max`: of -0 and 0 it may return either.
+            Function::Max => {
+                self.combine(values, other, epilogue, |a, b| if b > a { b } else { a });
+            }
+            Function::Min => {
+                self.combine(values, other, epilogue, |a, b| if b < a { b } else { a });
+            }
         }
     }
 

@@ -57,7 +57,11 @@ pub(crate) fn observe_by_importance(
         let Tensor { shape, .. } = &graph.tensors[tensor];
         let sums = graph.producer(tensor).is_some_and(|id| {
             let op = &graph.nodes[id].op;
-            op.linear().is_some() || matches!(op, Op::AveragePool { .. } | Op::Add | Op::Sub)
+            op.linear().is_some()
+                || matches!(
+                    op,
+                    Op::AveragePool { .. } | Op::Add | Op::Sub | Op::Max | Op::Min
+                )
         });
         results.contains(&tensor) || (sums && shape.iter().rev().skip(1).all(|&size| size == 1))
     };

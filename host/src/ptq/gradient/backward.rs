@@ -94,7 +94,7 @@ pub(super) fn inputs(
             }
             one(gradient)
         }
-        Op::Add | Op::Sub | Op::Mul => elementwise(tape, node, gradient),
+        Op::Add | Op::Sub | Op::Mul | Op::Max | Op::Min => elementwise(tape, node, gradient),
         Op::MaxPool(window) => one(pool(
             *window,
             shape(node.inputs[0]),
@@ -385,7 +385,7 @@ fn pool(
     found
 }
 
-/// Of a sum, difference or product; the second operand may have one element a channel, or one.
+/// Of a sum, difference, product, maximum or minimum, whose gradient goes to the operand that was taken; the second operand may have one element a channel, or one.
 fn elementwise(tape: &Tape<'_>, node: &Node, gradient: Vec<f32>) -> Vec<(TensorId, Vec<f32>)> {
     let (a, b) = (node.inputs[0], node.inputs[1]);
     let elements = tape.graph().tensors[b].elements();
@@ -407,6 +407,15 @@ fn elementwise(tape: &Tape<'_>, node: &Node, gradient: Vec<f32>) -> Vec<(TensorI
                     *first *= y[other];
                 }
                 Op::Sub => second[other] -= *first,
+                Op::Max | Op::Min => {
+                    let taken = match node.op {
+                        Op::Max => y[other] > *x,
+                        _ => y[other] < *x,
+                    };
+                    if taken {
+                        second[other] += std::mem::take(first);
+                    }
+                }
                 _ => second[other] += *first,
             }
         }
