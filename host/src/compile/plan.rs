@@ -410,6 +410,7 @@ fn end(buffers: &[Buffer], places: &[usize]) -> usize {
 mod tests {
     use super::super::lower::{LoweredOp, LoweredTensor};
     use super::*;
+    use fewbit_runtime::format::place::ParamIndex;
     use fewbit_runtime::format::program::{Concat, MaxPool, Op, Port, Softmax, Window};
     use fewbit_runtime::format::write::arena_bytes;
     use fewbit_runtime::limits::SOFTMAX_ONE;
@@ -549,7 +550,7 @@ mod tests {
         Op::Softmax(Softmax {
             input,
             output,
-            table: 0,
+            table: ParamIndex::new(0),
         })
     }
 

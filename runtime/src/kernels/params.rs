@@ -175,7 +175,7 @@ impl<'a> Stage<'a> {
         let limits = match requant.clamp {
             Clamp::PerTensor { min, max } => Limits::PerTensor(min, max),
             Clamp::PerChannel { offset } => {
-                Limits::PerChannel(weights.get(offset as usize..).unwrap_or_default())
+                Limits::PerChannel(offset.rest(weights).unwrap_or_default())
             }
         };
         Stage {

@@ -29,7 +29,7 @@ impl Rules for Depthwise<'_> {
         c.layer(&Layer {
             weight_type: op.weight_type,
             multiple: None,
-            offset: op.weights,
+            weights: op.weights,
             rows: taps(&op.window),
             row: output.c.into(),
             products: taps(&op.window),

@@ -19,7 +19,7 @@ impl Rules for FullyConnected {
         c.layer(&Layer {
             weight_type: self.weight_type,
             multiple: Some(FULLY_CONNECTED_MULTIPLE),
-            offset: self.weights,
+            weights: self.weights,
             rows: output.c.into(),
             row: input.len(),
             products: input.len(),
