@@ -261,7 +261,7 @@ fn place(rng: &mut Rng, parts: &mut Parts) {
         4 => least.div_ceil(u64::from(output.c.max(1))) * u64::from(output.c),
         5 => least + u64::from(rng.u8(1..20)),
         6 => u64::from(rng.u8(..)),
-        _ => output.len(),
+        _ => output.bytes(),
     };
     let apart = u32::try_from(apart).unwrap_or(0);
     let index = usize::from(op.output());
@@ -601,16 +601,16 @@ fn repair(rng: &mut Rng, parts: &mut Parts) {
                     .iter()
                     .map(|&d| u64::from(d))
                     .product::<u64>()
-                    != input.len()
+                    != input.elements()
                 {
                     transpose.dims = [1, input.h, input.w, input.c];
                 }
-                if output.len() != input.len() {
+                if output.elements() != input.elements() {
                     (output.h, output.w, output.c) = (input.h, input.w, input.c);
                 }
             }
             Op::Reshape(_) => {
-                if output.len() != input.len() {
+                if output.elements() != input.elements() {
                     (output.h, output.w, output.c) = (input.h, input.w, input.c);
                 }
                 output.offset = input.offset;

@@ -35,7 +35,7 @@ pub(super) fn in_rows(parts: &Parts) -> Option<Parts> {
             }
             Op::FullyConnected(layer) => {
                 let products =
-                    usize::try_from(tensors.get(usize::from(layer.input))?.len()).ok()?;
+                    usize::try_from(tensors.get(usize::from(layer.input))?.elements()).ok()?;
                 let output = tensors.get(usize::from(layer.output))?.c;
                 (
                     &mut layer.weight_type,

@@ -50,7 +50,7 @@ pub(super) fn append(rng: &mut Rng, parts: &mut Parts, other: &Parts) {
             1 if tensors > 0 => replaced.push((tensor, rng.u16(0..tensors))),
             _ => {
                 let length = parts.program.tensors.get(usize::from(tensor));
-                let length = length.map_or(0, |t| t.len().min(MOST as u64)) as usize;
+                let length = length.map_or(0, |t| t.bytes().min(MOST as u64)) as usize;
                 parts
                     .weights
                     .resize(parts.weights.len().next_multiple_of(16), 0);
@@ -110,7 +110,7 @@ pub(super) fn append(rng: &mut Rng, parts: &mut Parts, other: &Parts) {
                 .weights
                 .resize(parts.weights.len().next_multiple_of(16), 0);
             let data = WeightsOffset::new(parts.weights.len() as u32);
-            let length = place.len().min(MOST as u64) as usize;
+            let length = place.bytes().min(MOST as u64) as usize;
             parts.weights.resize(parts.weights.len() + length, 1);
             let op = Op::Constant(Constant {
                 output: *tensor,

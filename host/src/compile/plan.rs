@@ -122,12 +122,9 @@ fn buffers(lowered: &Lowered, rules: &Rules) -> (Vec<Buffer>, Vec<usize>) {
         .tensors
         .iter()
         .map(|tensor| {
-            let bytes = usize::from(tensor.tensor.h)
-                * usize::from(tensor.tensor.w)
-                * usize::from(tensor.tensor.c);
-            let bytes = bytes.next_multiple_of(ALIGN);
+            let bytes = tensor.tensor.bytes() as usize;
             Some(Buffer {
-                bytes,
+                bytes: bytes.next_multiple_of(ALIGN),
                 birth: 0,
                 death: 0,
             })

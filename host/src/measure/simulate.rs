@@ -78,12 +78,12 @@ impl<'a> Simulator<'a> {
 
     /// Elements of one input.
     pub fn input_elements(&self) -> usize {
-        self.input.len()
+        self.input.elements()
     }
 
     /// Elements of one output.
     pub fn output_elements(&self) -> usize {
-        self.output.len()
+        self.output.elements()
     }
 
     /// Shape of one input, `[h, w, c]`.
@@ -102,7 +102,7 @@ impl<'a> Simulator<'a> {
         let tensor = program.ops.get(op)?.output();
         Some((
             tensor,
-            program.tensors.get(usize::from(tensor))?.len() as usize,
+            program.tensors.get(usize::from(tensor))?.elements() as usize,
         ))
     }
 

@@ -73,14 +73,16 @@ impl Tensor {
         }
     }
 
-    /// Number of elements, which is the number of bytes.
+    /// Number of elements, below 2^48.
     #[must_use]
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "a tensor of a loaded model is never empty"
-    )]
-    pub fn len(&self) -> u64 {
+    pub fn elements(&self) -> u64 {
         u64::from(self.h) * u64::from(self.w) * u64::from(self.c)
+    }
+
+    /// Number of bytes that it takes in the arena.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.elements() * self.dtype.bytes()
     }
 
     /// `[h, w, c]`.
@@ -95,6 +97,16 @@ impl Tensor {
 pub enum DType {
     /// 8 bits, two's complement.
     Int8,
+}
+
+impl DType {
+    /// Bytes of an element.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        match self {
+            DType::Int8 => 1,
+        }
+    }
 }
 
 /// Storage of a weight tensor.

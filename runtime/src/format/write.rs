@@ -36,7 +36,7 @@ pub struct ProgramParts {
 pub fn arena_bytes(tensors: &[Tensor], ops: &[Op]) -> u32 {
     let tensors = tensors
         .iter()
-        .map(|t| u64::from(t.offset).saturating_add(t.len()));
+        .map(|t| u64::from(t.offset).saturating_add(t.bytes()));
     let scratch = ops.iter().map(Op::scratch).filter(|s| s.bytes > 0);
     let scratch = scratch.map(|s: Scratch| u64::from(s.offset) + u64::from(s.bytes));
     u32::try_from(tensors.chain(scratch).max().unwrap_or(0)).unwrap_or(u32::MAX)

@@ -87,7 +87,7 @@ impl<'r> Memory<'r> {
         View {
             shape,
             zero_point: tensor.zero_point,
-            data: cells(self.arena, tensor.offset, shape.len()),
+            data: cells(self.arena, tensor.offset, shape.bytes()),
         }
     }
 

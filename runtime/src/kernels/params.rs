@@ -23,8 +23,13 @@ impl Shape {
     }
 
     /// Number of elements; below 2^26 in a checked model.
-    pub(crate) fn len(self) -> usize {
+    pub(crate) fn elements(self) -> usize {
         self.h * self.w * self.c
+    }
+
+    /// Number of bytes in the arena: kernels read and write int8.
+    pub(crate) fn bytes(self) -> usize {
+        self.elements()
     }
 }
 

@@ -426,11 +426,11 @@ impl<'p> Checker<'p> {
     }
 
     pub(super) fn elements(&self, expected: u64, tensor: &Tensor) -> Result<(), LoadError> {
-        if expected != tensor.len() {
+        if expected != tensor.elements() {
             return Err(LoadError::Elements {
                 op: self.op,
                 expected,
-                found: tensor.len(),
+                found: tensor.elements(),
             });
         }
         Ok(())

@@ -88,7 +88,7 @@ fn kernels_of(op: &Conv2d, site: &Site<'_>) -> KernelSet {
         return parts::DEPTHWISE_ANY;
     };
     // As an index out of range: the loader refuses it, and build scripts ask before.
-    if output.len() == 0 || op.window.kernel_h == 0 || op.window.kernel_w == 0 {
+    if output.elements() == 0 || op.window.kernel_h == 0 || op.window.kernel_w == 0 {
         return parts::DEPTHWISE_ANY;
     }
     if site.packing == Family::Mve {
@@ -116,7 +116,7 @@ fn kernels_of(op: &Conv2d, site: &Site<'_>) -> KernelSet {
 /// Bytes of scratch of a depthwise convolution; 0 for a window that its kernel does not take.
 pub(in crate::load) fn scratch_bytes(window: &Window, input: &Tensor, output: &Tensor) -> u64 {
     // The loader refuses it, and planners may ask before.
-    if output.len() == 0 || window.kernel_h == 0 || window.kernel_w == 0 {
+    if output.elements() == 0 || window.kernel_h == 0 || window.kernel_w == 0 {
         return 0;
     }
     kernels::depthwise_scratch_bytes(

@@ -188,7 +188,7 @@ pub(super) fn load(
 /// A model of one operator that reads tensor 0 and writes tensor 1, each in a place of its own, with the scratch that the operator wants behind them.
 pub(super) fn single(op: &Op, input: [u16; 3], output: [u16; 3], packing: Family) -> Parts {
     let first = tensor(0, input);
-    let second = tensor((first.len() as u32).next_multiple_of(16), output);
+    let second = tensor((first.bytes() as u32).next_multiple_of(16), output);
     let (tensors, mut op) = ([first, second], op.clone());
     let area = Scratch {
         offset: arena_bytes(&tensors, &[]).next_multiple_of(16),
