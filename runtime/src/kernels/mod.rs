@@ -37,7 +37,9 @@ use crate::format::program::{Conv2d, Op, Requant, Scratch, Tensor, TensorIndex};
 use crate::parts::{self, Kernels};
 use core::cell::Cell;
 pub(crate) use params::{Axis, Shape};
-pub(crate) use planar::{lines_of as depthwise_lines, scratch_bytes as depthwise_scratch_bytes};
+pub(crate) use planar::{
+    DepthMultiplier, lines_of as depthwise_lines, scratch_bytes as depthwise_scratch_bytes,
+};
 
 use params::{
     AddParams, AveragePoolParams, Conv2dParams, CopyParams, FullyConnectedParams, MaxPoolParams,
@@ -165,7 +167,13 @@ pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
                 #[cfg(any(fewbit_family = "all", fewbit_family = "mve"))]
                 (Family::Mve, Family::Mve) => mve::depthwise_conv2d::<K>(p, x, y),
                 (family, _) => {
-                    planar::depthwise_conv2d::<K>(family == Family::Dsp, p, x, y);
+                    // The loops of the DSP family read int16.
+                    let elements = if family == Family::Dsp {
+                        planar::Elements::Int16
+                    } else {
+                        planar::Elements::Int8
+                    };
+                    planar::depthwise_conv2d::<K>(elements, p, x, y);
                 }
             });
         }

@@ -3,7 +3,7 @@
 use crate::error::LoadError;
 use crate::format::family::Family;
 use crate::format::program::{Clamp, Conv2d, Tensor, Window};
-use crate::kernels::{self, depthwise_lines};
+use crate::kernels::{self, DepthMultiplier, depthwise_lines};
 use crate::load::check::{Checker, Layer, taps};
 use crate::load::in_place::row_distance;
 use crate::load::rules::{InPlace, Rules};
@@ -103,7 +103,7 @@ fn kernels_of(op: &Conv2d, site: &Site<'_>) -> KernelSet {
         &op.window,
         [input.h.into(), input.w.into()],
         [output.h.into(), output.w.into()],
-        input.c == output.c,
+        DepthMultiplier::of(input.c.into(), output.c.into()),
         op.scratch.bytes.into(),
     );
     if lines.has(parts::DEPTHWISE_3X3) && parts::is_general(&op.requant) {
