@@ -407,6 +407,7 @@ fn end(buffers: &[Buffer], places: &[usize]) -> usize {
 mod tests {
     use super::super::lower::{LoweredOp, LoweredTensor};
     use super::*;
+    use crate::graph::TensorId;
     use fewbit_runtime::format::place::ParamIndex;
     use fewbit_runtime::format::program::{Concat, MaxPool, Op, Port, Softmax, Window};
     use fewbit_runtime::format::write::arena_bytes;
@@ -494,7 +495,7 @@ mod tests {
                 .enumerate()
                 .map(|(source, shape)| LoweredTensor {
                     name: String::new(),
-                    source,
+                    source: TensorId::new(source),
                     tensor: Tensor::int8(0, *shape, -128),
                     scale: 1.0,
                 })

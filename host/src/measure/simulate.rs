@@ -392,7 +392,7 @@ pub enum SimulateError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Activation, Op};
+    use crate::graph::{Activation, Op, TensorId};
     use crate::pipeline::{Calibration, quantize};
     use crate::progress::Silent;
     use crate::recipe::Recipe;
@@ -403,7 +403,12 @@ mod tests {
     #[test]
     fn what_metadata_says_of_the_output_has_to_suit_the_program() {
         let mut graph = graph_of(&[&[1, 2, 3]]);
-        push(&mut graph, Op::Activation(Activation::Tanh), &[0], &[]);
+        push(
+            &mut graph,
+            Op::Activation(Activation::Tanh),
+            &[TensorId::new(0)],
+            &[],
+        );
         let ranges = [crate::range::Range {
             min: -1.0,
             max: 1.0,

@@ -62,9 +62,7 @@ pub(super) fn equalize(
 fn channel_ranges(graph: &Graph, samples: &Dataset) -> Result<ChannelRanges, Error> {
     let mut ranges: ChannelRanges = graph
         .tensors
-        .iter()
-        .map(|tensor| vec![[0.0, 0.0]; tensor.channels()])
-        .collect();
+        .map(|tensor| vec![[0.0, 0.0]; tensor.channels()]);
     let mut hook = |tensor: TensorId, values: &mut [f32]| {
         let ranges = &mut ranges[tensor];
         let channels = ranges.len().max(1);

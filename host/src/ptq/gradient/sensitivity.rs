@@ -9,7 +9,7 @@ use super::tape::Tape;
 use super::walk::Visitor;
 use crate::executor::matmul::multiply;
 use crate::executor::{Executor, ExecutorError};
-use crate::graph::{Graph, NodeId, TensorId};
+use crate::graph::{Graph, NodeId, NodeMap, TensorId, TensorMap};
 use crate::ptq::rounding::Geometry;
 use crate::random::Sequence;
 use rayon::prelude::*;
@@ -24,11 +24,11 @@ const TAPE_ELEMENTS: usize = 8 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Sensitivity {
     /// For every tensor and channel: rounding noise of the tensor. Values at 0 or at a bound of a clamp have none, as they are represented exactly.
-    pub(crate) tensors: Vec<Vec<f64>>,
+    pub(crate) tensors: TensorMap<Vec<f64>>,
     /// For every tensor and channel: an error of any element of it.
-    pub(crate) elements: Vec<Vec<f64>>,
+    pub(crate) elements: TensorMap<Vec<f64>>,
     /// For every node with weights.
-    pub(crate) layers: Vec<Option<LayerSensitivity>>,
+    pub(crate) layers: NodeMap<Option<LayerSensitivity>>,
 }
 
 /// Of one layer with weights.
@@ -85,7 +85,7 @@ impl Sensitivity {
     /// After every channel was divided by `scale(tensor, channel)`. Layers are left as they are.
     pub(crate) fn divide(&mut self, scale: impl Fn(TensorId, usize) -> f64) {
         for of in [&mut self.tensors, &mut self.elements] {
-            for (tensor, channels) in of.iter_mut().enumerate() {
+            for (tensor, channels) in of.enumerate_mut() {
                 for (channel, value) in channels.iter_mut().enumerate() {
                     *value *= scale(tensor, channel).powi(2);
                 }
@@ -94,13 +94,13 @@ impl Sensitivity {
     }
 
     /// What an error of any element of a tensor adds, for every tensor and channel. The layers' part is as large as the network, and goes.
-    pub(crate) fn into_elements(self) -> Vec<Vec<f64>> {
+    pub(crate) fn into_elements(self) -> TensorMap<Vec<f64>> {
         self.elements
     }
 
     /// Of layers whose outputs are multiplied by `gain(node, channel)` in the graph that was measured and are not in the one that is meant.
     pub(crate) fn amplify(&mut self, gain: impl Fn(NodeId, usize) -> f64) {
-        for (node, layer) in self.layers.iter_mut().enumerate() {
+        for (node, layer) in self.layers.enumerate_mut() {
             let Some(layer) = layer else {
                 continue;
             };
@@ -132,9 +132,9 @@ pub(crate) fn coarse(value: f64) -> f64 {
 struct Sums {
     found: Sensitivity,
     /// Of each tensor: the noise of its rounding errors together, and apart.
-    coherence: Vec<[f64; 2]>,
+    coherence: TensorMap<[f64; 2]>,
     /// Mean of each channel of each tensor of the tape at hand; zeros where means count.
-    means: Vec<Vec<f32>>,
+    means: TensorMap<Vec<f32>>,
     corrected: bool,
 }
 
@@ -150,20 +150,12 @@ impl Sums {
         };
         Sums {
             found: Sensitivity {
-                tensors: graph
-                    .tensors
-                    .iter()
-                    .map(|tensor| vec![0.0; tensor.channels()])
-                    .collect(),
-                elements: graph
-                    .tensors
-                    .iter()
-                    .map(|tensor| vec![0.0; tensor.channels()])
-                    .collect(),
-                layers: graph.nodes.iter().map(layer).collect(),
+                tensors: graph.tensors.map(|tensor| vec![0.0; tensor.channels()]),
+                elements: graph.tensors.map(|tensor| vec![0.0; tensor.channels()]),
+                layers: graph.nodes.map(layer),
             },
-            coherence: vec![[0.0; 2]; graph.tensors.len()],
-            means: Vec::new(),
+            coherence: graph.tensors.map(|_| [0.0; 2]),
+            means: TensorMap::new(),
             corrected,
         }
     }
@@ -214,10 +206,11 @@ impl Sums {
 
     fn take_means(&mut self, tape: &Tape<'_>) {
         let graph = tape.graph();
-        self.means = (0..graph.tensors.len())
+        let tensors: Vec<_> = graph.tensors.enumerate().collect();
+        let means: Vec<_> = tensors
             .into_par_iter()
-            .map(|id| {
-                let channels = graph.tensors[id].channels().max(1);
+            .map(|(id, tensor)| {
+                let channels = tensor.channels().max(1);
                 if !self.corrected {
                     return vec![0.0; channels];
                 }
@@ -231,6 +224,7 @@ impl Sums {
                 sums.iter().map(|sum| (sum / pixels) as f32).collect()
             })
             .collect();
+        self.means = means.into();
     }
 
     fn finish(mut self, count: f64) -> Sensitivity {
