@@ -8,7 +8,7 @@ use super::samples::affordable;
 use crate::dataset::Dataset;
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, TensorId, logits};
-use crate::ptq::gradient::{Sensitivity, coarse};
+use crate::ptq::gradient::{MeanErrors, Sensitivity, coarse};
 use crate::ptq::passes::{ChannelRanges, divide, least_noise};
 use crate::recipe::{BiasCorrection, Recipe};
 use crate::{Error, Stage};
@@ -22,14 +22,13 @@ pub(super) fn sensitivity(
 ) -> Result<Sensitivity, Error> {
     let seen = evidence.graph(graph);
     let some = evidence.samples.first(affordable(graph));
-    let mut sensitivity = Sensitivity::of(
-        &seen,
-        &[logits(graph)],
-        &some.inputs,
-        some.samples,
-        recipe.passes.bias_correction != BiasCorrection::Off,
-    )
-    .map_err(|e| Error::new(Stage::Passes, e))?;
+    let means = match recipe.passes.bias_correction {
+        BiasCorrection::Off => MeanErrors::Kept,
+        _ => MeanErrors::Corrected,
+    };
+    let mut sensitivity =
+        Sensitivity::of(&seen, &[logits(graph)], &some.inputs, some.samples, means)
+            .map_err(|e| Error::new(Stage::Passes, e))?;
     if let Some(adjustments) = &evidence.adjustments {
         sensitivity.amplify(|node, channel| {
             let adjustment = adjustments[node].as_ref();

@@ -20,6 +20,15 @@ const WALKS: usize = 2;
 /// Elements of all tensors that a tape may hold (32 MiB).
 const TAPE_ELEMENTS: usize = 8 << 20;
 
+/// What becomes of the mean errors that rounded weights make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MeanErrors {
+    /// They are part of the noise.
+    Kept,
+    /// Biases will take them up, so that they do not count.
+    Corrected,
+}
+
 /// Noise at the result for noise of variance 1 anywhere else, per sample.
 #[derive(Clone, Debug)]
 pub(crate) struct Sensitivity {
@@ -41,14 +50,13 @@ pub(crate) struct LayerSensitivity {
 }
 
 impl Sensitivity {
-    /// Of a graph around the values that `samples` samples give its tensors; `results` are the tensors whose noise counts. `corrected` says that biases
-    /// will take up the mean errors of weights, which then do not count.
+    /// Of a graph around the values that `samples` samples give its tensors; `results` are the tensors whose noise counts.
     pub(crate) fn of(
         graph: &Graph,
         results: &[TensorId],
         input: &[f32],
         samples: usize,
-        corrected: bool,
+        means: MeanErrors,
     ) -> Result<Sensitivity, crate::graph::GraphError> {
         let executor = Executor::new(graph)?;
         let elements: usize = graph.tensors.iter().map(|tensor| tensor.elements()).sum();
@@ -58,7 +66,7 @@ impl Sensitivity {
         // As many blocks at a time as there are threads: sums are as large as the network. Added in order, so that the same bits come out
         // whatever the number of threads.
         let threads = rayon::current_num_threads().max(1);
-        let mut sums = Sums::new(graph, corrected);
+        let mut sums = Sums::new(graph, means);
         for (group, inputs) in input.chunks(threads * block_elements).enumerate() {
             let blocks: Vec<Option<Sums>> = inputs
                 .par_chunks(block_elements)
@@ -69,7 +77,7 @@ impl Sensitivity {
                     let count = input.len() / per_sample.max(1);
                     // The length was just cut to fit.
                     let tape: Result<_, ExecutorError> = Tape::record(&executor, input, count);
-                    Some(Sums::of(&tape.ok()?, results, corrected, &mut random))
+                    Some(Sums::of(&tape.ok()?, results, means, &mut random))
                 })
                 .collect();
             blocks
@@ -135,11 +143,11 @@ struct Sums {
     coherence: TensorMap<[f64; 2]>,
     /// Mean of each channel of each tensor of the tape at hand; zeros where means count.
     means: TensorMap<Vec<f32>>,
-    corrected: bool,
+    mean_errors: MeanErrors,
 }
 
 impl Sums {
-    fn new(graph: &Graph, corrected: bool) -> Sums {
+    fn new(graph: &Graph, mean_errors: MeanErrors) -> Sums {
         let layer = |node: &crate::graph::Node| {
             let linear = node.op.linear()?;
             let geometry = Geometry::of(graph, node)?;
@@ -156,13 +164,18 @@ impl Sums {
             },
             coherence: graph.tensors.map(|_| [0.0; 2]),
             means: TensorMap::new(),
-            corrected,
+            mean_errors,
         }
     }
 
     /// Of all walks over one tape.
-    fn of(tape: &Tape<'_>, results: &[TensorId], corrected: bool, random: &mut Sequence) -> Sums {
-        let mut sums = Sums::new(tape.graph(), corrected);
+    fn of(
+        tape: &Tape<'_>,
+        results: &[TensorId],
+        mean_errors: MeanErrors,
+        random: &mut Sequence,
+    ) -> Sums {
+        let mut sums = Sums::new(tape.graph(), mean_errors);
         sums.take_means(tape);
         for _ in 0..WALKS {
             let seeds: Vec<_> = results
@@ -211,7 +224,7 @@ impl Sums {
             .into_par_iter()
             .map(|(id, tensor)| {
                 let channels = tensor.channels().max(1);
-                if !self.corrected {
+                if self.mean_errors == MeanErrors::Kept {
                     return vec![0.0; channels];
                 }
                 let mut sums = vec![0.0_f64; channels];

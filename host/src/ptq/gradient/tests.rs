@@ -1,8 +1,8 @@
 //! Gradients against differences of the executor's results, and sensitivities against noise that is really added.
 
-use super::Sensitivity;
 use super::tape::Tape;
 use super::walk::Visitor;
+use super::{MeanErrors, Sensitivity};
 use crate::executor::Executor;
 use crate::graph::{Activation, Conv2d, Graph, Linear, NodeId, Op, TensorId, Window};
 use crate::testing::{Sequence, graph_of, push};
@@ -205,7 +205,14 @@ fn sensitivities_tell_what_noise_does() {
     // So many that chance in how far errors go together stays below a tenth.
     let samples = 512;
     let input = Sequence::new(5).values(samples * 108, -1.0, 1.0);
-    let found = Sensitivity::of(&graph, &[graph.outputs[0]], &input, samples, true).expect("sound");
+    let found = Sensitivity::of(
+        &graph,
+        &[graph.outputs[0]],
+        &input,
+        samples,
+        MeanErrors::Corrected,
+    )
+    .expect("sound");
     let mut random = Sequence::new(6);
     for (tensor, channel) in [(1, 2), (2, 5), (3, 0)] {
         let deviation = 1e-2_f32;

@@ -142,7 +142,12 @@ fn before_activation(
             let sizes: Vec<usize> = (node.inputs.iter())
                 .map(|&id| graph.tensors[id].shape[*axis])
                 .collect();
-            movement::concat(&inputs, &sizes, *axis + 1 == shape.len())
+            let axis = if *axis + 1 == shape.len() {
+                movement::JoinAxis::Channels
+            } else {
+                movement::JoinAxis::Pixels
+            };
+            movement::concat(&inputs, &sizes, axis)
         }
         Op::Pad {
             before,

@@ -346,6 +346,7 @@ mod tests {
     use super::*;
     use crate::default_model;
     use crate::import::ImportOptions;
+    use crate::ptq::gradient::MeanErrors;
     use crate::ptq::passes;
     use crate::ptq::passes::Sums;
     use crate::testing::Sequence;
@@ -355,7 +356,8 @@ mod tests {
         let mut graph = default_model::graph(&ImportOptions::default()).expect("built in");
         passes::run(&passes::float_passes(&Recipe::default()), &mut graph).expect("folds");
         let input = Sequence::new(1).values(8 * 256, -1.0, 2.0);
-        let sensitivity = Sensitivity::of(&graph, &graph.outputs, &input, 8, true).expect("sound");
+        let sensitivity = Sensitivity::of(&graph, &graph.outputs, &input, 8, MeanErrors::Corrected)
+            .expect("sound");
         let mut ranges: ChannelRanges = graph
             .tensors
             .map(|tensor| vec![[0.0; 2]; tensor.channels()]);
