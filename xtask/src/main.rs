@@ -67,7 +67,7 @@ enum Task {
     Ci(ci::CiArgs),
     /// Check licences, sources and versions of all dependencies; works offline.
     Deny,
-    /// Check what the compiler cannot: module docs, white space, indexes, the format's hash.
+    /// Check conventions: module docs, white space, links between pages, indexes, the format's hash.
     Tidy(tidy::Args),
 }
 
