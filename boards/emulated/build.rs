@@ -38,7 +38,7 @@ fn write() -> Result<(), String> {
     if let Some(address) = set("FEWBIT_UART") {
         let address: usize = address
             .parse()
-            .map_err(|_| format!("FEWBIT_UART={address} is no address in decimal digits"))?;
+            .map_err(|_| format!("FEWBIT_UART={address} is not an address in decimal digits"))?;
         println!("cargo::rustc-cfg=has_uart");
         source += &format!("/// Where the UART is.\nconst UART: usize = {address:#x};\n");
     }

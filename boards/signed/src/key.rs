@@ -31,7 +31,7 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoKey { expected } => {
-                write!(f, "this is no key: the first line is to be `{expected}`")
+                write!(f, "this is not a key: the first line must be `{expected}`")
             }
             Self::Secret => f.write_str(
                 "this is the secret key, which never leaves the signer's machine; the public one is in the file with `.pub` behind its name",

@@ -74,7 +74,7 @@ pub fn task(args: &Args) -> Result<()> {
         && !MODELS.contains(&only)
     {
         bail!(
-            "{} is none of this benchmark's models: {}",
+            "{} is not a model of this benchmark; its models are {}",
             only.name(),
             MODELS.map(Net::name).join(", ")
         );
