@@ -57,13 +57,13 @@ fn write() -> Result<(), String> {
     fs::write(out.join("board.rs"), source).map_err(|error| format!("OUT_DIR: {error}"))
 }
 
-/// A variable that says something, and whose change is another build.
+/// A variable whose change causes another build.
 fn set(name: &str) -> Option<String> {
     println!("cargo::rerun-if-env-changed={name}");
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where the second slot ends.
+/// End of the second slot, from the start of flash.
 fn slots_end(slots: &str) -> Option<usize> {
     let (offset, bytes) = slots.split_once(',')?;
     let both = bytes.parse::<usize>().ok()?.checked_mul(2)?;

@@ -1,6 +1,6 @@
-//! Examples of firmware give the desk's bytes on the emulated Cortex-M4.
+//! Examples of firmware give the host's bytes on the emulated Cortex-M4.
 //!
-//! Needs the feature `device`, which `cargo xtask test` turns on. `--nocapture` shows what the examples print.
+//! Needs the feature `device`, which `cargo xtask test` turns on. `--nocapture` shows the output of the examples.
 
 #![cfg(feature = "device")]
 
@@ -32,7 +32,7 @@ fn built(package: &str, blob: &[u8], second: Option<&Path>) -> Vec<u8> {
     .expect("builds")
 }
 
-/// What a program prints, and whether it ends well; `arguments` are the emulator's.
+/// Output of a program, and whether it ends well; `arguments` are the emulator's.
 fn run(folder: &Path, elf: &[u8], arguments: &[&str]) -> (String, bool) {
     let program = folder.join("example.elf");
     fs::write(&program, elf).expect("writable");
@@ -51,7 +51,7 @@ fn run(folder: &Path, elf: &[u8], arguments: &[&str]) -> (String, bool) {
     (text, status.success())
 }
 
-/// Writes the first samples as the model takes them, and returns what the desk says of each.
+/// Writes the first samples as quantized inputs, and returns the host's result for each.
 fn desk(network: &Network, quantized: &Quantized, folder: &Path) -> Vec<Vec<i8>> {
     let simulator = Simulator::new(quantized.blob.as_bytes()).expect("loads");
     let samples = &network.evaluation.inputs[..SAMPLES * network.evaluation.elements()];

@@ -1,4 +1,4 @@
-//! What `cargo xtask size` says of flash and RAM.
+//! Flash and RAM in the report of `cargo xtask size`.
 //!
 //! Needs the feature `device`, which `cargo xtask test` turns on.
 

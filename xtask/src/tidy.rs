@@ -39,7 +39,7 @@ const HASH_KEY: &str = "format-hash: ";
 /// Arguments of `cargo xtask tidy`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Write the hash of the format's sources into docs/model-format.md, once the text says what they do, and the table of
+    /// Write the hash of the format's sources into docs/model-format.md, once the text is true, and the table of
     /// promises into SECURITY.md.
     #[arg(long)]
     bless: bool,

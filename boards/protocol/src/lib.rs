@@ -1,10 +1,10 @@
-//! What a host and a firmware say to each other.
+//! Messages between a host and firmware.
 //!
 #![doc = include_str!("../README.md")]
 //!
-//! `docs/serial-protocol.md` is the specification of the serial protocol. The host asks, the firmware answers; [`message`]
-//! holds what is said, [`frame`] how it travels over a line that loses, flips and repeats bytes. Where the firmware reads
-//! files of the host's, one file asks for all: a [`job`].
+//! `docs/serial-protocol.md` is the specification of the serial protocol. The host sends requests, the firmware answers; [`message`]
+//! defines the messages, [`frame`] their transport over a line that loses, flips and repeats bytes. If the firmware reads
+//! files of the host, one file contains all requests: a [`job`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,5 +15,5 @@ pub mod message;
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 
-/// The usual CRC-32 (zlib's), which frames, inputs and outputs carry.
+/// CRC-32 as zlib computes it, of frames, inputs and outputs.
 pub const CRC32: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);

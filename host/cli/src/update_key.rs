@@ -134,12 +134,12 @@ mod tests {
         let error = task(&args("key"), &environment)
             .expect_err("there")
             .to_string();
-        assert!(error.contains("no key is overwritten"), "{error}");
+        assert!(error.contains("keys are never overwritten"), "{error}");
         fs::remove_file(folder.path().join("key.pub")).expect("there");
         let error = task(&args("key"), &environment)
             .expect_err("there")
             .to_string();
-        assert!(error.contains("no key is overwritten"), "{error}");
+        assert!(error.contains("keys are never overwritten"), "{error}");
         assert_eq!(fs::read(args("key").file).expect("there"), before);
         assert!(!folder.path().join("key.pub").exists());
         // Another one is another one.

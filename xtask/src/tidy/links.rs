@@ -45,7 +45,7 @@ pub(super) fn problems(root: &Path, files: &[PathBuf]) -> Result<Vec<String>> {
     Ok(check(&pages, &|path| root.join(path).exists()))
 }
 
-/// As [`problems`], of pages that were read; `exists` tells whether a path of the repository does.
+/// As [`problems`], of pages that were read; `exists` returns whether a path of the repository exists.
 fn check(pages: &BTreeMap<PathBuf, String>, exists: &dyn Fn(&Path) -> bool) -> Vec<String> {
     let mut problems = Vec::new();
     let mut leads: BTreeMap<&Path, Vec<PathBuf>> = BTreeMap::new();
