@@ -63,7 +63,7 @@ const UNPADDED: Window = Window {
     pad_right: 0,
 };
 
-/// The most products an output whose accumulator fits.
+/// The most products per output whose accumulator fits.
 fn most_products(weight_type: WeightType) -> u64 {
     LIMIT / (u64::from(largest_weight(weight_type)) * 128)
 }

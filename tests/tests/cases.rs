@@ -192,7 +192,7 @@ fn dilated_pools_keep_their_accuracy() {
     }
 }
 
-/// What only moves a softmax's outputs has their encoding, the result's room notwithstanding.
+/// Operators that only move a softmax's outputs keep their encoding, without the result's margin.
 #[test]
 fn a_softmax_may_be_reshaped_behind() {
     let (sqnr, notes) = quantized("softmax_reshaped");

@@ -79,7 +79,7 @@ const FEATURES: [(&str, &[&str]); 14] = [
     (
         "add",
         &[
-            "a value a channel",
+            "a value per channel",
             "a single value",
             "an operand twice",
             "in place",
@@ -88,7 +88,7 @@ const FEATURES: [(&str, &[&str]); 14] = [
     (
         "mul",
         &[
-            "a value a channel",
+            "a value per channel",
             "a single value",
             "an operand twice",
             "in place",
@@ -117,7 +117,7 @@ const REQUANTIZED_FEATURES: [&str; 7] = [
     "multiplier 1",
     "multiplier 2^31 - 1",
     "a range of one value",
-    "a range a channel",
+    "a range per channel",
 ];
 
 /// Operators with windows, with weights, with accumulators, and with an output range.

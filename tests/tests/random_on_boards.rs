@@ -103,18 +103,18 @@ fn compare(board: &str, layers: u64) {
 }
 
 #[test]
-fn the_m4_computes_what_the_desk_computes() {
+fn the_m4_computes_what_the_host_computes() {
     check("mps2-an386");
 }
 
 #[test]
-fn the_m55_computes_what_the_desk_computes() {
+fn the_m55_computes_what_the_host_computes() {
     check("mps3-an547");
 }
 
 /// Fewer layers where the kernels are those of another board, or plain Rust.
 #[test]
-fn the_other_cores_compute_what_the_desk_computes() {
+fn the_other_cores_compute_what_the_host_computes() {
     let all = ["riscv-virt", "mps2-an385-v6m", "mps2-an505"];
     for board in &all[..sampled(all.len(), 1)] {
         check_some(board, 500);

@@ -63,7 +63,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// What is not as it must be, empty if all is; panics, and functions that only they call, count unless the bound is to hold
+    /// Violations, empty if there are none; panics, and functions that only they call, count unless the bound must only hold
     /// until one.
     pub fn problems(&self, until_a_panic: bool) -> Vec<String> {
         let Bounds {

@@ -1,4 +1,4 @@
-//! Analysis of one function: its deepest frame, and its calls with their depths.
+//! Analysis of one function: its deepest frame, and the depth of its calls.
 //!
 //! A function's code is followed from its start along every branch, with the stack pointer's distance from the start at
 //! each instruction. If paths with other distances meet, or the stack pointer takes a value that is not

@@ -1,4 +1,4 @@
-//! How much an error anywhere in the network adds to the error of its result.
+//! Sensitivities: effect of an error in any tensor on the output's error.
 //!
 //! For a small error `e` of one element the result moves by `J e`. Of the square of that, summed over all outputs, random signs give an
 //! unbiased estimate: `E[(r . J e)^2] = |J e|^2` for `r` of independent signs (Hutchinson), and `r . J` is one walk backwards. Errors of
@@ -115,7 +115,7 @@ impl Sensitivity {
     }
 }
 
-/// Steps of a channel for which rounding errors are looked at.
+/// Steps of a channel up to which rounding errors are counted.
 const STEPS: f32 = 128.0;
 
 /// Bounds of the factor by which errors that go together exceed independent ones.

@@ -203,7 +203,7 @@ fn layers_on(board: &Board, peers: &Peers, record: &mut Record) -> Result<()> {
             .map(|index| &LAYERS[index]);
         if crc32.checksum(&bytes) != found.crc {
             bail!(
-                "{} computes other bytes than the desk: operator {op}, layer {}",
+                "{} computes other bytes than the host: operator {op}, layer {}",
                 board.name,
                 layer.map_or("-", |layer| layer.name)
             );
@@ -287,7 +287,7 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
             )?;
             if report.outputs.first() != Some(&expected) {
                 bail!(
-                    "{} computes other bytes of {} than the desk",
+                    "{} computes other bytes of {} than the host",
                     board.name,
                     net.name()
                 );

@@ -95,7 +95,7 @@ fn silence_and_other_versions_are_told_apart() {
         .expect("another version");
     assert!(error.to_string().contains("version"), "{error}");
     assert!(
-        error.to_string().contains("flash the firmware anew"),
+        error.to_string().contains("flash the firmware again"),
         "{error}"
     );
     let error = connect(|_| Some(Ok(Answer::Written)))
