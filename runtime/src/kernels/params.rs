@@ -298,7 +298,7 @@ impl AddParams {
     }
 }
 
-/// Parameters of a product.
+/// Of a product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MulParams<'a> {
     pub(crate) channels: usize,

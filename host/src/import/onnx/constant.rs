@@ -202,7 +202,7 @@ fn decode(tensor: &TensorProto, raw: &[u8], elements: usize) -> OpResult<Data> {
     })
 }
 
-/// Integers of 4 bits, two per byte, the first in the low nibble; without the last nibble where there are `elements` and that is an odd number.
+/// Integers of 4 bits, two a byte, the first in the low nibble; without the last nibble where there are `elements` and that is an odd number.
 fn nibbles(bytes: impl Iterator<Item = u8>, elements: usize, is_signed: bool) -> Vec<i64> {
     let value = |nibble: u8| match is_signed && nibble >= 8 {
         true => i64::from(nibble) - 16,

@@ -385,7 +385,7 @@ fn pool(
     found
 }
 
-/// Gradient of a sum, difference or product; the second operand may have one element per channel, or one.
+/// Of a sum, difference or product; the second operand may have one element a channel, or one.
 fn elementwise(tape: &Tape<'_>, node: &Node, gradient: Vec<f32>) -> Vec<(TensorId, Vec<f32>)> {
     let (a, b) = (node.inputs[0], node.inputs[1]);
     let elements = tape.graph().tensors[b].elements();

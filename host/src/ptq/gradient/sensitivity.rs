@@ -115,7 +115,7 @@ impl Sensitivity {
     }
 }
 
-/// Steps of a channel up to which rounding errors are counted.
+/// Steps of a channel's range for which rounding errors are computed.
 const STEPS: f32 = 128.0;
 
 /// Bounds of the factor by which errors that go together exceed independent ones.

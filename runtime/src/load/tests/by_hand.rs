@@ -66,7 +66,7 @@ impl Example {
         }
     }
 
-    /// Weights as they are, or two per byte in rows of `row`.
+    /// Weights as they are, or two a byte in rows of `row`.
     fn weights(&mut self, weight_type: WeightType, weights: &[i8], row: usize) -> u32 {
         if weight_type == WeightType::Int4 {
             self.parts.weights(&pack_int4_rows(weights, row))

@@ -1,6 +1,6 @@
 //! Sums, differences, products and quotients.
 //!
-//! With a constant that differs at most along one axis these are affine functions per channel, which folding can absorb.
+//! With a constant that differs at most along one axis these are affine functions a channel, which folding can absorb.
 
 use super::super::call::Call;
 use super::super::constant::Constant;
