@@ -378,7 +378,7 @@ fn other_conditions_and_loops_are_refused_by_name() {
     depends.graph().node[0].input = vec!["c".to_owned()];
     let mut long = depends.clone();
     long.graph().initializer.push(int_tensor("c", &[1, 2]));
-    assert!(long.refusal().contains("no single boolean"));
+    assert!(long.refusal().contains("not a single boolean"));
     let mut missing = depends.clone();
     missing.graph().initializer.push(condition("c", true));
     missing.import();
