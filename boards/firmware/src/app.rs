@@ -1,7 +1,7 @@
 //! Loads the model, runs every input of a job, reports.
 //!
 //! The report is these defmt messages, each starting with `fewbit:` and its kind. Slices are printed as hexadecimal
-//! bytes. `cost` is the count of the board's [`Counter`]: instructions on an emulated board.
+//! bytes. `cost` is what the board's [`Counter`] counts: instructions on an emulated board.
 //!
 //! | message                                          | when                                                |
 //! |--------------------------------------------------|-----------------------------------------------------|

@@ -2,9 +2,9 @@
 //!
 #![doc = include_str!("../README.md")]
 //!
-//! `docs/serial-protocol.md` is the specification of the serial protocol. The host sends requests, the firmware answers; [`message`]
-//! defines the messages, [`frame`] their transport over a line that loses, flips and repeats bytes. If the firmware reads
-//! files of the host, one file contains all requests: a [`job`].
+//! `docs/serial-protocol.md` is the specification of the serial protocol. The host asks, the firmware answers; [`message`]
+//! holds what is said, [`frame`] how it travels over a line that loses, flips and repeats bytes. Where the firmware reads
+//! files of the host's, one file asks for all: a [`job`].
 
 #![no_std]
 #![forbid(unsafe_code)]

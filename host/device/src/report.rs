@@ -1,7 +1,7 @@
 //! Messages by which firmware reports its results.
 //!
-//! `boards/firmware/src/app.rs` writes them: `fewbit:KIND key=value key=value`, with `bytes=[0a, ff]` last if there are
-//! bytes. Other messages in the log are for readers, and are skipped.
+//! `boards/firmware/src/app.rs` words them: `fewbit:KIND key=value key=value`, with `bytes=[0a, ff]` last where there are
+//! bytes. Anything else in the log is for people and is passed over.
 
 use anyhow::{Context as _, Result, bail};
 
