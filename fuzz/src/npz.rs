@@ -1,7 +1,7 @@
 //! Data files: `.npz` archives and `.npy` arrays.
 //!
-//! What is read holds finite numbers and as many as it says. An archive is taken apart, changed and put together again, so that its checksums are right; an
-//! input that is no archive is an array.
+//! An accepted file has finite numbers, of the stated count. An archive is taken apart, changed and put together again, so that its checksums are right; an
+//! input that is not an archive is an array.
 
 use crate::bytes::{self, chance, number, pick};
 use crate::{Outcome, Target, shape_of_message};

@@ -14,13 +14,15 @@ use std::sync::LazyLock;
 static CORPUS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(blob::corpus);
 
 /// Operators whose output may lie over an input.
-const IN_PLACE: [&str; 11] = [
+const IN_PLACE: [&str; 13] = [
     "conv_2d",
     "depthwise_conv_2d",
     "max_pool",
     "average_pool",
     "add",
     "mul",
+    "max",
+    "min",
     "lut",
     "softmax",
     "scaled_softmax",

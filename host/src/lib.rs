@@ -39,6 +39,7 @@ pub mod import;
 pub mod measure;
 pub mod metrics;
 pub mod output;
+mod parallel;
 pub mod pipeline;
 pub mod progress;
 pub mod ptq;

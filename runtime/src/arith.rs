@@ -1,6 +1,6 @@
 //! Requantization: the one rounding rule of native models.
 //!
-//! Equations (2) to (4) and (12) of `docs/arithmetic.md`, written so that LLVM makes `smmulr`/`smmlar` and `ssat` of them
+//! Equations (2) to (4), (12), (21) and (22) of `docs/arithmetic.md`, written so that LLVM makes `smmulr`/`smmlar` and `ssat` of them
 //! on Arm. The range checks that the proofs below refer to are made once, by `Model::from_bytes`.
 #![deny(
     clippy::arithmetic_side_effects,
@@ -75,7 +75,7 @@ impl Requantizer {
     }
 }
 
-/// Limits the sum of equation (12) to its output range: `clamp(v >> shift, min, max)`.
+/// Limits the sum of equation (12), or what (21) and (22) choose, to its output range: `clamp(v >> shift, min, max)`.
 ///
 /// `shift` is 1..=22; a larger one is used modulo 32.
 #[inline]

@@ -397,7 +397,7 @@ load_errors! {
         /// The tensor's.
         found: i8,
     } => "operator {op}: zero_point {found} instead of {expected}";
-    /// The shift of an addition is outside 1..=22.
+    /// The shift of a sum, a maximum or a minimum is outside 1..=22.
     AddShift {
         /// The operator.
         op: u16,

@@ -38,7 +38,7 @@ pub const PAIRED_INT4_SHIFT: u8 = 4;
 /// Largest magnitude of the product of two activations, each without its zero point.
 pub const MAX_PRODUCT: u64 = 255 * 255;
 
-/// Fraction bits that the multipliers of a sum may have.
+/// Fraction bits that the multipliers of a sum, a maximum or a minimum may have.
 pub const ADD_SHIFTS: RangeInclusive<u8> = 1..=22;
 
 /// First and largest value of a softmax's table: the exponential of 0.

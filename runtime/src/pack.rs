@@ -171,6 +171,8 @@ mod order {
             }
             Op::MaxPool(_)
             | Op::Add(_)
+            | Op::Max(_)
+            | Op::Min(_)
             | Op::Softmax(_)
             | Op::ScaledSoftmax(_)
             | Op::Reshape(_)

@@ -130,6 +130,7 @@ pub(crate) const BYTE_WINDOWS: KernelSet = bit(26);
 pub(crate) const SCALED_SOFTMAX: KernelSet = bit(27);
 /// Pools whose windows have dilations.
 pub(crate) const DILATED_POOLS: KernelSet = bit(28);
+pub(crate) const EXTREMUM: KernelSet = bit(29);
 
 // Several bits of which any will do.
 pub(crate) const ANY_CONV_2D: KernelSet = CONV_2D.or(PAIRED_CONV_2D);

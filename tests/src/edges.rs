@@ -5,8 +5,8 @@
 
 use fewbit_runtime::LoadError;
 use fewbit_runtime::format::program::{
-    Add, AveragePool, Clamp, Concat, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad, Requant,
-    ScaledSoftmax, Scratch, Softmax, Unary, WeightType, Window,
+    Add, AveragePool, Clamp, Concat, Conv2d, Extremum, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
+    Requant, ScaledSoftmax, Scratch, Softmax, Unary, WeightType, Window,
 };
 
 use crate::layer::{Layer, largest_weight};
@@ -362,6 +362,30 @@ fn add(multipliers: [i16; 2], shift: u8, zero_points: [i8; 3]) -> Layer {
     placed(layer)
 }
 
+fn extremum(
+    make: fn(Extremum) -> Op,
+    multipliers: [i16; 2],
+    shift: u8,
+    zero_points: [i8; 3],
+) -> Layer {
+    let mut layer = Layer::default();
+    let [a_zero_point, b_zero_point, zero_point] = zero_points;
+    let [a, b] = pairs(&mut layer, [a_zero_point, b_zero_point]);
+    let output = layer.tensor([256, 256, 1], zero_point);
+    let [a_multiplier, b_multiplier] = multipliers;
+    layer.op(make(Extremum {
+        a,
+        b,
+        output,
+        a_multiplier,
+        b_multiplier,
+        shift,
+        min: i8::MIN,
+        max: i8::MAX,
+    }));
+    placed(layer)
+}
+
 fn mul(pre_shift: u8, multiplier: i32, zero_points: [i8; 3]) -> Layer {
     let mut layer = Layer::default();
     let [a_zero_point, b_zero_point, zero_point] = zero_points;
@@ -469,6 +493,19 @@ pub fn edges() -> Vec<Edge> {
             }
         }
     }
+    // (21) and (22): likewise, with multipliers that a sum may not have.
+    let max = Op::Max as fn(Extremum) -> Op;
+    for (operator, make) in [("max", max), ("min", Op::Min)] {
+        for (shift, a, b) in [(1, -32768, -32768), (22, 32767, 32767), (22, -32768, 32767)] {
+            for zero_points in 0..8_usize {
+                let zero_points = [0, 1, 2].map(|bit| extreme[zero_points >> bit & 1]);
+                let what = format!("multipliers {a} and {b}, shift {shift}, {zero_points:?}");
+                let small = a > 0 && zero_points[0] != zero_points[2];
+                let layer = extremum(make, [a, b], shift, zero_points);
+                edge(operator, what, layer, 0, small);
+            }
+        }
+    }
     // (13): every pair of inputs with the largest shift.
     for (pre_shift, multiplier) in [(15, i32::MAX), (15, 1), (0, i32::MAX)] {
         for zero_points in 0..8_usize {
@@ -541,6 +578,13 @@ pub fn beyond() -> Vec<Beyond> {
     for shift in [0, 23] {
         let refusal: Refusal = |error| matches!(error, LoadError::AddShift { .. });
         beyond("add", "another shift", add([1, 1], shift, [0; 3]), refusal);
+    }
+    for shift in [0, 23] {
+        let refusal: Refusal = |error| matches!(error, LoadError::AddShift { .. });
+        let layer = extremum(Op::Max, [1, 1], shift, [0; 3]);
+        beyond("max", "another shift", layer, refusal);
+        let layer = extremum(Op::Min, [1, 1], shift, [0; 3]);
+        beyond("min", "another shift", layer, refusal);
     }
     let layer = mul(16, 1, [0; 3]);
     beyond("mul", "pre_shift 16", layer, accumulator);

@@ -87,6 +87,10 @@ pub fn relocate(op: &mut Op, tensors: u16, weights: u32, params: u32) {
             unary(&mut op.a, &mut op.output);
             op.b += tensors;
         }
+        Op::Max(op) | Op::Min(op) => {
+            unary(&mut op.a, &mut op.output);
+            op.b += tensors;
+        }
         Op::Mul(op) => {
             unary(&mut op.a, &mut op.output);
             op.b += tensors;

@@ -169,9 +169,14 @@ impl Builder {
         let project = name("project");
         let mut out = self.layer(&project, &hidden, &mask, point, None, Constants::Any);
         if residual {
-            out.id = self.push(&name("sum"), Op::Add, &[trunk.id, out.id], None);
+            // The third block takes the larger of the two.
+            let (op, join): (_, fn(f32, f32) -> f32) = match block {
+                2 => (Op::Max, f32::max),
+                _ => (Op::Add, |a, b| a + b),
+            };
+            out.id = self.push(&name("sum"), op, &[trunk.id, out.id], None);
             for (sum, skipped) in out.constants.iter_mut().zip(&trunk.constants) {
-                *sum = sum.zip(*skipped).map(|(a, b)| a + b);
+                *sum = sum.zip(*skipped).map(|(a, b)| join(a, b));
             }
         }
         out

@@ -23,13 +23,15 @@ use rayon::prelude::*;
 use std::collections::BTreeSet;
 
 /// Every operator but those that move bytes only.
-const COMPUTING: [&str; 9] = [
+const COMPUTING: [&str; 11] = [
     "add",
     "average_pool",
     "conv_2d",
     "depthwise_conv_2d",
     "fully_connected",
     "lut",
+    "max",
+    "min",
     "mul",
     "scaled_softmax",
     "softmax",

@@ -4,8 +4,9 @@
 //! shares no code with this repository's Rust. The oracle of the random layers has to agree as well.
 
 use fewbit_runtime::format::program::{
-    Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
-    Requant, ScaledSoftmax, Scratch, Softmax, TensorIndex, Transpose, Unary, WeightType, Window,
+    Add, AveragePool, Clamp, Concat, Constant, Conv2d, Extremum, FullyConnected, Lut, MaxPool, Mul,
+    Op, Pad, Requant, ScaledSoftmax, Scratch, Softmax, TensorIndex, Transpose, Unary, WeightType,
+    Window,
 };
 use fewbit_tests::layer::Layer;
 use serde::Deserialize;
@@ -65,6 +66,30 @@ struct VectorWeights {
     requant: VectorRequant,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct VectorChoice {
+    a_multiplier: i16,
+    b_multiplier: i16,
+    shift: u8,
+    min: i8,
+    max: i8,
+}
+
+impl VectorChoice {
+    fn extremum(self, [a, b]: [TensorIndex; 2], output: TensorIndex) -> Extremum {
+        Extremum {
+            a,
+            b,
+            output,
+            a_multiplier: self.a_multiplier,
+            b_multiplier: self.b_multiplier,
+            shift: self.shift,
+            min: self.min,
+            max: self.max,
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum VectorOp {
@@ -106,6 +131,14 @@ enum VectorOp {
         shift: u8,
         min: i8,
         max: i8,
+    },
+    Max {
+        #[serde(flatten)]
+        choice: VectorChoice,
+    },
+    Min {
+        #[serde(flatten)]
+        choice: VectorChoice,
     },
     Mul {
         #[serde(flatten)]
@@ -312,6 +345,8 @@ fn layer_of(vector: &Vector) -> Layer {
             min,
             max,
         }),
+        VectorOp::Max { choice } => Op::Max(choice.extremum([input, second], output)),
+        VectorOp::Min { choice } => Op::Min(choice.extremum([input, second], output)),
         VectorOp::Mul { requant } => Op::Mul(Mul {
             a: input,
             b: second,

@@ -28,7 +28,7 @@ const LAYERS_THAT_MEET_ALL: u64 = 20_000;
 const PRINTED_FAILURES: usize = 5;
 
 /// Corners that layers of an operator must have had.
-const FEATURES: [(&str, &[&str]); 14] = [
+const FEATURES: [(&str, &[&str]); 16] = [
     (
         "conv_2d",
         &[
@@ -107,6 +107,26 @@ const FEATURES: [(&str, &[&str]); 14] = [
     ),
     ("pad", &["channel padding"]),
     ("constant", &[]),
+    (
+        "max",
+        &[
+            "a value per channel",
+            "a single value",
+            "an operand twice",
+            "in place",
+            "equal scales",
+        ],
+    ),
+    (
+        "min",
+        &[
+            "a value per channel",
+            "a single value",
+            "an operand twice",
+            "in place",
+            "equal scales",
+        ],
+    ),
 ];
 
 /// Corners that layers of every operator in [`REQUANTIZED`] must have had.
@@ -130,7 +150,7 @@ const REQUANTIZED: [&str; 5] = [
     "average_pool",
     "mul",
 ];
-const CLAMPED: [&str; 7] = [
+const CLAMPED: [&str; 9] = [
     "conv_2d",
     "depthwise_conv_2d",
     "fully_connected",
@@ -138,6 +158,8 @@ const CLAMPED: [&str; 7] = [
     "average_pool",
     "add",
     "mul",
+    "max",
+    "min",
 ];
 
 /// Properties of the layers of one operator.

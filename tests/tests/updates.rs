@@ -18,6 +18,7 @@ use fewbit_device::{sample, setup};
 use fewbit_protocol::{
     CRC32,
     message::{Refusal, Seal},
+    report,
 };
 use fewbit_signed::{Update, digest, public_key, sign};
 use fewbit_tests::line::{BadLine, expected_adding, relay};
@@ -254,14 +255,19 @@ fn only_the_key_stores_a_model_and_never_an_older_one() {
     let stack_after = client.stack_bytes().expect("answers");
     let log = emulator.log();
     let costs = |name: &str| -> Vec<u64> {
-        let costs = log.iter().filter_map(|line| line.strip_prefix(name));
-        costs.map(|cost| cost.parse().expect("a number")).collect()
+        let updates = log
+            .iter()
+            .filter_map(|line| report::values(report!(concat, update), line));
+        let costs = updates.filter(|[step, _]| *step == name);
+        costs
+            .map(|[_, cost]| cost.parse().expect("a number"))
+            .collect()
     };
     // An old version is refused after its signature was checked, and before anything is erased.
     // A slot of 1 MiB takes more to erase: what costs less has only checked a signature, and the most is that of a right one.
-    let begins = costs("fewbit:update step=begin cost=");
+    let begins = costs("begin");
     let signature = begins.iter().filter(|cost| **cost < 4_000_000).max();
-    let commit = costs("fewbit:update step=commit cost=").into_iter().max();
+    let commit = costs("commit").into_iter().max();
     let plain = firmware::build_application(&board(), &model(0), &Application::plain_slots());
     let plain_bytes = plain.expect("builds").flash_bytes;
     println!(

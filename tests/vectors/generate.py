@@ -260,6 +260,18 @@ def add_of_scales(a, b, a_ratio, b_ratio, zero_point, low=-128, high=127):
     raise ValueError("a scale is too large")
 
 
+def extremum(kind, a, b, a_multiplier, b_multiplier, shift, zero_point, low=-128, high=127):
+    """The larger or smaller of two reals, of which the chosen one is rounded."""
+    assert abs(a_multiplier) <= 32768 and abs(b_multiplier) <= 32768 and 1 <= shift <= 22
+    choose = {"max": max, "min": min}[kind]
+    data = []
+    for _, first, second in pairs(a, b):
+        value = choose(Fraction(first * a_multiplier, 2**shift), Fraction(second * b_multiplier, 2**shift))
+        data.append(clamp(rounded(value) + zero_point, low, high))
+    op = {"kind": kind, "a_multiplier": a_multiplier, "b_multiplier": b_multiplier, "shift": shift, "min": low, "max": high}
+    return op, [a] if a is b else [a, b], Tensor(a.shape, zero_point, data)
+
+
 def mul(a, b, requant, zero_point):
     assert 255 * 255 * 2**requant.pre_shift < 2**31
     data = [requant.apply(first * second, 0, k, zero_point) for k, first, second in pairs(a, b)]
@@ -495,6 +507,16 @@ def vectors():
     a = n.tensor((1, 1, 16), 0)
     yield "add", "ties_shift_1_itself", "a tensor and itself, halves at every odd element", add(a, a, 1, 0, 1, 0)
     yield "add", "saturation", "everything beyond the range, shift 1", add(a, a, 32767, 32767, 1, 0, -100, 90)
+    of_extrema = Numbers(55)
+    for kind in ("max", "min"):
+        a, b = of_extrema.tensor((2, 3, 5), -128), of_extrema.tensor((2, 3, 5), 127)
+        yield kind, "extreme_zero_points", "zero points -128 and 127, scales of 1/2 and 1/3", extremum(kind, a, b, 16384, 10923, 15, 1)
+        a, b = of_extrema.tensor((2, 3, 5), 7), of_extrema.tensor((1, 1, 5), 7)
+        yield kind, "equal_encodings_channel", "equal encodings, one value per channel: nothing is rounded", extremum(kind, a, b, 16384, 16384, 14, 7)
+        b = of_extrema.tensor((1, 1, 1), -30)
+        yield kind, "scalar_extreme_multipliers", "one value, multipliers 32767 and -32768, shift 22", extremum(kind, a, b, 32767, -32768, 22, 0)
+        a = of_extrema.tensor((1, 1, 16), 0)
+        yield kind, "ties_shift_1_itself", "a tensor and itself, halves at every odd element, a narrow range", extremum(kind, a, a, 1, -1, 1, 0, -20, 40)
     a, b = n.tensor((3, 2, 4), -128), n.tensor((3, 2, 4), -128)
     yield "mul", "largest_products", "zero points -128: products up to 255^2", mul(a, b, Requant.of([Fraction(1, 256)]), -128)
     b = n.tensor((1, 1, 4), 127)

@@ -1,17 +1,7 @@
 //! Loads the model, runs every input of a job, reports.
 //!
-//! The report is these defmt messages, each starting with `fewbit:` and its kind. Slices are printed as hexadecimal
-//! bytes. `cost` is what the board's [`Counter`] counts: instructions on an emulated board.
-//!
-//! | message                                          | when                                                |
-//! |--------------------------------------------------|-----------------------------------------------------|
-//! | `fewbit:model tensors= ops= arena= input=`       | once, after the blob has loaded                     |
-//! | `fewbit:spin rounds= cost=`                      | once, if the job asks for it                        |
-//! | `fewbit:operator input= op= cost= crc=`          | mode operators: after each operator                 |
-//! | `fewbit:output input= port= bytes=`              | modes outputs and operators: for each model output  |
-//! | `fewbit:inference input= cost=`                  | modes outputs and operators: after the outputs      |
-//! | `fewbit:bytes input= op= bytes=`                 | mode bytes: for each input                          |
-//! | `fewbit:done inputs= stack=`                     | once, at the end                                    |
+//! The report consists of the lines of [`fewbit_protocol::report`]; a cost is the count of the board's [`Counter`]: instructions on an
+//! emulated board. The model is reported once it has loaded, then what the job asks for, and at the end that the job is done.
 //!
 //! Writing a message costs instructions too; none of them is between the two readings that make a `cost`.
 
@@ -19,6 +9,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use fewbit_protocol::{
     CRC32,
     job::{HEADER_BYTES, Job, JobError, Mode},
+    report,
 };
 use fewbit_runtime::{Aligned, Engine, Model};
 use static_cell::ConstStaticCell;
@@ -133,8 +124,9 @@ fn run_job(
     let expected: usize = (0..model.input_count())
         .map(|port| engine.input_mut(port).len())
         .sum();
-    defmt::println!(
-        "fewbit:model tensors={=usize} ops={=usize} arena={=usize} input={=usize}",
+    report!(
+        defmt::println,
+        model,
         model.tensor_count(),
         ops,
         model.arena_bytes(),
@@ -154,11 +146,7 @@ fn run_job(
         let start = counter.now();
         spin(job.spin_rounds);
         let cost = counter.cost_since(start);
-        defmt::println!(
-            "fewbit:spin rounds={=u32} cost={=u64}",
-            job.spin_rounds,
-            cost
-        );
+        report!(defmt::println, spin, job.spin_rounds, cost);
     }
 
     if job.inputs != 0 && u32::try_from(expected) != Ok(job.input_bytes) {
@@ -178,7 +166,7 @@ fn run_job(
                 engine.run();
                 let cost = counter.cost_since(start);
                 report_outputs(input, &engine);
-                defmt::println!("fewbit:inference input={=u32} cost={=u64}", input, cost);
+                report!(defmt::println, inference, input, cost);
             }
             Mode::Operators => {
                 let mut total = 0;
@@ -188,16 +176,10 @@ fn run_job(
                     let cost = counter.cost_since(start);
                     total += cost;
                     let crc = CRC32.checksum(cast_slice(engine.op_output(op)));
-                    defmt::println!(
-                        "fewbit:operator input={=u32} op={=usize} cost={=u64} crc={=u32:08x}",
-                        input,
-                        op,
-                        cost,
-                        crc
-                    );
+                    report!(defmt::println, operator, input, op, cost, crc);
                 }
                 report_outputs(input, &engine);
-                defmt::println!("fewbit:inference input={=u32} cost={=u64}", input, total);
+                report!(defmt::println, inference, input, total);
             }
             Mode::Bytes { op } => {
                 let op = op as usize;
@@ -205,20 +187,11 @@ fn run_job(
                     engine.step(step);
                 }
                 let bytes: &[u8] = cast_slice(engine.op_output(op));
-                defmt::println!(
-                    "fewbit:bytes input={=u32} op={=usize} bytes={=[u8]:02x}",
-                    input,
-                    op,
-                    bytes
-                );
+                report!(defmt::println, bytes, input, op, bytes);
             }
         }
     }
-    defmt::println!(
-        "fewbit:done inputs={=u32} stack={=usize}",
-        job.inputs,
-        stack::used_bytes()
-    );
+    report!(defmt::println, done, job.inputs, stack::used_bytes());
     Ok(())
 }
 
@@ -226,11 +199,6 @@ fn run_job(
 fn report_outputs(input: u32, engine: &ModelEngine<'_, '_>) {
     for port in 0..engine.model().output_count() {
         let bytes: &[u8] = cast_slice(engine.output(port));
-        defmt::println!(
-            "fewbit:output input={=u32} port={=usize} bytes={=[u8]:02x}",
-            input,
-            port,
-            bytes
-        );
+        report!(defmt::println, output, input, port, bytes);
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! A board's `main` sets up its parts as a [`board::Board`] and hands it to `emulated::run` or `real::run`. These start
 //! the application that the firmware was built with: a job of the host's ([`app`]), the serial protocol (`serve`), or
-//! MLPerf Tiny's interface (`mlperf`). What a job reports is a fixed set of defmt messages; the host parses them by their
-//! first words, so they are an interface between this crate and xtask, changed together.
+//! MLPerf Tiny's interface (`mlperf`). A job's results are lines of the log, in the words of [`fewbit_protocol::report`].
 
 #![no_std]
 

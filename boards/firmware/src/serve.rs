@@ -312,7 +312,7 @@ fn timed<R>(
         let start = board.counter.now();
         let result = act();
         let cost = board.counter.cost_since(start);
-        defmt::println!("fewbit:update step={=str} cost={=u64}", name, cost);
+        fewbit_protocol::report!(defmt::println, update, name, cost);
         result
     }
     #[cfg(not(feature = "authenticated-updates"))]

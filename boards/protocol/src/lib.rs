@@ -4,7 +4,7 @@
 //!
 //! `docs/serial-protocol.md` is the specification of the serial protocol. The host asks, the firmware answers; [`message`]
 //! holds what is said, [`frame`] how it travels over a line that loses, flips and repeats bytes. Where the firmware reads
-//! files of the host's, one file asks for all: a [`job`].
+//! files of the host's, one file asks for all: a [`job`]; and the log has the results: a [`report`] each.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@
 pub mod frame;
 pub mod job;
 pub mod message;
+pub mod report;
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 

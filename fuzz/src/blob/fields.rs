@@ -71,6 +71,16 @@ pub(crate) fn fields(op: &mut Op) -> Vec<Field<'_>> {
             all.push(Field::I8(&mut op.min));
             all.push(Field::I8(&mut op.max));
         }
+        Op::Max(op) | Op::Min(op) => {
+            all.push(Field::Tensor(&mut op.a));
+            all.push(Field::Tensor(&mut op.b));
+            all.push(Field::Tensor(&mut op.output));
+            all.push(Field::I16(&mut op.a_multiplier));
+            all.push(Field::I16(&mut op.b_multiplier));
+            all.push(Field::U8(&mut op.shift));
+            all.push(Field::I8(&mut op.min));
+            all.push(Field::I8(&mut op.max));
+        }
         Op::Mul(op) => {
             all.push(Field::Tensor(&mut op.a));
             all.push(Field::Tensor(&mut op.b));

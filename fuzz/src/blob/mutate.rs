@@ -565,7 +565,13 @@ fn repair(rng: &mut Rng, parts: &mut Parts) {
                 }
             }
             Op::FullyConnected(_) => (output.h, output.w) = (1, 1),
-            Op::Add(_) | Op::Mul(_) | Op::Lut(_) | Op::Softmax(_) | Op::ScaledSoftmax(_) => {
+            Op::Add(_)
+            | Op::Mul(_)
+            | Op::Max(_)
+            | Op::Min(_)
+            | Op::Lut(_)
+            | Op::Softmax(_)
+            | Op::ScaledSoftmax(_) => {
                 (output.h, output.w, output.c) = (input.h, input.w, input.c);
             }
             Op::Concat(concat) => {

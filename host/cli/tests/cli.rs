@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 mod common;
 
-use common::Session;
+use common::{QUICK, Session};
 use fewbit::measure::simulate::Simulator;
 use fewbit_runtime::format::write::assemble;
 use fewbit_runtime::{AlignedBlob, Metadata, ProgramParts};
@@ -140,26 +140,14 @@ fn the_same_model_from_a_file_gives_the_same_numbers() {
 #[test]
 fn int4_and_per_tensor_are_other_blobs() {
     let session = Session::new();
-    session.succeed(&["quantize", "--out", "int8.fewbit", "--json", "int8.json"]);
-    session.succeed(&[
-        "quantize",
-        "--weights",
-        "int4",
-        "--out",
-        "int4.fewbit",
-        "--json",
-        "int4.json",
-    ]);
-    let tensor = [
-        "quantize",
-        "--granularity",
-        "per-tensor",
-        "--out",
-        "tensor.fewbit",
-        "--json",
-        "tensor.json",
-    ];
-    session.succeed(&tensor);
+    let quantize = |name: &str, args: &[&str]| {
+        let (blob, report) = (format!("{name}.fewbit"), format!("{name}.json"));
+        let named = ["quantize", "--out", &blob, "--json", &report];
+        session.succeed(&[&named[..], args, &QUICK].concat());
+    };
+    quantize("int8", &[]);
+    quantize("int4", &["--weights", "int4"]);
+    quantize("tensor", &["--granularity", "per-tensor"]);
     let number = |name: &str, key: &str| session.json(name)[key].as_u64().expect("a number");
     let (int8, int4) = (
         number("int8.json", "weight_bytes"),
@@ -619,7 +607,7 @@ fn labels_that_do_not_suit_are_refused_and_doubtful_samples_named() {
     // Without its divisor, mean and deviation.
     let plain = ["quantize", &model, "--out", "m.fewbit", "--json", "q.json"];
     let told = |args: &[&str]| {
-        session.succeed(&[&plain[..], args].concat());
+        session.succeed(&[&plain[..], args, &QUICK].concat());
         session.json("q.json")["warnings"].to_string()
     };
     let raw = told(&["--calibration", "d.npz:x"]);
@@ -636,6 +624,6 @@ fn labels_that_do_not_suit_are_refused_and_doubtful_samples_named() {
     assert_eq!(one, "[]");
     let guessed = [&["--calibration", "d.npz:x,shifted[0:100]"], &PREPARED[..]].concat();
     assert!(told(&guessed).contains("guessing"));
-    session.succeed(&["quantize", "--json", "q.json"]);
+    session.succeed(&[&["quantize", "--json", "q.json"], &QUICK[..]].concat());
     assert_eq!(session.json("q.json")["warnings"], serde_json::json!([]));
 }

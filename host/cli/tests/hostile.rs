@@ -9,7 +9,7 @@ use ndarray_npy::{read_npy, write_npy};
 
 mod common;
 
-use common::{Session, digits};
+use common::{QUICK, Session, digits};
 
 impl Session {
     /// With the digits network and some samples.
@@ -29,7 +29,7 @@ impl Session {
     /// With the network's blob too.
     fn with_blob() -> Self {
         let session = Session::with_digits();
-        let made = session.run(&["quantize", "--out", "digits.fewbit"]);
+        let made = session.run(&[&["quantize", "--out", "digits.fewbit"], &QUICK[..]].concat());
         assert!(made.status.success(), "{made:?}");
         session
     }
@@ -202,7 +202,7 @@ fn a_full_disk_is_an_error() {
     session.refuse(&[&run[..], &["/dev/full"]].concat(), &["/dev/full"]);
     // Blob and recipe do not appear without the report.
     let quantize = ["quantize", "--out", "new.fewbit", "--json", "/dev/full"];
-    session.refuse(&quantize, &["/dev/full"]);
+    session.refuse(&[&quantize[..], &QUICK].concat(), &["/dev/full"]);
     let device = [&run[..], &["y.npy", "--json", "/dev/stdout"]].concat();
     let output = session.run(&device);
     let text = String::from_utf8(output.stdout).expect("text");

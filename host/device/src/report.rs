@@ -1,9 +1,19 @@
 //! Messages by which firmware reports its results.
 //!
-//! `boards/firmware/src/app.rs` words them: `fewbit:KIND key=value key=value`, with `bytes=[0a, ff]` last where there are
-//! bytes. Anything else in the log is for people and is passed over.
+//! The words are those of [`fewbit_protocol::report`]. Anything else in the log is for people and is passed over.
+
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
+use fewbit_protocol::report;
+
+const MODEL: &str = report!(concat, model);
+const SPIN: &str = report!(concat, spin);
+const OPERATOR: &str = report!(concat, operator);
+const OUTPUT: &str = report!(concat, output);
+const INFERENCE: &str = report!(concat, inference);
+const BYTES: &str = report!(concat, bytes);
+const DONE: &str = report!(concat, done);
 
 /// Facts about a firmware's model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +67,10 @@ impl Message {
     ///
     /// If it is a report of an unknown kind: the versions of firmware and host differ.
     pub(crate) fn parse(line: &str) -> Result<Option<Self>> {
-        let Some(text) = line.strip_prefix("fewbit:") else {
+        if !line.starts_with(report::MARK) {
             return Ok(None);
-        };
-        Self::parse_report(text).map(Some).with_context(|| {
+        }
+        Self::parse_report(line).map(Some).with_context(|| {
             format!(
                 "the firmware's report {:?}",
                 line.chars().take(120).collect::<String>()
@@ -70,86 +80,85 @@ impl Message {
 
     /// Whether a line of the log is the report that an inference has ended.
     pub(crate) fn ends_inference(line: &str) -> bool {
-        line.starts_with("fewbit:inference ")
+        report::values::<2>(INFERENCE, line).is_some()
     }
 
-    fn parse_report(text: &str) -> Result<Self> {
-        let (text, bytes) = match text.split_once(" bytes=") {
-            Some((text, bytes)) => (text, Some(bytes)),
-            None => (text, None),
-        };
-        let mut words = text.split(' ');
-        let kind = words.next().unwrap_or_default();
-        let mut fields = Fields(words.collect());
-        let message = match kind {
-            "model" => Self::Model(ModelFacts {
-                tensors: fields.number("tensors")?,
-                ops: fields.number("ops")?,
-                arena_bytes: fields.number("arena")?,
-                input_bytes: fields.number("input")?,
-            }),
-            "spin" => Self::Spin {
-                rounds: fields.number("rounds")?,
-                cost: fields.number("cost")?,
-            },
-            "operator" => Self::Operator {
-                input: fields.number("input")?,
-                op: fields.number("op")?,
-                cost: fields.number("cost")?,
-                crc: u32::from_str_radix(fields.text("crc")?, 16).context("crc")?,
-            },
-            "output" => Self::Output {
-                input: fields.number("input")?,
-                port: fields.number("port")?,
+    fn parse_report(line: &str) -> Result<Self> {
+        let kind = line.split(' ').next().unwrap_or_default();
+        let is = |format: &str| format.split(' ').next() == Some(kind);
+        let message = if is(MODEL) {
+            let [tensors, ops, arena, input] = read(MODEL, line)?;
+            Self::Model(ModelFacts {
+                tensors: number(tensors)?,
+                ops: number(ops)?,
+                arena_bytes: number(arena)?,
+                input_bytes: number(input)?,
+            })
+        } else if is(SPIN) {
+            let [rounds, cost] = read(SPIN, line)?;
+            Self::Spin {
+                rounds: number(rounds)?,
+                cost: number(cost)?,
+            }
+        } else if is(OPERATOR) {
+            let [input, op, cost, crc] = read(OPERATOR, line)?;
+            Self::Operator {
+                input: number(input)?,
+                op: number(op)?,
+                cost: number(cost)?,
+                crc: u32::from_str_radix(crc, 16).with_context(|| format!("CRC {crc:?}"))?,
+            }
+        } else if is(OUTPUT) {
+            let [input, port, bytes] = read(OUTPUT, line)?;
+            Self::Output {
+                input: number(input)?,
+                port: number(port)?,
                 bytes: parse_bytes(bytes)?,
-            },
-            "inference" => Self::Inference {
-                input: fields.number("input")?,
-                cost: fields.number("cost")?,
-            },
-            "bytes" => Self::Bytes {
-                input: fields.number("input")?,
-                op: fields.number("op")?,
+            }
+        } else if is(INFERENCE) {
+            let [input, cost] = read(INFERENCE, line)?;
+            Self::Inference {
+                input: number(input)?,
+                cost: number(cost)?,
+            }
+        } else if is(BYTES) {
+            let [input, op, bytes] = read(BYTES, line)?;
+            Self::Bytes {
+                input: number(input)?,
+                op: number(op)?,
                 bytes: parse_bytes(bytes)?,
-            },
-            "done" => Self::Done {
-                inputs: fields.number("inputs")?,
-                stack_bytes: fields.number("stack")?,
-            },
-            _ => bail!("unknown kind {kind:?}"),
+            }
+        } else if is(DONE) {
+            let [inputs, stack] = read(DONE, line)?;
+            Self::Done {
+                inputs: number(inputs)?,
+                stack_bytes: number(stack)?,
+            }
+        } else {
+            bail!("unknown kind {kind:?}");
         };
         Ok(message)
     }
 }
 
-/// The `key=value` words of a message, in order.
-struct Fields<'a>(std::collections::VecDeque<&'a str>);
+/// The values of a report with this format.
+fn read<'a, const N: usize>(format: &str, line: &'a str) -> Result<[&'a str; N]> {
+    report::values(format, line).with_context(|| format!("expected `{format}`"))
+}
 
-impl<'a> Fields<'a> {
-    fn text(&mut self, key: &str) -> Result<&'a str> {
-        let word = self.0.pop_front().unwrap_or_default();
-        let value = word
-            .strip_prefix(key)
-            .and_then(|rest| rest.strip_prefix('='));
-        value.with_context(|| format!("expected {key}=, found {word:?}"))
-    }
-
-    fn number<T: std::str::FromStr>(&mut self, key: &str) -> Result<T>
-    where
-        T::Err: std::error::Error + Send + Sync + 'static,
-    {
-        let value = self.text(key)?;
-        value.parse().with_context(|| format!("{key}={value:?}"))
-    }
+fn number<T: FromStr>(text: &str) -> Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    text.parse().with_context(|| format!("value {text:?}"))
 }
 
 /// Reads `[0a, ff]` as int8 values.
-fn parse_bytes(text: Option<&str>) -> Result<Vec<i8>> {
-    let text = text.context("bytes= is missing")?;
+fn parse_bytes(text: &str) -> Result<Vec<i8>> {
     let inner = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'))
-        .context("bytes= has no brackets")?;
+        .context("bytes without brackets")?;
     if inner.is_empty() {
         return Ok(Vec::new());
     }
@@ -157,7 +166,7 @@ fn parse_bytes(text: Option<&str>) -> Result<Vec<i8>> {
         .split(", ")
         .map(|byte| match u8::from_str_radix(byte, 16) {
             Ok(byte) => Ok(byte.cast_signed()),
-            Err(error) => Err(error).with_context(|| format!("bytes= holds {byte:?}")),
+            Err(error) => Err(error).with_context(|| format!("byte {byte:?}")),
         })
         .collect()
 }

@@ -138,7 +138,7 @@ impl DenseConv {
             sample_out,
             tile * line_out,
             cost,
-            |sample, index, out| {
+            &|sample, index, out| {
                 let input = &input[sample * sample_in..][..sample_in];
                 let first = index * tile;
                 let mut rows: Vec<_> = out.chunks_exact_mut(self.out_channels).collect();

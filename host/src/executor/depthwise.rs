@@ -3,8 +3,6 @@
 //! Output pixels side by side share the loads of the weights, and their sums stay in registers while the loops go through the
 //! taps, always in the same order. Vector lanes are channels, so the width of the vectors changes no sum.
 
-use std::array;
-
 use pulp::Simd;
 
 use super::fused::multiply_add;
@@ -78,10 +76,11 @@ impl Tile<'_> {
         part: Pixels,
         first: usize,
     ) {
+        let none = [simd.splat_f32s(0.0); VECTORS];
         let load = |values: &[f32], at: usize| -> [S::f32s; VECTORS] {
             let at = at + first;
             let vectors = S::as_simd_f32s(&values[at..at + VECTORS * S::F32_LANES]).0;
-            array::from_fn(|vector| vectors[vector])
+            vectors.first_chunk().copied().unwrap_or(none)
         };
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; PIXELS];
         part.taps.for_each(|at, tap| {

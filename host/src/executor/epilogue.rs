@@ -3,8 +3,6 @@
 //! Applied to rows of channels while they are still in the cache. A node's own tail and the tails of nodes fused into it run the
 //! same loops in the same order, so fusing changes no bit.
 
-use std::array;
-
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::graph::{Activation, BatchNorm};
@@ -72,15 +70,15 @@ impl Tail<'_> {
     ) -> [[S::f32s; VECTORS]; ROWS] {
         let load = |values: &[f32]| -> [S::f32s; VECTORS] {
             let values = values.get(first..).unwrap_or_default();
+            let mut vectors = [simd.splat_f32s(0.0); VECTORS];
             if let Some(values) = values.get(..VECTORS * S::F32_LANES) {
-                let vectors = S::as_simd_f32s(values).0;
-                return array::from_fn(|vector| vectors[vector]);
+                vectors.copy_from_slice(S::as_simd_f32s(values).0);
+            } else {
+                for (vector, values) in vectors.iter_mut().zip(values.chunks(S::F32_LANES)) {
+                    *vector = simd.partial_load_f32s(values);
+                }
             }
-            array::from_fn(|vector| {
-                let values = values.get(vector * S::F32_LANES..).unwrap_or_default();
-                let len = values.len().min(S::F32_LANES);
-                simd.partial_load_f32s(&values[..len])
-            })
+            vectors
         };
         if let Some(bias) = self.bias {
             let bias = load(bias);
@@ -141,7 +139,7 @@ impl Epilogue {
     /// As [`Epilogue::apply`] to a whole tensor with `channels` channels, on all threads.
     pub(super) fn apply_to_all(&self, values: &mut [f32], channels: usize) {
         if !self.steps.is_empty() {
-            tiles::for_each_rows(values, channels, |_, rows| self.apply(rows, 0, channels));
+            tiles::for_each_rows(values, channels, &|_, rows| self.apply(rows, 0, channels));
         }
     }
 }

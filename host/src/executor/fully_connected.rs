@@ -48,7 +48,7 @@ impl<'g> FullyConnected<'g> {
             self.outputs,
             self.tile,
             cost,
-            |sample, tile, out| {
+            &|sample, tile, out| {
                 let first = tile * self.tile;
                 Arch::new().dispatch(Dots {
                     input: &input[sample * self.inputs..][..self.inputs],

@@ -13,6 +13,8 @@ pub(super) enum Function {
     Add,
     Sub,
     Mul,
+    Max,
+    Min,
 }
 
 /// Pairing of the second operand's elements with those of the first.
@@ -26,7 +28,7 @@ pub(super) enum Broadcast {
     Scalar,
 }
 
-/// Sum, difference or product of two tensors.
+/// Sum, difference, product, maximum or minimum of two tensors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Binary {
     function: Function,
@@ -37,12 +39,14 @@ pub(super) struct Binary {
 }
 
 impl Binary {
-    /// From an operator that is one of the three and the shapes of its operands; `None` for any other operator.
+    /// From an operator that is one of these and the shapes of its operands; `None` for any other operator.
     pub(super) fn new(op: &Op, a: &[usize], b: &[usize]) -> Option<Self> {
         let function = match op {
             Op::Add => Function::Add,
             Op::Sub => Function::Sub,
             Op::Mul => Function::Mul,
+            Op::Max => Function::Max,
+            Op::Min => Function::Min,
             _ => return None,
         };
         let broadcast = if a == b {
@@ -70,6 +74,13 @@ impl Binary {
             Function::Add => self.combine(values, other, epilogue, |a, b| a + b),
             Function::Sub => self.combine(values, other, epilogue, |a, b| a - b),
             Function::Mul => self.combine(values, other, epilogue, |a, b| a * b),
+            // Not `f32::max`: of -0 and 0 it may return either.
+            Function::Max => {
+                self.combine(values, other, epilogue, |a, b| if b > a { b } else { a });
+            }
+            Function::Min => {
+                self.combine(values, other, epilogue, |a, b| if b < a { b } else { a });
+            }
         }
     }
 
@@ -81,7 +92,7 @@ impl Binary {
         function: impl Fn(f32, f32) -> f32 + Sync,
     ) {
         let (elements, channels) = (self.elements, self.channels);
-        tiles::for_each_rows(values, channels, |first, rows| {
+        tiles::for_each_rows(values, channels, &|first, rows| {
             match self.broadcast {
                 Broadcast::Same => {
                     for (a, &b) in rows.iter_mut().zip(&other[first..]) {
@@ -111,7 +122,7 @@ impl Binary {
 
 /// Softmax of every row of `channels`: the largest element is subtracted first, so no exponential overflows.
 pub(super) fn softmax(values: &mut [f32], channels: usize) {
-    tiles::for_each_rows(values, channels, |_, rows| {
+    tiles::for_each_rows(values, channels, &|_, rows| {
         for row in rows.chunks_exact_mut(channels) {
             let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let mut sum = 0.0;
@@ -162,7 +173,7 @@ impl Transpose {
             self.elements,
             self.elements,
             cost,
-            |sample, _, out| {
+            &|sample, _, out| {
                 let input = &input[sample * self.elements..][..self.elements];
                 let (outer, (inner_len, inner_stride)) = match self.axes.split_last() {
                     Some((&inner, outer)) => (outer, inner),
@@ -207,7 +218,7 @@ impl Concat {
     /// Axes before the join, and samples, are all the same to it.
     pub(super) fn run(&self, inputs: &[&[f32]], output: &mut [f32]) {
         let total = self.blocks.iter().sum::<usize>();
-        tiles::for_each_rows(output, total, |first, rows| {
+        tiles::for_each_rows(output, total, &|first, rows| {
             for (index, mut row) in rows.chunks_exact_mut(total).enumerate() {
                 let outer = first / total + index;
                 for (input, &block) in inputs.iter().zip(&self.blocks) {
@@ -249,7 +260,7 @@ impl Pad {
             out_elements,
             out_elements,
             cost,
-            |sample, _, out| {
+            &|sample, _, out| {
                 let input = &input[sample * in_elements..][..in_elements];
                 self.copy(0, input, out);
             },

@@ -117,10 +117,12 @@ fn step<'g>(graph: &'g Graph, node: &'g Node) -> Step<'g> {
                 .push(epilogue::Step::Activation(activation.clone()));
             Kernel::Copy
         }
-        Op::Add | Op::Sub | Op::Mul => match Binary::new(&node.op, input, shape(node.inputs[1])) {
-            Some(binary) => Kernel::Binary(binary),
-            None => Kernel::Copy,
-        },
+        Op::Add | Op::Sub | Op::Mul | Op::Max | Op::Min => {
+            match Binary::new(&node.op, input, shape(node.inputs[1])) {
+                Some(binary) => Kernel::Binary(binary),
+                None => Kernel::Copy,
+            }
+        }
         Op::MaxPool(window) => pool(*window, Reduction::Max),
         Op::AveragePool {
             window,

@@ -5,7 +5,6 @@
 //! products in the order of the weights, alone, each added in one rounding, so that neither tiles nor vectors nor processors change it.
 //! Bias, BatchNorm and clamp follow before it is stored.
 
-use std::array;
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -235,8 +234,10 @@ impl Products<'_, '_> {
         let len = self.run_len;
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
         for (&run, weights) in self.runs.iter().zip(weights.chunks_exact(len)) {
-            let sources: [&[f32]; ROWS] =
-                array::from_fn(|row| &self.source[bases[row] + run..][..len]);
+            let mut sources: [&[f32]; ROWS] = [&[]; ROWS];
+            for (source, base) in sources.iter_mut().zip(bases) {
+                *source = &self.source[base + run..][..len];
+            }
             for k in 0..len {
                 let weights = weights[k];
                 for row in 0..ROWS {

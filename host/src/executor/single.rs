@@ -2,7 +2,7 @@
 
 use super::{Executor, ExecutorError};
 use crate::graph::{Graph, GraphError, Input, Node, TensorId};
-use rayon::prelude::*;
+use crate::parallel;
 use std::ops::Range;
 
 /// Most samples that go through a node together.
@@ -92,10 +92,15 @@ impl SingleNode {
         take: impl Fn(Vec<f32>) -> T + Sync,
     ) -> Result<Vec<T>, SingleNodeError> {
         let executor = Executor::new(&self.graph)?;
-        blocks(samples, self.block)
-            .into_par_iter()
-            .map(|block| Ok(take(self.forward_block(&executor, block, &read)?)))
-            .collect()
+        let blocks = blocks(samples, self.block);
+        let results = parallel::map(blocks.len(), |index| {
+            Ok(take(self.forward_block(
+                &executor,
+                blocks[index].clone(),
+                &read,
+            )?))
+        });
+        results.into_iter().collect()
     }
 
     /// Samples that [`SingleNode::run_blocks`] takes together.

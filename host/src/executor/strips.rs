@@ -5,7 +5,6 @@
 //! weights. Elements in the padding are left out, not replaced by zeros. A vector's channels go through all strips of a tile before
 //! the next ones, so that their weights and inputs stay in the first-level cache.
 
-use std::array;
 use std::ops::Range;
 
 use pulp::Simd;
@@ -103,10 +102,11 @@ impl Tile<'_> {
         simd: S,
         first: usize,
     ) {
+        let none = [simd.splat_f32s(0.0); VECTORS];
         for strip in self.strips {
             let load = |values: &[f32], at: usize| -> [S::f32s; VECTORS] {
                 let vectors = S::as_simd_f32s(&values[at..at + VECTORS * S::F32_LANES]).0;
-                array::from_fn(|vector| vectors[vector])
+                vectors.first_chunk().copied().unwrap_or(none)
             };
             let sums = self.sums::<S, KERNEL, STRIDE, VECTORS>(simd, strip, first, load);
             let sums = self.tail.apply(simd, sums, first);
@@ -150,9 +150,10 @@ impl Tile<'_> {
         let Range { start, end } = strip.columns;
         let mut at = strip.input + first;
         for line in strip.lines.clone() {
-            let weights: [[S::f32s; VECTORS]; KERNEL] = array::from_fn(|tap| {
-                load(self.weights, (line * KERNEL + tap) * self.channels + first)
-            });
+            let mut weights = [[simd.splat_f32s(0.0); VECTORS]; KERNEL];
+            for (tap, weights) in weights.iter_mut().enumerate() {
+                *weights = load(self.weights, (line * KERNEL + tap) * self.channels + first);
+            }
             let row = &self.input[at..];
             macro_rules! column {
                 ($column:literal) => {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::aligned::Aligned;
+use crate::parallel;
 
 /// Number of operations (multiply-accumulates, or elements moved) below which passing tasks to other threads costs more than it saves.
 const WORTH_SHARING: usize = 1 << 15;
@@ -23,7 +24,7 @@ pub(super) fn for_each(
     sample_len: usize,
     tile_len: usize,
     cost: usize,
-    work: impl Fn(usize, usize, &mut [f32]) + Sync,
+    work: &(dyn Fn(usize, usize, &mut [f32]) + Sync),
 ) {
     if cost < WORTH_SHARING {
         for (sample, values) in output.chunks_mut(sample_len).enumerate() {
@@ -70,9 +71,9 @@ pub(super) fn for_each_part(
             work(part, &mut rows);
         }
     } else {
-        tasks
-            .into_par_iter()
-            .for_each(|(part, mut rows)| work(part, &mut rows));
+        parallel::for_each_item(tasks.into_iter(), |_, (part, mut rows)| {
+            work(part, &mut rows);
+        });
     }
 }
 
@@ -80,11 +81,11 @@ pub(super) fn for_each_part(
 pub(super) fn for_each_rows(
     output: &mut [f32],
     row_len: usize,
-    work: impl Fn(usize, &mut [f32]) + Sync,
+    work: &(dyn Fn(usize, &mut [f32]) + Sync),
 ) {
     let tile_len = row_len * (ELEMENTWISE_TILE / row_len).max(1);
     let len = output.len();
-    for_each(output, len.max(1), tile_len, len, |_, tile, values| {
+    for_each(output, len.max(1), tile_len, len, &|_, tile, values| {
         work(tile * tile_len, values);
     });
 }

@@ -112,7 +112,7 @@ impl Windowed {
             true => epilogue.split(),
             false => (Tail::default(), epilogue.steps.as_slice()),
         };
-        tiles::for_each(output, sample_out, tile_len, cost, |sample, tile, out| {
+        tiles::for_each(output, sample_out, tile_len, cost, &|sample, tile, out| {
             let input = &input[sample * sample_in..][..sample_in];
             Arch::new().dispatch(Rows {
                 operator: self,

@@ -95,6 +95,10 @@ pub enum Op {
     Sub,
     /// Product, operands as in [`Op::Add`].
     Mul,
+    /// The larger of two elements, operands as in [`Op::Add`].
+    Max,
+    /// The smaller of two elements, operands as in [`Op::Add`].
+    Min,
     /// Maximum over windows; padding never wins.
     MaxPool(Window),
     /// Mean over windows.
@@ -163,6 +167,8 @@ impl Op {
             Op::Add => "add",
             Op::Sub => "sub",
             Op::Mul => "mul",
+            Op::Max => "max",
+            Op::Min => "min",
             Op::MaxPool(_) => "max_pool",
             Op::AveragePool { .. } => "average_pool",
             Op::Softmax => "softmax",

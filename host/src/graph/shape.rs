@@ -26,7 +26,7 @@ impl Graph {
             problem,
         };
         let expected_inputs = match node.op {
-            Op::Add | Op::Sub | Op::Mul => 2,
+            Op::Add | Op::Sub | Op::Mul | Op::Max | Op::Min => 2,
             Op::Constant(_) => 0,
             Op::Concat { .. } => node.inputs.len().max(1),
             _ => 1,
@@ -124,7 +124,7 @@ fn shape_of(op: &Op, inputs: &[&[usize]], wanted: &[usize]) -> Result<Vec<usize>
             Ok(first.to_vec())
         }
         Op::Activation(_) | Op::Softmax => Ok(first.to_vec()),
-        Op::Add | Op::Sub | Op::Mul => of_pair(first, inputs[1]),
+        Op::Add | Op::Sub | Op::Mul | Op::Max | Op::Min => of_pair(first, inputs[1]),
         Op::MaxPool(window) | Op::AveragePool { window, .. } => {
             of_window(window, first, first.last().copied().unwrap_or(0))
         }

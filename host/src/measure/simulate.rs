@@ -443,8 +443,14 @@ mod tests {
             (problem(&[1, 2, 3], &[3, 3], &[2, 1], None), "[3, 3]"),
             (problem(&[1, 2, 3], &[3, 0], &[2, 1], None), "[3, 0]"),
             (problem(&[1, 2, 3], &[3, 2], &[2], None), "not an order"),
-            (problem(&[1, 2, 3], &[3, 2], &[2, 2, 1], None), "not an order"),
-            (problem(&[1, 2, 3], &[3, 2], &[2, 1, 3], None), "not an order"),
+            (
+                problem(&[1, 2, 3], &[3, 2], &[2, 2, 1], None),
+                "not an order",
+            ),
+            (
+                problem(&[1, 2, 3], &[3, 2], &[2, 1, 3], None),
+                "not an order",
+            ),
             (problem(&[1, 2, 3], &[3, 2], &[2, 1], Some(3)), "axis 3"),
             (problem(&many, &[3, 2], &[1, 0], None), "65 axes"),
             (problem(&[6], &many, &[0], None), "65 axes"),

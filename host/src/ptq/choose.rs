@@ -131,7 +131,9 @@ fn widen(
             }
         } else if known[tensor] {
             found.union(likely.of(tensor))
-        } else if node.op.linear().is_some() || matches!(node.op, Op::Add | Op::Sub | Op::Mul) {
+        } else if node.op.linear().is_some()
+            || matches!(node.op, Op::Add | Op::Sub | Op::Mul | Op::Max | Op::Min)
+        {
             let room = NOISE_ROOM * (found.max - found.min);
             let clamp = (node.activation.as_ref())
                 .and_then(|activation| activation.clamp_bounds(0))

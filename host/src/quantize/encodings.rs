@@ -4,12 +4,14 @@
 //! numbers: such tensors form a group with the union of their ranges.
 //! Average pools requantize anyway and so keep an encoding of their own, which is worth about a bit where a mean is much narrower than
 //! its input. A softmax's output has the encoding [`Encoding::softmax`].
+//! Maxima and minima of two tensors requantize their operands; where operands and output have almost the same range, they share an encoding too, and
+//! the operator chooses bytes without a rounding of its own.
 
 use super::Encoding;
 use super::error::{NetworkError, QuantizeError};
 use crate::disjoint::DisjointSets;
 use crate::graph::{Graph, Node, Op, TensorId};
-use crate::range::Ranges;
+use crate::range::{Range, Ranges};
 use fewbit_runtime::limits::MAX_SOFTMAX_STEPS;
 
 /// The encoding of every tensor of a graph.
@@ -24,7 +26,7 @@ impl Encodings {
     /// # Errors
     /// A softmax whose output would have to share the encoding of something with another range.
     pub fn choose(graph: &Graph, ranges: &Ranges) -> Result<Encodings, QuantizeError> {
-        let groups = groups_of(graph);
+        let mut groups = groups_of(graph);
         let softmaxes: Vec<TensorId> = (graph.nodes.iter())
             .filter(|node| matches!(node.op, Op::Softmax))
             .map(|node| groups.root(node.output))
@@ -46,6 +48,20 @@ impl Encodings {
                 let root = groups.root(node.output);
                 covered[root].min = covered[root].min.min(value);
                 covered[root].max = covered[root].max.max(value);
+            }
+        }
+        for node in (graph.nodes.iter()).filter(|node| matches!(node.op, Op::Max | Op::Min)) {
+            let tensors = [node.inputs[0], node.inputs[1], node.output];
+            let roots = tensors.map(|tensor| groups.root(tensor));
+            let union =
+                (roots.iter()).fold(covered[roots[2]], |all, &root| all.union(covered[root]));
+            let alike = |&root: &TensorId| {
+                !softmaxes.contains(&root) && width(union) <= ALIKE * width(covered[root])
+            };
+            if roots.iter().all(alike) {
+                groups.join(tensors[0], tensors[2]);
+                groups.join(tensors[1], tensors[2]);
+                covered[groups.root(tensors[2])] = union;
             }
         }
         let mut of_root: Vec<_> = covered
@@ -161,6 +177,15 @@ impl Encodings {
     }
 }
 
+/// So many times the range of each of its tensors may be what the three of a maximum or minimum share. Where each has an encoding of its own, an element is
+/// rounded twice, to its operand's steps and to the output's; one rounding to steps of less than `sqrt(2)` times the size leaves less noise.
+const ALIKE: f32 = 1.25;
+
+/// Range that an encoding must cover, 0 included.
+fn width(range: Range) -> f32 {
+    range.max.max(0.0) - range.min.min(0.0)
+}
+
 /// Factors of layers stay below this: [`Multipliers`](super::Multipliers) take up to 2^29.
 const LARGEST_FACTOR: f64 = (1 << 28) as f64;
 
@@ -180,7 +205,9 @@ fn least_scale(op: &Op, inputs: &[f32]) -> f64 {
                 .fold(0.0_f32, |max, weight| max.max(weight.abs()));
             inputs.next().unwrap_or(0.0) * f64::from(largest) / LARGEST_FACTOR
         }
-        Op::Add | Op::Sub | Op::AveragePool { .. } => inputs.fold(0.0, f64::max) / LARGEST_RATIO,
+        Op::Add | Op::Sub | Op::Max | Op::Min | Op::AveragePool { .. } => {
+            inputs.fold(0.0, f64::max) / LARGEST_RATIO
+        }
         Op::Mul => inputs.product::<f64>() / LARGEST_RATIO,
         Op::BatchNorm(_)
         | Op::Activation(_)
@@ -230,6 +257,24 @@ mod tests {
     use crate::recipe::Recipe;
     use crate::testing::{graph_of, push};
     use std::error::Error as _;
+
+    /// The larger of two tensors; of a softmax too, whose encoding nothing may widen.
+    #[test]
+    fn a_maximum_shares_an_encoding_of_almost_its_ranges() {
+        let of = |ranges: [[f32; 2]; 3]| {
+            let mut graph = graph_of(&[&[4], &[4]]);
+            push(&mut graph, Op::Max, &[0, 1], &[]);
+            let given = ranges.map(|[min, max]| Range { min, max });
+            let given = Ranges::new(given.to_vec());
+            let chosen = Encodings::choose(&graph, &given).expect("chosen");
+            [0, 1, 2].map(|tensor| chosen.of(tensor))
+        };
+        let [a, b, y] = of([[-1.0, 1.0], [-0.9, 1.2], [-0.8, 1.2]]);
+        assert_eq!((a, b), (y, y));
+        assert_eq!(y.scale, 2.2 / 255.0);
+        let [a, b, y] = of([[-1.0, 1.0], [-0.1, 0.1], [-0.1, 1.0]]);
+        assert!(a.scale > y.scale && y.scale > b.scale);
+    }
 
     /// A softmax, of the input or of something else, joined with what it reads.
     #[test]

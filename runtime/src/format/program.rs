@@ -150,6 +150,10 @@ pub enum Op {
     Constant(Constant),
     /// Softmax over the channels whose output has a scale of its own.
     ScaledSoftmax(ScaledSoftmax),
+    /// The larger of two tensors' elements.
+    Max(Extremum),
+    /// The smaller of two tensors' elements.
+    Min(Extremum),
 }
 
 impl Op {
@@ -172,6 +176,8 @@ impl Op {
             Op::Pad(_) => "pad",
             Op::Constant(_) => "constant",
             Op::ScaledSoftmax(_) => "scaled_softmax",
+            Op::Max(_) => "max",
+            Op::Min(_) => "min",
         }
     }
 
@@ -193,6 +199,7 @@ impl Op {
             Op::Pad(op) => op.output,
             Op::Constant(op) => op.output,
             Op::ScaledSoftmax(op) => op.output,
+            Op::Max(op) | Op::Min(op) => op.output,
         }
     }
 
@@ -213,6 +220,7 @@ impl Op {
             Op::Pad(op) => (Some(op.input), None, &[]),
             Op::Constant(_) => (None, None, &[]),
             Op::ScaledSoftmax(op) => (Some(op.input), None, &[]),
+            Op::Max(op) | Op::Min(op) => (Some(op.a), Some(op.b), &[]),
         };
         first.into_iter().chain(second).chain(rest.iter().copied())
     }
@@ -499,4 +507,25 @@ pub struct ScaledSoftmax {
     pub table: u32,
     /// Steps of the output from 0 to 1, 257..=2^19: its scale is `1 / steps`, and what is more than 255 of them saturates.
     pub steps: u32,
+}
+
+/// Parameters of [`Op::Max`] (21) and [`Op::Min`] (22).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extremum {
+    /// First operand.
+    pub a: TensorIndex,
+    /// Second operand: the shape of `a`, or `[1, 1, c]`, or `[1, 1, 1]`.
+    pub b: TensorIndex,
+    /// Output, the shape of `a`.
+    pub output: TensorIndex,
+    /// Multiplier of `a`, in units of `2^-shift`.
+    pub a_multiplier: i16,
+    /// Multiplier of `b`, in units of `2^-shift`.
+    pub b_multiplier: i16,
+    /// Fraction bits of the two multipliers, 1..=22.
+    pub shift: u8,
+    /// Smallest output.
+    pub min: i8,
+    /// Largest output.
+    pub max: i8,
 }

@@ -39,8 +39,8 @@ pub(crate) use params::{Axis, Shape};
 pub(crate) use planar::{lines_of as depthwise_lines, scratch_bytes as depthwise_scratch_bytes};
 
 use params::{
-    AddParams, AveragePoolParams, Conv2dParams, CopyParams, FullyConnectedParams, MaxPoolParams,
-    MulParams, PadParams, Stage, TransposeParams,
+    AddParams, AveragePoolParams, Conv2dParams, CopyParams, ExtremumParams, FullyConnectedParams,
+    MaxPoolParams, MulParams, PadParams, Stage, TransposeParams,
 };
 
 /// Calls the kernel of the vector family where that runs, else the scalar one.
@@ -255,6 +255,26 @@ pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             if let Some(table) = run(memory.params, op.table, 256).first_chunk() {
                 scalar::scaled_softmax(table, op.steps, x.shape.c, x.data, y.data);
+            }
+        }
+        Op::Max(extremum) | Op::Min(extremum) if K::LINKED.has(parts::EXTREMUM) => {
+            let (a, b) = (memory.view(extremum.a), memory.view(extremum.b));
+            let y = memory.view(extremum.output);
+            let params = ExtremumParams {
+                channels: y.shape.c,
+                a_multiplier: extremum.a_multiplier,
+                b_multiplier: extremum.b_multiplier,
+                a_zero_point: a.zero_point,
+                b_zero_point: b.zero_point,
+                zero_point: y.zero_point,
+                shift: extremum.shift,
+                min: extremum.min,
+                max: extremum.max,
+            };
+            if matches!(op, Op::Max(_)) {
+                scalar::max(&params, a.data, b.data, y.data);
+            } else {
+                scalar::min(&params, a.data, b.data, y.data);
             }
         }
         Op::Transpose(op) if K::LINKED.has(parts::TRANSPOSE) => {

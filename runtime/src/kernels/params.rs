@@ -298,6 +298,33 @@ impl AddParams {
     }
 }
 
+/// Of the larger or smaller of two values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExtremumParams {
+    pub(crate) channels: usize,
+    pub(crate) a_multiplier: i16,
+    pub(crate) b_multiplier: i16,
+    pub(crate) a_zero_point: i8,
+    pub(crate) b_zero_point: i8,
+    pub(crate) zero_point: i8,
+    pub(crate) shift: u8,
+    pub(crate) min: i8,
+    pub(crate) max: i8,
+}
+
+impl ExtremumParams {
+    /// Added to each product: the output's zero point, half a step for the rounding, and the operand's own zero point.
+    pub(crate) fn offsets(&self) -> [i32; 2] {
+        let shift = u32::from(self.shift);
+        let output =
+            i32::from(self.zero_point).wrapping_shl(shift) + (1_i32.wrapping_shl(shift) >> 1);
+        [
+            output - i32::from(self.a_zero_point) * i32::from(self.a_multiplier),
+            output - i32::from(self.b_zero_point) * i32::from(self.b_multiplier),
+        ]
+    }
+}
+
 /// Of a product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MulParams<'a> {

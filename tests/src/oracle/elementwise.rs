@@ -1,9 +1,9 @@
-//! Section 6: equations (12) to (14).
+//! Section 6: equations (12) to (14), (21) and (22).
 //!
 //! The second operand is looked up by its shape, element by element.
 
 use super::{Activation, Sections, Trace, requantize};
-use fewbit_runtime::format::program::{Add, Lut, Mul, Tensor};
+use fewbit_runtime::format::program::{Add, Extremum, Lut, Mul, Tensor};
 
 /// The partner of element `(y, x, k)` of `a`.
 fn partner(a: &Activation, b: &Activation, y: usize, x: usize, k: usize) -> i128 {
@@ -73,6 +73,38 @@ pub(super) fn add(
         trace.ties += u64::from(sum.rem_euclid(one) == 0);
         trace.clamp(sum.div_euclid(one), i128::from(op.min), i128::from(op.max))
     })
+}
+
+/// Equations (21) and (22): each operand is requantized on its own, and then one of the two is chosen.
+pub(super) fn extremum(
+    op: &Extremum,
+    [a, b]: [&Activation; 2],
+    output: &Tensor,
+    choose: fn(i128, i128) -> i128,
+    trace: &mut Trace,
+) -> Vec<i8> {
+    let one = 2_i128.pow(u32::from(op.shift));
+    assert!((1..=22).contains(&op.shift), "shift {}", op.shift);
+    let (a_zero_point, b_zero_point) = (a.zero_point, b.zero_point);
+    let mut requantized = |value: i128, multiplier: i16| {
+        let scaled = value * i128::from(multiplier) + one / 2;
+        let all = scaled + i128::from(output.zero_point) * one;
+        assert!(all.abs() < 2_i128.pow(30), "an operand of {all}");
+        trace.ties += u64::from(scaled.rem_euclid(one) == 0);
+        scaled.div_euclid(one) + i128::from(output.zero_point)
+    };
+    let mut chosen = Vec::new();
+    let shape = zip(a, b, output, |_, a, b| {
+        let first = requantized(a - a_zero_point, op.a_multiplier);
+        let second = requantized(b - b_zero_point, op.b_multiplier);
+        chosen.push(choose(first, second));
+        0
+    });
+    assert_eq!(shape.len(), chosen.len());
+    let (min, max) = (i128::from(op.min), i128::from(op.max));
+    (chosen.into_iter())
+        .map(|value| trace.clamp(value, min, max))
+        .collect()
 }
 
 /// Equation (13).

@@ -17,10 +17,10 @@ use crate::layer::Layer;
 use fewbit_runtime::format::program::{Clamp, Op, Requant, TensorIndex};
 
 /// The operators, with how many of 100 layers each of them gets.
-pub const SHARES: [(&str, u64); 14] = [
-    ("conv_2d", 24),
+pub const SHARES: [(&str, u64); 16] = [
+    ("conv_2d", 22),
     ("depthwise_conv_2d", 16),
-    ("fully_connected", 14),
+    ("fully_connected", 12),
     ("max_pool", 6),
     ("average_pool", 9),
     ("add", 8),
@@ -32,6 +32,8 @@ pub const SHARES: [(&str, u64); 14] = [
     ("concat", 3),
     ("pad", 3),
     ("constant", 1),
+    ("max", 2),
+    ("min", 2),
 ];
 
 /// A random layer and the features that it has, for counting what was met.
@@ -105,6 +107,8 @@ fn of_share(mut share: u64, n: &mut Numbers) -> RandomLayer {
         "transpose" => movement::transpose(n, &mut draft),
         "concat" => movement::concat(n, &mut draft),
         "pad" => movement::pad(n, &mut draft),
+        "max" => pointwise::extremum(n, &mut draft, Op::Max),
+        "min" => pointwise::extremum(n, &mut draft, Op::Min),
         _ => movement::constant(n, &mut draft),
     }
     note_common(&mut draft);

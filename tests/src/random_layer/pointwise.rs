@@ -4,7 +4,9 @@
 
 use super::numbers::RequantShape;
 use super::{Draft, Numbers};
-use fewbit_runtime::format::program::{Add, Lut, Mul, Op, ScaledSoftmax, Softmax, TensorIndex};
+use fewbit_runtime::format::program::{
+    Add, Extremum, Lut, Mul, Op, ScaledSoftmax, Softmax, TensorIndex,
+};
 
 /// A shape of a few hundred elements.
 fn shape(n: &mut Numbers) -> [usize; 3] {
@@ -82,6 +84,43 @@ pub(super) fn add(n: &mut Numbers, draft: &mut Draft) {
     let (a_multiplier, b_multiplier) = (multiplier(), multiplier());
     let (min, max) = n.clamp_pair(zero_point);
     draft.layer.op(Op::Add(Add {
+        a,
+        b,
+        output,
+        a_multiplier,
+        b_multiplier,
+        shift,
+        min,
+        max,
+    }));
+}
+
+pub(super) fn extremum(n: &mut Numbers, draft: &mut Draft, make: fn(Extremum) -> Op) {
+    let Operands {
+        a,
+        b,
+        output,
+        zero_point,
+        ..
+    } = operands(n, draft);
+    let shift = match n.range(0, 3) {
+        0 => n.pick(&[1, 2, 22]),
+        _ => n.range(1, 22) as u8,
+    };
+    let mut multiplier = || match n.range(0, 5) {
+        0 => n.pick(&[-32768, 32767, 0, 1, -1]),
+        1 => n.range(-32768, 32767) as i16,
+        // A ratio of scales between 1/8 and 2.
+        _ => ((n.range(1, 16) << shift) / 8).min(32767) as i16,
+    };
+    let (mut a_multiplier, mut b_multiplier) = (multiplier(), multiplier());
+    let equal = n.chance(30) && shift < 15;
+    draft.feature("equal scales", equal);
+    if equal {
+        (a_multiplier, b_multiplier) = (1 << shift, 1 << shift);
+    }
+    let (min, max) = n.clamp_pair(zero_point);
+    draft.layer.op(make(Extremum {
         a,
         b,
         output,

@@ -62,6 +62,17 @@ impl Session {
     }
 }
 
+/// Options that make `quantize` fast: for tests that do not depend on the quality of its result.
+#[allow(dead_code, reason = "not every suite quantizes")]
+pub(crate) const QUICK: [&str; 6] = [
+    "--rounding",
+    "nearest",
+    "--equalize",
+    "off",
+    "--bias-correction",
+    "off",
+];
+
 /// A file of the built-in digits network.
 #[allow(dead_code, reason = "not every suite reads it")]
 pub(crate) fn digits(name: &str) -> PathBuf {

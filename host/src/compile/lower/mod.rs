@@ -139,6 +139,8 @@ impl Lowering<'_> {
             FloatOp::Add => self.sum(node, 1.0),
             FloatOp::Sub => self.sum(node, -1.0),
             FloatOp::Mul => self.mul(node),
+            FloatOp::Max => self.extremum(node, Op::Max),
+            FloatOp::Min => self.extremum(node, Op::Min),
             FloatOp::MaxPool(window) => self.max_pool(node, window),
             FloatOp::AveragePool {
                 window,

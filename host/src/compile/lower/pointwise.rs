@@ -3,7 +3,9 @@
 use super::{Lowering, error};
 use crate::graph::{Activation, Node};
 use crate::quantize::{AddMultipliers, Encoding, Multipliers, QuantizeError};
-use fewbit_runtime::format::program::{Add, Lut, Mul, Op, Requant, ScaledSoftmax, Softmax};
+use fewbit_runtime::format::program::{
+    Add, Extremum, Lut, Mul, Op, Requant, ScaledSoftmax, Softmax,
+};
 use fewbit_runtime::limits::{MAX_PRODUCT, MAX_SOFTMAX_ROW, SOFTMAX_ONE, accumulator_limit};
 
 impl Lowering<'_> {
@@ -48,6 +50,35 @@ impl Lowering<'_> {
             max,
         };
         self.push(node, Op::Add(op));
+        Ok(())
+    }
+
+    pub(super) fn extremum(
+        &mut self,
+        node: &Node,
+        make: fn(Extremum) -> Op,
+    ) -> Result<(), QuantizeError> {
+        let [a, b] =
+            [node.inputs[0], node.inputs[1]].map(|input| f64::from(self.encoding(input).scale));
+        let scale = f64::from(self.encoding(node.output).scale);
+        let multipliers = AddMultipliers::from_ratios(a / scale, b / scale).ok_or_else(|| {
+            error(
+                node,
+                "its output's range is too narrow for its operands' ranges; widen it",
+            )
+        })?;
+        let (min, max) = self.clamp_bounds(node)?;
+        let op = Extremum {
+            a: self.index(node.inputs[0]),
+            b: self.index(node.inputs[1]),
+            output: self.output(node)?,
+            a_multiplier: multipliers.a,
+            b_multiplier: multipliers.b,
+            shift: multipliers.shift,
+            min,
+            max,
+        };
+        self.push(node, make(op));
         Ok(())
     }
 

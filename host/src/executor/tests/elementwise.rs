@@ -7,10 +7,12 @@ fn binary_operators_broadcast_the_second_operand() {
     let (a_shape, channels) = ([5, 7, 11], 11);
     let samples = 3;
     type Function = fn(f32, f32) -> f32;
-    let functions: [(Op, Function); 3] = [
+    let functions: [(Op, Function); 5] = [
         (Op::Add, |a, b| a + b),
         (Op::Sub, |a, b| a - b),
         (Op::Mul, |a, b| a * b),
+        (Op::Max, f32::max),
+        (Op::Min, f32::min),
     ];
     for b_shape in [&[5, 7, 11][..], &[1, 1, 11], &[11], &[1], &[1, 1, 1], &[]] {
         for (op, function) in &functions {

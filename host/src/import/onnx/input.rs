@@ -22,6 +22,8 @@ const TRANSPARENT: &[&str] = &[
     "HardSwish",
     "Identity",
     "LeakyRelu",
+    "Max",
+    "Min",
     "Mul",
     "Pad",
     "Relu",

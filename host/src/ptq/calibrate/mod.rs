@@ -15,9 +15,9 @@ pub use observer::{MinMax, Observer};
 use crate::dataset::Dataset;
 use crate::executor::Executor;
 use crate::graph::{Graph, Op, Tensor, TensorId};
+use crate::parallel;
 use crate::progress::Progress;
 use crate::range::{Range, RangeMethod, RangeOptions, Ranges};
-use rayon::prelude::*;
 
 /// Samples run between two steps of the progress bar.
 const BLOCK: usize = 64;
@@ -57,7 +57,11 @@ pub(crate) fn observe_by_importance(
         let Tensor { shape, .. } = &graph.tensors[tensor];
         let sums = graph.producer(tensor).is_some_and(|id| {
             let op = &graph.nodes[id].op;
-            op.linear().is_some() || matches!(op, Op::AveragePool { .. } | Op::Add | Op::Sub)
+            op.linear().is_some()
+                || matches!(
+                    op,
+                    Op::AveragePool { .. } | Op::Add | Op::Sub | Op::Max | Op::Min
+                )
         });
         results.contains(&tensor) || (sums && shape.iter().rev().skip(1).all(|&size| size == 1))
     };
@@ -109,10 +113,7 @@ fn observe_with(
         executor.run(block, samples, &mut hook)?;
         progress.advance(samples);
     }
-    let ranges = observers
-        .par_iter()
-        .map(|observer| observer.range())
-        .collect::<Vec<_>>();
+    let ranges = parallel::map(observers.len(), |tensor| observers[tensor].range());
     let wild = ranges
         .iter()
         .position(|range| !range.min.is_finite() || !range.max.is_finite());

@@ -4,7 +4,7 @@ use super::tape::Tape;
 use crate::executor::layout::Transpose;
 use crate::executor::matmul::{Right, Rows, multiply};
 use crate::graph::{Activation, Conv2d, Node, Op, TensorId, Window};
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Output positions whose products with the weights are held at a time.
 const TILE: usize = 256;
@@ -94,7 +94,7 @@ pub(super) fn inputs(
             }
             one(gradient)
         }
-        Op::Add | Op::Sub | Op::Mul => elementwise(tape, node, gradient),
+        Op::Add | Op::Sub | Op::Mul | Op::Max | Op::Min => elementwise(tape, node, gradient),
         Op::MaxPool(window) => one(pool(
             *window,
             shape(node.inputs[0]),
@@ -190,10 +190,10 @@ fn convolution(conv: &Conv2d, input: &[usize], output: &[usize], gradient: &[f32
     let samples = gradient.len() / out_elements.max(1);
     let mut found = vec![0.0; samples * in_elements];
     let of_samples = found
-        .par_chunks_exact_mut(in_elements)
-        .zip(gradient.par_chunks_exact(out_elements));
+        .chunks_exact_mut(in_elements)
+        .zip(gradient.chunks_exact(out_elements));
     if conv.is_depthwise() {
-        of_samples.for_each(|(found, gradient)| {
+        parallel::for_each_item(of_samples, |_, (found, gradient)| {
             depthwise(conv, image(input), image(output), gradient, found);
         });
     } else {
@@ -201,7 +201,7 @@ fn convolution(conv: &Conv2d, input: &[usize], output: &[usize], gradient: &[f32
         let len = conv.linear.weights.len() / conv.groups.max(1);
         let groups = conv.linear.weights.chunks_exact(len.max(1));
         let groups: Vec<Right> = groups.map(|weights| Right::new(weights, k)).collect();
-        of_samples.for_each(|(found, gradient)| {
+        parallel::for_each_item(of_samples, |_, (found, gradient)| {
             dense(conv, &groups, image(input), image(output), gradient, found);
         });
     }
@@ -385,7 +385,7 @@ fn pool(
     found
 }
 
-/// Of a sum, difference or product; the second operand may have one element a channel, or one.
+/// Of a sum, difference, product, maximum or minimum, whose gradient goes to the operand that was taken; the second operand may have one element a channel, or one.
 fn elementwise(tape: &Tape<'_>, node: &Node, gradient: Vec<f32>) -> Vec<(TensorId, Vec<f32>)> {
     let (a, b) = (node.inputs[0], node.inputs[1]);
     let elements = tape.graph().tensors[b].elements();
@@ -407,6 +407,15 @@ fn elementwise(tape: &Tape<'_>, node: &Node, gradient: Vec<f32>) -> Vec<(TensorI
                     *first *= y[other];
                 }
                 Op::Sub => second[other] -= *first,
+                Op::Max | Op::Min => {
+                    let taken = match node.op {
+                        Op::Max => y[other] > *x,
+                        _ => y[other] < *x,
+                    };
+                    if taken {
+                        second[other] += std::mem::take(first);
+                    }
+                }
                 _ => second[other] += *first,
             }
         }

@@ -10,9 +10,9 @@ use super::walk::Visitor;
 use crate::executor::matmul::multiply;
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, NodeId, TensorId};
+use crate::parallel;
 use crate::ptq::rounding::Geometry;
 use crate::random::Sequence;
-use rayon::prelude::*;
 
 /// Walks backwards of each run, with signs of their own.
 const WALKS: usize = 2;
@@ -60,18 +60,16 @@ impl Sensitivity {
         let threads = rayon::current_num_threads().max(1);
         let mut sums = Sums::new(graph, corrected);
         for (group, inputs) in input.chunks(threads * block_elements).enumerate() {
-            let blocks: Vec<Option<Sums>> = inputs
-                .par_chunks(block_elements)
-                .enumerate()
-                .map(|(index, input)| {
-                    // Signs of the block's own, so that blocks may be walked at the same time.
-                    let mut random = Sequence::new((group * threads + index) as u64);
-                    let count = input.len() / per_sample.max(1);
-                    // The length was just cut to fit.
-                    let tape: Result<_, ExecutorError> = Tape::record(&executor, input, count);
-                    Some(Sums::of(&tape.ok()?, results, corrected, &mut random))
-                })
-                .collect();
+            let blocks: Vec<&[f32]> = inputs.chunks(block_elements).collect();
+            let blocks: Vec<Option<Sums>> = parallel::map(blocks.len(), |index| {
+                let input = blocks[index];
+                // Signs of the block's own, so that blocks may be walked at the same time.
+                let mut random = Sequence::new((group * threads + index) as u64);
+                let count = input.len() / per_sample.max(1);
+                // The length was just cut to fit.
+                let tape: Result<_, ExecutorError> = Tape::record(&executor, input, count);
+                Some(Sums::of(&tape.ok()?, results, corrected, &mut random))
+            });
             blocks
                 .into_iter()
                 .flatten()
@@ -93,7 +91,7 @@ impl Sensitivity {
         }
     }
 
-    /// What an error of any element of a tensor adds, for every tensor and channel. The layers' part is as large as the network, and goes.
+    /// Sensitivity of every tensor per channel: the effect of an error of any of its elements. Drops the part of the layers, which is as large as the network.
     pub(crate) fn into_elements(self) -> Vec<Vec<f64>> {
         self.elements
     }
@@ -214,23 +212,20 @@ impl Sums {
 
     fn take_means(&mut self, tape: &Tape<'_>) {
         let graph = tape.graph();
-        self.means = (0..graph.tensors.len())
-            .into_par_iter()
-            .map(|id| {
-                let channels = graph.tensors[id].channels().max(1);
-                if !self.corrected {
-                    return vec![0.0; channels];
+        self.means = parallel::map(graph.tensors.len(), |id| {
+            let channels = graph.tensors[id].channels().max(1);
+            if !self.corrected {
+                return vec![0.0; channels];
+            }
+            let mut sums = vec![0.0_f64; channels];
+            for pixel in tape.values(id).chunks_exact(channels) {
+                for (sum, &value) in sums.iter_mut().zip(pixel) {
+                    *sum += f64::from(value);
                 }
-                let mut sums = vec![0.0_f64; channels];
-                for pixel in tape.values(id).chunks_exact(channels) {
-                    for (sum, &value) in sums.iter_mut().zip(pixel) {
-                        *sum += f64::from(value);
-                    }
-                }
-                let pixels = (tape.values(id).len() / channels).max(1) as f64;
-                sums.iter().map(|sum| (sum / pixels) as f32).collect()
-            })
-            .collect();
+            }
+            let pixels = (tape.values(id).len() / channels).max(1) as f64;
+            sums.iter().map(|sum| (sum / pixels) as f32).collect()
+        });
     }
 
     fn finish(mut self, count: f64) -> Sensitivity {
@@ -312,11 +307,10 @@ impl Visitor for Sums {
         let input = tape.values(node.inputs[0]);
         let mean = &self.means[node.inputs[0]];
         let per_sample = geometry.positions() * rows;
-        let squares: Vec<Vec<f32>> = gradient
-            .par_chunks_exact(per_sample.max(1))
-            .enumerate()
-            .map(|(sample, gradient)| squared(&geometry, sample, input, mean, gradient, rows))
-            .collect();
+        let gradient: Vec<&[f32]> = gradient.chunks_exact(per_sample.max(1)).collect();
+        let squares: Vec<Vec<f32>> = parallel::map(gradient.len(), |sample| {
+            squared(&geometry, sample, input, mean, gradient[sample], rows)
+        });
         for squares in squares {
             for (sum, square) in sums.weights.iter_mut().zip(squares) {
                 *sum += f64::from(square);
@@ -359,25 +353,26 @@ fn coherence(
     }
     let pixels = (values.len() / channels).max(1) as f64;
     let means: Vec<f32> = means.iter().map(|sum| (sum / pixels) as f32).collect();
+    let per_sample = per_sample.max(1);
     let samples = values
-        .par_chunks_exact(per_sample.max(1))
-        .zip(gradient.par_chunks_exact(per_sample.max(1)));
-    samples
-        .map(|(values, gradient)| {
-            let (mut together, mut apart) = (0.0_f64, 0.0_f64);
-            for (values, gradient) in values
-                .chunks_exact(channels)
-                .zip(gradient.chunks_exact(channels))
-            {
-                for (channel, (&value, g)) in values.iter().zip(gradient).enumerate() {
-                    let moved = f64::from((error(value, steps[channel]) - means[channel]) * g);
-                    together += moved;
-                    apart += moved * moved;
-                }
+        .chunks_exact(per_sample)
+        .zip(gradient.chunks_exact(per_sample));
+    let samples: Vec<(&[f32], &[f32])> = samples.collect();
+    parallel::map(samples.len(), |sample| {
+        let (values, gradient) = samples[sample];
+        let (mut together, mut apart) = (0.0_f64, 0.0_f64);
+        for (values, gradient) in values
+            .chunks_exact(channels)
+            .zip(gradient.chunks_exact(channels))
+        {
+            for (channel, (&value, g)) in values.iter().zip(gradient).enumerate() {
+                let moved = f64::from((error(value, steps[channel]) - means[channel]) * g);
+                together += moved;
+                apart += moved * moved;
             }
-            [together * together, apart]
-        })
-        .collect()
+        }
+        [together * together, apart]
+    })
 }
 
 /// Squares of the gradient by each weight of one sample, about the mean of the inputs, summed over taps.

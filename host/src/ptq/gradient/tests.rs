@@ -88,12 +88,14 @@ fn network() -> Graph {
     let gate = b.node(Op::Activation(Activation::Sigmoid), &[gate], &[1, 1, 12]);
     let gated = b.node(Op::Mul, &[largest, gate], &[3, 4, 12]);
     let sum = b.node(Op::Add, &[gated, mean], &[3, 4, 12]);
+    let larger = b.node(Op::Max, &[sum, gated], &[3, 4, 12]);
+    let smaller = b.node(Op::Min, &[larger, gate], &[3, 4, 12]);
     let padded = Op::Pad {
         before: vec![0, 1, 0],
         after: vec![1, 0, 0],
         value: 0.0,
     };
-    let padded = b.node(padded, &[sum], &[4, 5, 12]);
+    let padded = b.node(padded, &[smaller], &[4, 5, 12]);
     let turned = Op::Transpose {
         perm: vec![1, 0, 2],
     };

@@ -6,7 +6,7 @@
 use super::store::{Block, Store, read_samples};
 use crate::executor::{SingleNode, SingleNodeError, blocks};
 use crate::graph::{Graph, Node, TensorId};
-use rayon::prelude::*;
+use crate::parallel;
 use std::ops::Range;
 
 /// Elements of a tensor for all samples from which it may be computed again: 64 MiB in half precision. Below, keeping it is cheaper.
@@ -37,7 +37,7 @@ struct Lifetimes<'a> {
     /// Nodes that have yet to read each tensor, and tensors that are made from it.
     readers: Vec<usize>,
     is_made: Vec<bool>,
-    /// What each tensor that is made anew is made from.
+    /// Sources of each tensor that is computed again.
     sources: Vec<Vec<TensorId>>,
 }
 
@@ -261,9 +261,10 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
         })?;
         let (taken, values): (_, Vec<Option<B>>) = done.into_iter().unzip();
         let change = then(taken);
-        let values = (values.into_par_iter())
-            .map(|block| block.map(&change))
-            .collect();
+        let mut values = values;
+        parallel::for_each_item(values.iter_mut(), |_, block| {
+            *block = block.take().map(&change);
+        });
         self.put(node, single, values, move |output| change(bare(output)));
         Ok(())
     }

@@ -50,6 +50,8 @@ fn fuse(graph: &mut Graph, id: NodeId) -> bool {
             | Op::Add
             | Op::Sub
             | Op::Mul
+            | Op::Max
+            | Op::Min
             | Op::MaxPool(_)
             | Op::AveragePool { .. }
     );

@@ -5,6 +5,7 @@
 
 use super::patches::Geometry;
 use crate::executor::matmul::{Right, Rows};
+use crate::parallel;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -105,13 +106,15 @@ pub fn moments<E: Send>(
     let depthwise_whole =
         geometry.per_group() == 1 && geometry.groups() > 1 && k == geometry.products();
     let found = if depthwise_whole {
-        let sums = parts.into_par_iter().map(|samples| {
+        let sums = parallel::map(parts.len(), |index| {
+            let samples = parts[index].clone();
             let positions = chosen(&samples);
             let (quantized, float) = inputs(samples)?;
             let float = float.as_deref().unwrap_or(&quantized);
             Ok(depthwise(geometry, &quantized, float, &positions))
         });
-        channels(geometry, &sums.collect::<Result<Vec<_>, E>>()?)
+        let sums: Result<Vec<_>, E> = sums.into_iter().collect();
+        channels(geometry, &sums?)
     } else {
         let mut sums = vec![Moments::none(k); geometry.groups()];
         let mut float_given = false;
@@ -169,27 +172,26 @@ pub fn mean_inputs<E: Send>(
     let (taps, channels) = (geometry.taps(), geometry.channels());
     let count = (samples * geometry.positions()).max(1) as f64;
     let together = BLOCK.max(SAMPLES * geometry.positions());
-    let sums: Vec<Vec<Vec<f32>>> = parts(geometry, samples, together)
-        .into_par_iter()
-        .map(|part| {
-            let values = inputs(part)?;
-            let samples = values.chunks_exact(geometry.elements().max(1));
-            // Of one sample: few enough to be summed in single precision.
-            let sums = samples.map(|sample| {
-                let mut sums = vec![0.0_f32; taps * channels];
-                for place in 0..geometry.positions() {
-                    for (tap, sums) in sums.chunks_exact_mut(channels).enumerate() {
-                        if let Some(pixel) = geometry.tap(place, tap, geometry.image()) {
-                            let pixel = &sample[pixel * channels..][..channels];
-                            sums.iter_mut().zip(pixel).for_each(|(sum, x)| *sum += x);
-                        }
+    let parts = parts(geometry, samples, together);
+    let sums = parallel::map(parts.len(), |index| {
+        let values = inputs(parts[index].clone())?;
+        let samples = values.chunks_exact(geometry.elements().max(1));
+        // Of one sample: few enough to be summed in single precision.
+        let sums = samples.map(|sample| {
+            let mut sums = vec![0.0_f32; taps * channels];
+            for place in 0..geometry.positions() {
+                for (tap, sums) in sums.chunks_exact_mut(channels).enumerate() {
+                    if let Some(pixel) = geometry.tap(place, tap, geometry.image()) {
+                        let pixel = &sample[pixel * channels..][..channels];
+                        sums.iter_mut().zip(pixel).for_each(|(sum, x)| *sum += x);
                     }
                 }
-                sums
-            });
-            Ok(sums.collect())
-        })
-        .collect::<Result<_, E>>()?;
+            }
+            sums
+        });
+        Ok(sums.collect())
+    });
+    let sums: Vec<Vec<Vec<f32>>> = sums.into_iter().collect::<Result<_, E>>()?;
     let mut means = vec![0.0_f64; taps * channels];
     for sums in sums.iter().flatten() {
         for (mean, sum) in means.iter_mut().zip(sums) {
@@ -348,7 +350,7 @@ fn channels(geometry: &Geometry, parts: &[Vec<f64>]) -> Vec<Moments> {
             mean_float: part(2 * k * k + k, k),
         }
     };
-    (0..channels).into_par_iter().map(sums).collect()
+    parallel::map(channels, sums)
 }
 
 fn multiply_add(sums: &mut [f32], a: &[f32], b: &[f32]) {

@@ -6,7 +6,7 @@
 
 use super::problem::{LayerProblem, Rounded, Scales};
 use super::quadratic::{Descended, Group, LANES, Panel};
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Shares of the range's scale that are tried, for 4 bits and for 8.
 const SHARES_INT4: [f64; 13] = [
@@ -55,14 +55,15 @@ impl<'p> Search<'p> {
             let rows = LANES.min(per_group - place);
             (place % LANES == 0).then_some((row, rows))
         });
-        let panels = panels.collect::<Vec<_>>().into_par_iter();
-        let panels = panels.map(|(row, rows)| {
+        let panels: Vec<(usize, usize)> = panels.collect();
+        let panels = parallel::map(panels.len(), |index| {
+            let (row, rows) = panels[index];
             let weights = &problem.weights[row * k..(row + rows) * k];
             (row, groups[row / per_group].panel(weights))
         });
         Search {
             problem,
-            panels: panels.collect(),
+            panels,
             nearest_only,
         }
     }
@@ -89,12 +90,11 @@ impl<'p> Search<'p> {
 
     /// The loss of each row with other scales, by a first answer.
     pub(super) fn costs(&self, scales: &[f64]) -> Vec<f64> {
-        let panels = self.panels.par_iter();
-        let costs = panels.flat_map_iter(|(row, panel)| {
-            let quick = self.quick(*row, panel, own(scales, *row, panel));
-            quick.into_iter().map(|(.., cost)| cost)
+        let quick = parallel::map(self.panels.len(), |index| {
+            let (row, panel) = &self.panels[index];
+            self.quick(*row, panel, own(scales, *row, panel))
         });
-        costs.collect()
+        quick.into_iter().flatten().map(|(.., cost)| cost).collect()
     }
 
     /// The better of `values`, which were learnt for the scales given, and rounding to nearest, row by row.
@@ -112,10 +112,11 @@ impl<'p> Search<'p> {
 
     /// Of all rows, panel by panel.
     fn all(&self, panel: impl Fn(usize, &Panel<'p>) -> Vec<Found> + Send + Sync) -> Vec<Found> {
-        let panels = self.panels.par_iter();
-        panels
-            .flat_map_iter(|(row, rows)| panel(*row, rows))
-            .collect()
+        let found = parallel::map(self.panels.len(), |index| {
+            let (row, rows) = &self.panels[index];
+            panel(*row, rows)
+        });
+        found.into_iter().flatten().collect()
     }
 
     fn max(&self) -> f64 {

@@ -2,7 +2,7 @@
 
 use super::{Channel, Interval};
 use crate::graph::{BatchNorm, Conv2d, Linear};
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Output channels of a convolution; the weights of a row are `[h][w][in]`.
 pub(super) fn convolution(conv: &Conv2d, input: &[Channel], n: f64) -> Vec<Channel> {
@@ -29,8 +29,8 @@ fn layer<'a>(
     inputs: impl Fn(usize) -> &'a [Channel] + Sync,
 ) -> Vec<Channel> {
     let length = linear.weights_per_channel().max(1);
-    let rows = linear.weights.par_chunks_exact(length).enumerate();
-    rows.map(|(index, row)| {
+    parallel::map(linear.weights.len() / length, |index| {
+        let row = &linear.weights[index * length..][..length];
         let mut output = Sum::new(f64::from(linear.bias[index]));
         for (&weight, channel) in row.iter().zip(inputs(index).iter().cycle()) {
             output.add(f64::from(weight), channel);
@@ -40,7 +40,6 @@ fn layer<'a>(
             None => output.correlated(n),
         }
     })
-    .collect()
 }
 
 /// Outputs of a BatchNorm that joined no layer.

@@ -6,6 +6,7 @@
 
 mod activation;
 mod error;
+mod extremum;
 mod interval;
 mod layer;
 mod movement;

@@ -1,7 +1,7 @@
 //! From input ranges and BatchNorm statistics to every tensor's.
 
 use super::error::StatisticsError;
-use super::{Channel, Interval, activation, layer, movement};
+use super::{Channel, Interval, activation, extremum, layer, movement};
 use crate::graph::{Graph, Node, Op};
 use crate::range::Range;
 
@@ -108,6 +108,8 @@ fn before_activation(graph: &Graph, node: &Node, tensors: &[Vec<Channel>], n: f6
         Op::Add => pairwise(|a, b| layer::sum(a, b, 1.0)),
         Op::Sub => pairwise(|a, b| layer::sum(a, b, -1.0)),
         Op::Mul => pairwise(layer::product),
+        Op::Max => pairwise(extremum::larger),
+        Op::Min => pairwise(extremum::smaller),
         Op::MaxPool(_) => first.to_vec(),
         Op::AveragePool {
             window,

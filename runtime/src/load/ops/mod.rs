@@ -6,6 +6,7 @@ mod concat;
 mod constant;
 mod conv2d;
 mod depthwise_conv2d;
+mod extremum;
 mod fully_connected;
 mod lut;
 mod max_pool;
@@ -48,6 +49,7 @@ macro_rules! ask {
             Op::Pad($rules) => $answer,
             Op::Constant($rules) => $answer,
             Op::ScaledSoftmax($rules) => $answer,
+            Op::Max($rules) | Op::Min($rules) => $answer,
         }
     };
 }

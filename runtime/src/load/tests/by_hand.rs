@@ -10,9 +10,9 @@ use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
 use crate::format::family::Family;
 use crate::format::program::{
-    Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
-    Requant, ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Transpose, Unary, WeightType,
-    Window,
+    Add, AveragePool, Clamp, Concat, Constant, Conv2d, Extremum, FullyConnected, Lut, MaxPool, Mul,
+    Op, Pad, Requant, ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Transpose, Unary,
+    WeightType, Window,
 };
 use crate::format::write::{BlobWriter, ProgramParts, arena_bytes, pack_int4_rows};
 use crate::pack::pack;
@@ -262,6 +262,22 @@ fn add(b: &[i8], output: [i8; 4]) -> Example {
     e.of([Op::Add(op)])
 }
 
+/// The larger or smaller of `a - 1` and `(b - 3) / 2`, less 4, ties up, with as many `b` as `a`, one for each channel or one for all.
+fn extremum(make: fn(Extremum) -> Op, shape: [u16; 3], b: &[i8], output: [i8; 4]) -> Example {
+    let mut e = Example::new("extremum");
+    let op = Extremum {
+        a: e.input([1, 2, 2], 1, &[1, 1, 11, 11]),
+        b: e.input(shape, 3, b),
+        output: e.output([1, 2, 2], -4, &output),
+        a_multiplier: 2,
+        b_multiplier: 1,
+        shift: 1,
+        min: -128,
+        max: 127,
+    };
+    e.of([make(op)])
+}
+
 /// `(a - 1) * (b + 2) / 2`, ties up.
 fn mul(shape: [u16; 3], b: &[i8], output: [i8; 4]) -> Example {
     let mut e = Example::new("mul");
@@ -400,6 +416,22 @@ fn examples() -> Vec<Example> {
     all.push(mul([1, 2, 2], &[1, -3, 0, 127], [5, -2, -7, 127]));
     all.push(mul([1, 1, 2], &[0, -4], [3, -4, -7, -126]));
     all.push(mul([1, 1, 1], &[0], [3, 4, -7, 126]));
+    all.push(extremum(
+        Op::Max,
+        [1, 2, 2],
+        &[3, 4, 22, 24],
+        [-4, -3, 6, 7],
+    ));
+    all.push(extremum(Op::Max, [1, 1, 2], &[3, 9], [-4, -1, 6, 6]));
+    all.push(extremum(Op::Max, [1, 1, 1], &[9], [-1, -1, 6, 6]));
+    all.push(extremum(
+        Op::Min,
+        [1, 2, 2],
+        &[3, 4, 22, 24],
+        [-4, -4, 6, 6],
+    ));
+    all.push(extremum(Op::Min, [1, 1, 2], &[3, 9], [-4, -4, -4, -1]));
+    all.push(extremum(Op::Min, [1, 1, 1], &[9], [-4, -4, -1, -1]));
     all.extend([lut(), softmax(), scaled_softmax()]);
     all.extend(movements());
     all
@@ -437,7 +469,7 @@ fn no_operator_is_left_out() {
         postcard::take_from_bytes::<Op>(&bytes).is_ok()
     };
     assert_eq!(found, (0..128).filter(readable).collect::<Vec<u8>>());
-    assert!(found.len() >= 15);
+    assert!(found.len() >= 17);
     // And each kind of weights.
     let mut types = Vec::new();
     for example in &examples {

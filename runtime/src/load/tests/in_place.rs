@@ -3,8 +3,8 @@
 use super::super::ops::depthwise_scratch_bytes;
 use super::super::{InPlace, in_place};
 use super::small::{
-    POINT, add, average_pool, concat, conv, load, lut, max_pool, mul, scaled_softmax, softmax,
-    tensor,
+    POINT, add, average_pool, concat, conv, extremum, load, lut, max_pool, mul, scaled_softmax,
+    softmax, tensor,
 };
 use crate::error::LoadError;
 use crate::format::family::Family;
@@ -32,6 +32,8 @@ fn elementwise_operators_write_over_an_operand_in_its_very_place() {
         scaled_softmax(0, 2),
         Op::Add(add(0, 1, 2)),
         Op::Mul(mul(0, 1, 2)),
+        Op::Max(extremum(0, 1, 2)),
+        Op::Min(extremum(0, 1, 2)),
     ];
     for op in ops {
         let place = |x: u32, b: u32, y: u32| {
@@ -45,7 +47,12 @@ fn elementwise_operators_write_over_an_operand_in_its_very_place() {
         assert_eq!(place(0, 16, 1), overlap(2, 0), "{kind}");
         assert_eq!(place(1, 16, 0), overlap(2, 0), "{kind}");
     }
-    for op in [Op::Add(add(0, 1, 2)), Op::Mul(mul(0, 1, 2))] {
+    for op in [
+        Op::Add(add(0, 1, 2)),
+        Op::Mul(mul(0, 1, 2)),
+        Op::Max(extremum(0, 1, 2)),
+        Op::Min(extremum(0, 1, 2)),
+    ] {
         let place = |x: u32, b: (u32, [u16; 3]), y: u32| {
             let tensors = [tensor(x, [1, 2, 4]), tensor(b.0, b.1), tensor(y, [1, 2, 4])];
             load(&tensors, &[0, 1], &[2], std::slice::from_ref(&op))
@@ -59,6 +66,8 @@ fn elementwise_operators_write_over_an_operand_in_its_very_place() {
         // Both operands are one tensor.
         let twice = match &op {
             Op::Add(_) => Op::Add(add(0, 0, 1)),
+            Op::Max(_) => Op::Max(extremum(0, 0, 1)),
+            Op::Min(_) => Op::Min(extremum(0, 0, 1)),
             _ => Op::Mul(mul(0, 0, 1)),
         };
         let twice = std::slice::from_ref(&twice);
@@ -80,7 +89,11 @@ fn operands_that_are_numbered_backwards_are_the_same() {
         ];
         tensors[apart].offset = 16;
         for (a, b) in [(0, 1), (1, 0)] {
-            for op in [Op::Add(add(a, b, 2)), Op::Mul(mul(a, b, 2))] {
+            for op in [
+                Op::Add(add(a, b, 2)),
+                Op::Mul(mul(a, b, 2)),
+                Op::Max(extremum(a, b, 2)),
+            ] {
                 assert_eq!(load(&tensors, &[0, 1], &[2], &[op]), Ok(()), "{over}");
             }
         }

@@ -6,8 +6,8 @@ use super::super::ops::{self, depthwise_scratch_bytes};
 use super::super::site::Site;
 use super::Parts;
 use super::small::{
-    POINT, REQUANT, add, average_pool, conv, fully_connected, lut, max_pool, mul, reshape,
-    scaled_softmax, single, softmax, tensor,
+    POINT, REQUANT, add, average_pool, conv, extremum, fully_connected, lut, max_pool, mul,
+    reshape, scaled_softmax, single, softmax, tensor,
 };
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
@@ -70,6 +70,8 @@ fn operators_need_their_kernels() {
     needs!(one(scaled_softmax(0, 1), line, line), OTHER_SHAPE; SCALED_SOFTMAX);
     needs!(one(Op::Add(add(0, 0, 1)), line, line), OTHER_SHAPE; ADD);
     needs!(one(Op::Mul(mul(0, 0, 1)), line, line), OTHER_SHAPE; MUL);
+    needs!(one(Op::Max(extremum(0, 0, 1)), line, line), OTHER_SHAPE; EXTREMUM);
+    needs!(one(Op::Min(extremum(0, 0, 1)), line, line), OTHER_SHAPE; EXTREMUM);
     let mut same = one(reshape(0, 1), line, [2, 2, 2]);
     same.program.tensors[1].offset = 0;
     same.program.arena_bytes = 8;

@@ -1,14 +1,14 @@
 //! Operators without weights: shapes, numbers and tables, the last value that is taken and the first that is not.
 
 use super::small::{
-    POINT, ZERO, add, average_pool, concat, conv, load, lut, max_pool, mul, parts, scaled_softmax,
-    single, softmax, tensor,
+    POINT, ZERO, add, average_pool, concat, conv, extremum, load, lut, max_pool, mul, parts,
+    scaled_softmax, single, softmax, tensor,
 };
 use super::{FULL, Parts};
 use crate::error::LoadError;
 use crate::format::family::Family;
 use crate::format::program::{
-    Add, AveragePool, Constant, Mul, Op, Pad, Requant, Transpose, Window,
+    Add, AveragePool, Constant, Extremum, Mul, Op, Pad, Requant, Transpose, Window,
 };
 
 /// A model of one operator from tensor 0 to tensor 1.
@@ -342,6 +342,44 @@ fn numbers_of_a_sum_have_limits() {
 
 #[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
 #[test]
+fn numbers_of_an_extremum_have_limits() {
+    for make in [Op::Max, Op::Min] {
+        let extremum = |change: &dyn Fn(&mut Extremum)| {
+            let mut op = extremum(0, 0, 1);
+            change(&mut op);
+            one(&make(op), [1, 1, 1], [1, 1, 1])
+        };
+        for (shift, taken) in [(0, false), (1, true), (22, true), (23, false)] {
+            let refused = Err(LoadError::AddShift {
+                op: 0,
+                found: shift,
+            });
+            let expected = if taken { Ok(()) } else { refused };
+            assert_eq!(extremum(&|op| op.shift = shift), expected);
+        }
+        // As nothing is added up, any multiplier will do.
+        for multiplier in [i16::MIN, i16::MAX] {
+            assert_eq!(extremum(&|op| op.a_multiplier = multiplier), Ok(()));
+            assert_eq!(extremum(&|op| op.b_multiplier = multiplier), Ok(()));
+        }
+        let range = |min, max| {
+            extremum(&|op| {
+                op.min = min;
+                op.max = max;
+            })
+        };
+        assert_eq!(range(5, 5), Ok(()));
+        let refused = LoadError::Clamp {
+            op: 0,
+            min: 5,
+            max: 4,
+        };
+        assert_eq!(range(5, 4), Err(refused));
+    }
+}
+
+#[cfg_attr(miri, ignore = "loads too many blobs for an interpreter")]
+#[test]
 fn a_product_fits_its_shift() {
     let product = |pre_shift| {
         let op = Op::Mul(Mul {
@@ -378,6 +416,7 @@ fn a_second_operand_has_the_shape_of_the_first_or_is_a_pixel_or_a_value() {
     for make in [
         |a, b, y| Op::Add(add(a, b, y)),
         |a, b, y| Op::Mul(mul(a, b, y)),
+        |a, b, y| Op::Max(extremum(a, b, y)),
     ] {
         let result = |b: [u16; 3], y: [u16; 3]| {
             let tensors = [tensor(0, [2, 3, 4]), tensor(32, b), tensor(64, y)];

@@ -5,8 +5,8 @@ use super::super::ops;
 use super::super::site::Site;
 use super::Parts;
 use super::small::{
-    POINT, add, average_pool, conv, fully_connected, load, lut, max_pool, mul, parts, port, single,
-    tensor,
+    POINT, add, average_pool, conv, extremum, fully_connected, load, lut, max_pool, mul, parts,
+    port, single, tensor,
 };
 use crate::engine::Engine;
 use crate::error::LoadError;
@@ -236,7 +236,7 @@ fn operators_name_tensors_that_are_there_and_written() {
         })
     };
     type Make = fn(u16, u16) -> Op;
-    let makes: [Make; 7] = [
+    let makes: [Make; 9] = [
         lut,
         |x, y| Op::Conv2d(conv(x, y, POINT)),
         |x, y| {
@@ -248,6 +248,8 @@ fn operators_name_tensors_that_are_there_and_written() {
         |x, y| Op::AveragePool(average_pool(x, y, POINT)),
         |x, y| Op::Add(add(0, x, y)),
         |x, y| Op::Mul(mul(x, 0, y)),
+        |x, y| Op::Max(extremum(0, x, y)),
+        |x, y| Op::Min(extremum(x, 0, y)),
     ];
     for make in makes {
         let kind = make(0, 1).kind();

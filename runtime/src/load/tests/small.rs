@@ -5,8 +5,8 @@ use super::{FULL, Metadata, Parts};
 use crate::error::LoadError;
 use crate::format::family::Family;
 use crate::format::program::{
-    Add, AveragePool, Concat, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Port, Requant,
-    ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Unary, WeightType, Window,
+    Add, AveragePool, Concat, Conv2d, Extremum, FullyConnected, Lut, MaxPool, Mul, Op, Port,
+    Requant, ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Unary, WeightType, Window,
 };
 use crate::format::write::{ProgramParts, arena_bytes};
 
@@ -98,6 +98,19 @@ pub(super) fn scaled_softmax(input: TensorIndex, output: TensorIndex) -> Op {
 
 pub(super) fn add(a: TensorIndex, b: TensorIndex, output: TensorIndex) -> Add {
     Add {
+        a,
+        b,
+        output,
+        a_multiplier: 1,
+        b_multiplier: 1,
+        shift: 1,
+        min: -128,
+        max: 127,
+    }
+}
+
+pub(super) fn extremum(a: TensorIndex, b: TensorIndex, output: TensorIndex) -> Extremum {
+    Extremum {
         a,
         b,
         output,

@@ -1,12 +1,13 @@
-//! Sums, differences, products and quotients.
+//! Sums, differences, products, quotients, maxima and minima.
 //!
-//! With a constant that differs at most along one axis these are affine functions a channel, which folding can absorb.
+//! With a constant that differs at most along one axis the first four are affine functions a channel, which folding can absorb. A maximum or minimum
+//! with one number is a clip.
 
 use super::super::call::Call;
 use super::super::constant::Constant;
 use super::super::context::Value;
 use super::super::layout::{View, strides, walk};
-use crate::graph::{BatchNorm, Op, TensorId};
+use crate::graph::{Activation, BatchNorm, Op, TensorId};
 use crate::import::error::{OpResult, invalid, unsupported};
 
 /// Function of the operands `a` and `b`.
@@ -16,6 +17,8 @@ enum Kind {
     Sub,
     Mul,
     Div,
+    Max,
+    Min,
 }
 
 impl Kind {
@@ -24,6 +27,8 @@ impl Kind {
             Kind::Add => Op::Add,
             Kind::Sub => Op::Sub,
             Kind::Mul | Kind::Div => Op::Mul,
+            Kind::Max => Op::Max,
+            Kind::Min => Op::Min,
         }
     }
 
@@ -35,7 +40,7 @@ impl Kind {
             (Kind::Sub, true) => Some((1.0, -constant)),
             (Kind::Sub, false) => Some((-1.0, constant)),
             (Kind::Div, true) => Some((1.0 / constant, 0.0)),
-            (Kind::Div, false) => None,
+            (Kind::Div, false) | (Kind::Max | Kind::Min, _) => None,
         }
     }
 }
@@ -56,8 +61,20 @@ pub(super) fn div(call: &mut Call<'_, '_>) -> OpResult<View> {
     binary(call, Kind::Div)
 }
 
-/// Sum of any number of operands, as sums of two.
 pub(super) fn sum(call: &mut Call<'_, '_>) -> OpResult<View> {
+    chain(call, Kind::Add)
+}
+
+pub(super) fn max(call: &mut Call<'_, '_>) -> OpResult<View> {
+    chain(call, Kind::Max)
+}
+
+pub(super) fn min(call: &mut Call<'_, '_>) -> OpResult<View> {
+    chain(call, Kind::Min)
+}
+
+/// Any number of operands, two at a time.
+fn chain(call: &mut Call<'_, '_>, kind: Kind) -> OpResult<View> {
     let operands = (0..call.node.input.len())
         .map(|index| call.operand(index))
         .collect::<OpResult<Vec<_>>>()?;
@@ -73,7 +90,7 @@ pub(super) fn sum(call: &mut Call<'_, '_>) -> OpResult<View> {
                     "put the network's values first",
                 ));
             }
-            _ => Value::View(of_values(call, Kind::Add, total, operand)?),
+            _ => Value::View(of_values(call, kind, total, operand)?),
         };
     }
     match total {
@@ -110,6 +127,9 @@ fn with_constant(
     let values = constant.as_floats()?;
     let shape = call.builder().shape(view);
     let varying = broadcast_axes(view, &shape, constant)?;
+    if matches!(kind, Kind::Max | Kind::Min) {
+        return extremum_with_constant(call, kind, view, constant, &varying);
+    }
     let coefficients = values
         .iter()
         .map(|&value| kind.affine(value, is_right))
@@ -166,6 +186,37 @@ fn with_constant(
             Ok(view.over(tensor))
         }
     }
+}
+
+/// The larger or smaller of a value and a constant: a clip, or a tensor of constants, which has one value for each channel where that is enough.
+fn extremum_with_constant(
+    call: &mut Call<'_, '_>,
+    kind: Kind,
+    view: &View,
+    constant: &Constant,
+    varying: &[usize],
+) -> OpResult<View> {
+    let values = constant.as_floats()?;
+    if varying.is_empty() {
+        let (min, max) = match kind {
+            Kind::Max => (values[0], f32::INFINITY),
+            _ => (f32::NEG_INFINITY, values[0]),
+        };
+        let clip = Op::Activation(Activation::Clip { min, max });
+        let tensor = call.emit(clip, &[view.tensor])?;
+        return Ok(view.over(tensor));
+    }
+    let last = call.builder().stored(view.tensor).len() - 1;
+    let is_channels = matches!(*varying, [axis] if view.axes[axis] == [last]);
+    let stored = if is_channels {
+        call.builder().spend(values.len())?;
+        let shape = Some(vec![values.len()]);
+        call.emit_helper("constant", Op::Constant(values.to_vec()), &[], shape)?
+    } else {
+        store_constant(call, view, constant)?
+    };
+    let tensor = call.emit(kind.op(), &[view.tensor, stored])?;
+    Ok(view.over(tensor))
 }
 
 /// The axes of the view along which the constant varies.

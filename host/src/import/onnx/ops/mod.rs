@@ -62,7 +62,7 @@ pub(super) fn require_taking_values(node: &NodeProto) -> OpResult<()> {
 
 /// Number of operators that [`find`] knows, and whether it knows one: what the table of operators is tested against.
 #[cfg(test)]
-pub(super) const IMPORTED: usize = 33;
+pub(super) const IMPORTED: usize = 35;
 
 #[cfg(test)]
 pub(super) fn is_imported(op: &str) -> bool {
@@ -90,6 +90,8 @@ fn find(op: &str) -> Option<fn(&mut Call<'_, '_>) -> OpResult<View>> {
         "Sub" => elementwise::sub,
         "Mul" => elementwise::mul,
         "Div" => elementwise::div,
+        "Max" => elementwise::max,
+        "Min" => elementwise::min,
         "MaxPool" => pool::max_pool,
         "AveragePool" => pool::average_pool,
         "GlobalMaxPool" => pool::global_max_pool,

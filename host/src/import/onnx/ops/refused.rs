@@ -96,10 +96,7 @@ const WAYS_OUT: &[(&[&str], &str)] = &[
         ],
         "use ReduceMean, GlobalAveragePool or GlobalMaxPool",
     ),
-    (
-        &["Max", "Min", "Mean"],
-        "use Clip for bounds, Add and Mul for means",
-    ),
+    (&["Mean"], "use Add and Mul"),
     (
         &["Einsum", "Attention", "MultiHeadAttention"],
         "use a network of convolutions and fully connected layers",

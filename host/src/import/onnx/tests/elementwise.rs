@@ -193,7 +193,7 @@ fn constants_become_affine_functions_or_tensors() {
 
 #[test]
 fn two_values_combine_by_channel_or_in_full() {
-    for op in ["Add", "Sub", "Mul"] {
+    for op in ["Add", "Sub", "Mul", "Max", "Min"] {
         let graph = Model::new(&[2, 2, 2])
             .node("GlobalAveragePool", &["x"], "p", vec![])
             .node(op, &["x", "p"], "y", vec![])
@@ -207,6 +207,62 @@ fn two_values_combine_by_channel_or_in_full() {
         .import();
     let inputs = &swapped.nodes[1].inputs;
     assert_eq!(inputs[0], swapped.inputs[0].tensor);
+}
+
+#[test]
+fn maxima_and_minima_take_any_number_of_operands() {
+    let model = || {
+        Model::new(&[2, 1, 2])
+            .floats("half", &[], &[2.5])
+            .floats("channels", &[2, 1, 1], &[1.5, 3.5])
+            .floats("columns", &[2], &[3., 2.])
+            .node("Clip", &["x", "half"], "c", vec![])
+    };
+    // The input is [[1, 2], [3, 4]]: channel, column; results come channels-last.
+    for (op, operands, kinds_of, expected) in [
+        ("Max", &["c"][..], &["clip"][..], [2.5, 3., 2.5, 4.]),
+        ("Max", &["x", "half"], &["clip"], [2.5, 3., 2.5, 4.]),
+        ("Min", &["half", "x"], &["clip"], [1., 2.5, 2., 2.5]),
+        (
+            "Max",
+            &["x", "channels"],
+            &["constant", "max"],
+            [1.5, 3.5, 2., 4.],
+        ),
+        (
+            "Min",
+            &["channels", "x"],
+            &["constant", "min"],
+            [1., 3., 1.5, 3.5],
+        ),
+        (
+            "Max",
+            &["x", "columns"],
+            &["constant", "max"],
+            [3., 3., 2., 4.],
+        ),
+        ("Max", &["x", "c"], &["max"], [2.5, 3., 2.5, 4.]),
+        (
+            "Min",
+            &["x", "c", "half"],
+            &["min", "clip"],
+            [1., 2.5, 2., 2.5],
+        ),
+    ] {
+        let graph = model().node(op, operands, "y", vec![]).import();
+        let found = kinds(&graph);
+        assert!(found.ends_with(kinds_of), "{op} {operands:?}: {found:?}");
+        assert_eq!(
+            evaluate(&graph, &[1., 2., 3., 4.]),
+            expected,
+            "{op} {operands:?}"
+        );
+    }
+    for value in [f32::NAN, f32::INFINITY] {
+        let model = Model::new(&[2]).floats("k", &[], &[value]);
+        let refusal = model.node("Max", &["x", "k"], "y", vec![]).refusal();
+        assert!(refusal.contains("a constant operand holds"), "{refusal}");
+    }
 }
 
 #[test]

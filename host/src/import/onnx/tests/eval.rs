@@ -86,13 +86,15 @@ fn node_value(graph: &Graph, node: &Node, values: &[Vec<f32>]) -> Vec<f32> {
             })
             .collect(),
         Op::Activation(activation) => x.iter().map(|&x| activation.apply(0, x)).collect(),
-        Op::Add | Op::Sub | Op::Mul => {
+        Op::Add | Op::Sub | Op::Mul | Op::Max | Op::Min => {
             let b = &values[node.inputs[1]];
             x.iter()
                 .enumerate()
                 .map(|(index, &a)| match node.op {
                     Op::Add => a + b[index % b.len()],
                     Op::Sub => a - b[index % b.len()],
+                    Op::Max => a.max(b[index % b.len()]),
+                    Op::Min => a.min(b[index % b.len()]),
                     _ => a * b[index % b.len()],
                 })
                 .collect()

@@ -19,7 +19,7 @@ pub struct Class {
     pub columns: Vec<(NodeId, usize)>,
 }
 
-/// Channels that meet in a sum.
+/// Channels that meet in a sum, a maximum or a minimum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sums {
     /// They are scaled, all of them alike.
@@ -49,7 +49,7 @@ impl Classes {
         }
         for node in &graph.nodes {
             sets.constrain(graph, node);
-            if sums == Sums::Kept && matches!(node.op, Op::Add | Op::Sub) {
+            if sums == Sums::Kept && matches!(node.op, Op::Add | Op::Sub | Op::Max | Op::Min) {
                 sets.fix(node.output);
             }
         }
@@ -122,7 +122,7 @@ impl Sets {
             Op::Activation(Activation::Relu | Activation::LeakyRelu { .. })
             | Op::MaxPool(_)
             | Op::AveragePool { .. } => self.join_all(node.inputs[0], output),
-            Op::Add | Op::Sub => {
+            Op::Add | Op::Sub | Op::Max | Op::Min => {
                 self.join_all(node.inputs[0], output);
                 let [a, b] = [node.inputs[0], node.inputs[1]];
                 if self.channels[a] == self.channels[b] {

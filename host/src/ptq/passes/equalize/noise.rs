@@ -20,10 +20,10 @@ use super::classes::Classes;
 use super::magnitudes::Magnitudes;
 use super::minimize::minimize;
 use crate::graph::{Graph, NodeId, Op, TensorId};
+use crate::parallel;
 use crate::ptq::gradient::Sensitivity;
 use crate::quantize::{Bits, encoding_groups, moves_bytes};
 use crate::recipe::{Granularity, Recipe};
-use rayon::prelude::*;
 
 /// Orders of the norms in place of maxima, each from where the one before it ended.
 const ORDERS: [f64; 2] = [12.0, 40.0];
@@ -175,12 +175,13 @@ impl<'a> Noise<'a> {
 
     /// Logarithm of the noise.
     fn value(&self, logs: &[f64], gradient: &mut [f64]) -> f64 {
-        let mut parts: Vec<Part> = self
-            .activations
-            .par_iter()
-            .map(|shared| self.activation(shared, logs))
-            .collect();
-        parts.par_extend(self.layers.par_iter().map(|layer| self.layer(layer, logs)));
+        let count = self.activations.len();
+        let parts = parallel::map(count + self.layers.len(), |part| {
+            match self.activations.get(part) {
+                Some(shared) => self.activation(shared, logs),
+                None => self.layer(&self.layers[part - count], logs),
+            }
+        });
         let noise: f64 = parts.iter().map(|(noise, _)| noise).sum();
         let noise = noise.max(f64::MIN_POSITIVE);
         gradient.fill(0.0);

@@ -173,6 +173,8 @@ fn moved(
         Op::Add => pairwise(|a, b| a + b, false),
         Op::Sub => pairwise(|a, b| a - b, false),
         Op::Mul => pairwise(|a, b| a * b, true),
+        Op::Max => pairwise(f32::max, false),
+        Op::Min => pairwise(f32::min, false),
         Op::MaxPool(_) => first.to_vec(),
         Op::AveragePool {
             window,

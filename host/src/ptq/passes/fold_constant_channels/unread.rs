@@ -45,7 +45,7 @@ fn mark(graph: &Graph, node: &Node, output: &[bool], read: &mut [Vec<bool>]) {
         let read = &mut read[input];
         let channels = read.len();
         match &node.op {
-            Op::Add | Op::Sub | Op::Mul if place == 1 => {
+            Op::Add | Op::Sub | Op::Mul | Op::Max | Op::Min if place == 1 => {
                 for (channel, &is_read) in output.iter().enumerate() {
                     read[channel % channels] |= is_read;
                 }
