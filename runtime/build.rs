@@ -22,7 +22,7 @@ fn main() {
     }
     let isa = env::var(target::VARIABLE).ok();
     let family = target::of_target(&triple, isa.as_deref());
-    // On the desk the variable does not matter, and its change is no other build.
+    // On the host the variable does not matter, and its change is not another build.
     if family != Ok(target::ALL) {
         println!("cargo::rerun-if-env-changed={}", target::VARIABLE);
     }

@@ -38,7 +38,7 @@ fn write() -> Result<(), String> {
     if let Some(address) = set("FEWBIT_UART") {
         let address: usize = address
             .parse()
-            .map_err(|_| format!("FEWBIT_UART={address} is no address in decimal digits"))?;
+            .map_err(|_| format!("FEWBIT_UART={address} is not an address in decimal digits"))?;
         println!("cargo::rustc-cfg=has_uart");
         source += &format!("/// Where the UART is.\nconst UART: usize = {address:#x};\n");
     }
@@ -57,13 +57,13 @@ fn write() -> Result<(), String> {
     fs::write(out.join("board.rs"), source).map_err(|error| format!("OUT_DIR: {error}"))
 }
 
-/// A variable that says something, and whose change is another build.
+/// A variable whose change causes another build.
 fn set(name: &str) -> Option<String> {
     println!("cargo::rerun-if-env-changed={name}");
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where the second slot ends.
+/// End of the second slot, from the start of flash.
 fn slots_end(slots: &str) -> Option<usize> {
     let (offset, bytes) = slots.split_once(',')?;
     let both = bytes.parse::<usize>().ok()?.checked_mul(2)?;

@@ -1,4 +1,4 @@
-//! The board's memories; no model, as none is built in.
+//! Memories of the board; no model is embedded.
 //!
 //! `FEWBIT_BOARD` is the folder of the board.
 

@@ -39,8 +39,8 @@ fn write(name: &str, source: &str) {
     fs::write(out.join(name), source).expect("OUT_DIR is writable");
 }
 
-/// Where the slots for models are (`FEWBIT_SLOTS`), how long a model in them may run (`FEWBIT_MOST_OPERATIONS`), and
-/// models that they are to have room for (`FEWBIT_ROOM`).
+/// Reads the place of the slots for models (`FEWBIT_SLOTS`), the limit of a model's operations (`FEWBIT_MOST_OPERATIONS`), and
+/// the models for which there must be room (`FEWBIT_ROOM`).
 fn slots(mut models: Models) -> Models {
     println!("cargo::rerun-if-env-changed=FEWBIT_SLOTS");
     println!("cargo::rerun-if-env-changed=FEWBIT_ROOM");
@@ -70,7 +70,7 @@ fn slots(mut models: Models) -> Models {
     models.most_work(most)
 }
 
-/// Elementary operations of the longest run; as many as the format allows if nothing else is said.
+/// Elementary operations of the longest run; default: the limit of the format.
 fn most_operations() -> u64 {
     println!("cargo::rerun-if-env-changed=FEWBIT_MOST_OPERATIONS");
     match env::var("FEWBIT_MOST_OPERATIONS") {
@@ -143,7 +143,7 @@ mod updates {
         }
         let source = format!(
             "/// The public key of updates.\nconst UPDATE_KEY: [u8; fewbit_signed::KEY_BYTES] = {key:?};\n\
-             /// What updates are signed for.\nconst UPDATE_PRODUCT: &str = {product:?};\n"
+             /// Product in the signatures of updates.\nconst UPDATE_PRODUCT: &str = {product:?};\n"
         );
         crate::write("updates.rs", &source);
     }

@@ -17,29 +17,29 @@ use std::sync::{Arc, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How a campaign runs.
+/// Settings of a campaign.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long.
+    /// Duration.
     pub time: Duration,
-    /// What the mutations follow from.
+    /// Seed of the mutations.
     pub seed: u64,
-    /// Where inputs that fail are written.
+    /// Folder of inputs that fail.
     pub crashes: PathBuf,
-    /// Where the input at hand is written, for whoever looks after this process; nowhere if `None`.
+    /// File of the current input, for a supervisor of this process; none if `None`.
     pub current: Option<PathBuf>,
-    /// Where the slowest input is written; nowhere if `None`.
+    /// File of the slowest input; none if `None`.
     pub slowest: Option<PathBuf>,
 }
 
-/// What came of a campaign.
+/// Result of a campaign.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Figures {
     /// The target's name.
     pub target: String,
     /// Inputs that ran.
     pub executions: u64,
-    /// How long that took.
+    /// Duration.
     pub seconds: f64,
     /// Inputs that were accepted.
     pub accepted: u64,
@@ -55,15 +55,15 @@ pub struct Figures {
     pub corpus: usize,
     /// Inputs at the end.
     pub kept: usize,
-    /// How often each reason was met.
+    /// Number of times that each reason occurred.
     pub refusals: BTreeMap<String, u64>,
-    /// How often each reason was met where the same bytes were read in another way, as by a build with fewer kernels.
+    /// Number of times that each reason occurred when the same bytes were read in another way, as by a build with fewer kernels.
     pub elsewhere: BTreeMap<String, u64>,
-    /// Kinds of outcomes: reasons and acceptances, told apart by operator, axis and the like.
+    /// Kinds of outcomes: reasons and acceptances, by operator, axis and similar details.
     pub kinds: usize,
     /// Reasons that were not met.
     pub never: Vec<String>,
-    /// How often each operator, or what else inputs consist of, was in an accepted input, and was the reason that one was refused.
+    /// Number of times that each operator, or other part of inputs, was in an accepted input, and was the reason of a refusal.
     pub subjects: BTreeMap<String, [u64; 2]>,
 }
 
@@ -73,13 +73,13 @@ const MOST_KEPT: usize = 20_000;
 /// More failures than this are not looked for.
 const MOST_CRASHES: usize = 12;
 
-/// How often an input that fails is tried in smaller forms.
+/// Number of attempts to make an input that fails smaller.
 const ATTEMPTS: usize = 4000;
 
 /// An input that takes longer than this has no end.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// How a process ends whose input has no end.
+/// Exit code of a process whose input does not end.
 pub const NO_END: u8 = 75;
 
 thread_local! {
@@ -106,12 +106,12 @@ fn quiet() {
 /// Runs one input.
 ///
 /// # Errors
-/// Where and with which message it failed.
+/// Place and message of a failure.
 pub fn attempt(target: &Target, input: &[u8]) -> Result<crate::Outcome, String> {
     caught(|| (target.run)(input))
 }
 
-/// What a function returns, or the message of its panic.
+/// Result of a function, or the message of its panic.
 fn caught<T>(function: impl FnOnce() -> T) -> Result<T, String> {
     quiet();
     CATCHING.set(true);
@@ -123,7 +123,7 @@ fn caught<T>(function: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// What failures have in common that have one reason.
+/// Common part of failures that have the same reason.
 fn signature(failure: &str) -> String {
     crate::shape_of_message(
         failure

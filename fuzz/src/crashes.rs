@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where they are kept.
+/// Folder of inputs that failed.
 #[must_use]
 pub fn folder() -> PathBuf {
     crate::root().join("fuzz/crashes")

@@ -32,7 +32,7 @@ pub(crate) fn root() -> PathBuf {
 pub struct Target {
     /// Its name on the command line and in `crashes/`.
     pub name: &'static str,
-    /// What is fed with the bytes, for people.
+    /// Description of the target's input, for readers.
     pub about: &'static str,
     /// Reads an input and checks all that must hold of it, by panics.
     pub run: fn(&[u8]) -> Outcome,
@@ -54,12 +54,12 @@ impl std::fmt::Debug for Target {
     }
 }
 
-/// What came of an input.
+/// Outcome of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Why it was refused; `None` if it was accepted.
+    /// Reason of the refusal; `None` if it was accepted.
     pub refusal: Option<String>,
-    /// What it was about, as the operator: counted with the refusal, or with the acceptance.
+    /// Subject, such as the operator: counted with the refusal, or with the acceptance.
     pub subjects: Vec<&'static str>,
     /// Other refusals that were met on the way, of the same bytes read in another way.
     pub also: Vec<&'static str>,

@@ -13,11 +13,11 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// Bytes that a target's process may ask for.
+/// Bytes that a target's process may allocate.
 #[cfg(unix)]
 const MEMORY: u64 = 3 << 30;
 
-/// How often an input that ends its process is tried in smaller forms.
+/// Number of attempts to make an input that ends its process smaller.
 const ATTEMPTS: usize = 150;
 
 /// Feeds damaged input to everything that reads any.
@@ -26,16 +26,16 @@ struct Args {
     /// The target; all of them, one after the other, if none is given.
     #[arg(long)]
     target: Option<String>,
-    /// How long each target runs.
+    /// Seconds per target.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// What the mutations follow from.
+    /// Seed of the mutations.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Write the figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Where inputs that fail are written.
+    /// Folder of inputs that fail.
     #[arg(long)]
     crashes: Option<PathBuf>,
     /// Write the slowest input to this file.
@@ -123,7 +123,7 @@ fn folder(args: &Args) -> PathBuf {
     args.crashes.clone().unwrap_or_else(crashes::folder)
 }
 
-/// Runs a campaign here, and says its figures as JSON.
+/// Runs a campaign here, and prints its figures as JSON.
 fn worker(args: &Args, target: &Target, current: &std::path::Path) -> Result<bool> {
     limit_memory()?;
     let options = Options {

@@ -1,7 +1,7 @@
 //! Data files: `.npz` archives and `.npy` arrays.
 //!
-//! What is read holds finite numbers and as many as it says. An archive is taken apart, changed and put together again, so that its checksums are right; an
-//! input that is no archive is an array.
+//! An accepted file has finite numbers, of the stated count. An archive is taken apart, changed and put together again, so that its checksums are right; an
+//! input that is not an archive is an array.
 
 use crate::bytes::{self, chance, number, pick};
 use crate::{Outcome, Target, shape_of_message};
@@ -35,14 +35,14 @@ const SHAPE: [usize; 3] = [4, 4, 2];
 /// Outputs of the network that labels are read for.
 const OUTPUTS: usize = 3;
 
-/// What an array file begins with.
+/// Start of an array file.
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Arrays and samples that are asked for, after the file's name.
 const CHOICES: [&str; 6] = ["", ":x", ":x,y", "[1:]", "[!0:1]", ":x,y[::2]"];
 
 thread_local! {
-    /// Where files are written that are read by their path.
+    /// Folder of files that are read by their path.
     static FOLDER: RefCell<Option<TempDir>> = const { RefCell::new(None) };
 }
 
@@ -159,7 +159,7 @@ fn npy(descriptor: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {
 /// A file of an archive.
 type Member = (String, Vec<u8>);
 
-/// An archive; `packed` says which of its files are compressed.
+/// An archive; `packed` selects the files that are compressed.
 fn archive(members: &[Member], packed: u32) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (index, (name, bytes)) in members.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! The first inputs hold everything that the formats have.
 //!
-//! What there is comes from the code: an operator or a bit of a kernel that is added fails here until the corpus has it.
+//! The list of formats comes from the code: a new operator or bit of a kernel fails here until the corpus has it.
 
 use fewbit_fuzz::blob::{self, Parts, kinds, weight_types};
 use fewbit_fuzz::{TARGETS, campaign};

@@ -1,4 +1,4 @@
-//! What once failed does not fail again.
+//! Inputs that failed once do not fail again.
 
 use fewbit_fuzz::{TARGETS, campaign, crashes, target};
 use std::fs;

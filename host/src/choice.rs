@@ -2,13 +2,13 @@
 
 /// An option that is one of a few words, in recipes and on the command line alike.
 pub trait Choice: Copy + 'static {
-    /// All of them, in the order in which they are listed.
+    /// All choices, in the order in which they are listed.
     const ALL: &'static [Self];
 
-    /// Its word in recipes, such as `per-channel`.
+    /// Name in recipes, such as `per-channel`.
     fn name(self) -> &'static str;
 
-    /// What it means, as a sentence without its full stop.
+    /// Meaning, as a sentence without its full stop.
     fn meaning(self) -> &'static str;
 }
 

@@ -1,6 +1,6 @@
-//! The digits network that is built in.
+//! The built-in digits network.
 //!
-//! A fresh copy of the program shows the whole job with no download.
+//! With it, a fresh copy of the program runs all steps without a download.
 //!
 //! Files and sources: `host/models/digits/README.md`.
 
@@ -9,7 +9,7 @@ use crate::graph::Graph;
 use crate::import::{ImportError, ImportOptions, onnx};
 use crate::recipe::Recipe;
 
-/// Its name.
+/// Name of the network.
 pub const NAME: &str = "digits";
 
 /// Calibration samples in [`DATA`].
@@ -29,12 +29,12 @@ const RECIPE: &str = include_str!("../models/digits/recipe.toml");
 /// The float network.
 ///
 /// # Errors
-/// An output that it has not.
+/// If the network has no output of that name.
 pub fn graph(options: &ImportOptions) -> Result<Graph, ImportError> {
     onnx::from_bytes(NAME, MODEL, options)
 }
 
-/// Its recipe: the defaults, and how its input is prepared.
+/// Recipe of the network: the defaults, with its input transform.
 ///
 /// # Errors
 /// None that a caller can cause.
@@ -45,7 +45,7 @@ pub fn recipe() -> Result<Recipe, Box<toml::de::Error>> {
 /// 512 of the training samples.
 ///
 /// # Errors
-/// A transform that does not suit the network.
+/// If the transform does not match the network.
 pub fn calibration(
     layout: &InputLayout,
     transform: &InputTransform,
@@ -56,7 +56,7 @@ pub fn calibration(
 /// The 500 test samples.
 ///
 /// # Errors
-/// A transform that does not suit the network.
+/// If the transform does not match the network.
 pub fn evaluation(
     layout: &InputLayout,
     transform: &InputTransform,

@@ -14,7 +14,7 @@ impl DisjointSets {
         }
     }
 
-    /// How many numbers there are.
+    /// Number of elements.
     pub(crate) fn len(&self) -> usize {
         self.parent.len()
     }

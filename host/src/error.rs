@@ -1,12 +1,12 @@
-//! The library's top-level error: which stage failed, and why.
+//! The library's top-level error: the stage that failed, and the reason.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// A step of the way from a model file to a report.
+/// Stage of a run, from a model file to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The estimate of what a run takes, before it begins.
+    /// Estimate of the run's memory, before it begins.
     Memory,
     /// Float passes.
     Passes,
@@ -16,7 +16,7 @@ pub enum Stage {
     Weights,
     /// Lowering to device operators.
     Lower,
-    /// Family into a blob.
+    /// Packing into a blob.
     Pack,
     /// Measuring accuracy.
     Evaluate,
@@ -36,17 +36,17 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Why a run failed.
+/// Error of a run.
 #[derive(Debug, thiserror::Error)]
 #[error("{}{source}", prefix(*.stage))]
 pub struct Error {
-    /// Where.
+    /// Stage that failed.
     pub stage: Stage,
-    /// Why.
+    /// Reason of the failure.
     pub source: Box<dyn StdError + Send + Sync>,
 }
 
-/// What comes before the reason. Where nothing has begun, nothing has failed.
+/// Text before the reason. A run that has not begun has not failed.
 fn prefix(stage: Stage) -> String {
     match stage {
         Stage::Memory => String::new(),
@@ -64,8 +64,8 @@ impl Error {
     }
 }
 
-/// An error with its causes, from the outermost inwards, on one line. Many errors hold the text of their cause; what has been said is
-/// not said again.
+/// An error with its causes, from the outermost inwards, on one line. Many errors contain the text of their cause, which is
+/// then not repeated.
 pub fn text(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string().trim_end().to_owned();
     let mut next = error.source();

@@ -4,7 +4,7 @@
 //!
 //! A model file is imported into a float [`graph`], quantized after training ([`ptq`], [`quantize`]) and compiled into a blob ([`compile`]) that `fewbit-runtime` executes;
 //! the same runtime is the integer simulator here ([`measure`]).
-//! [`pipeline`] is the whole way. The library prints nothing and knows no command line: that is the crate `fewbit-cli`.
+//! [`pipeline`] runs all stages. The library prints nothing and has no command line: that is the crate `fewbit-cli`.
 
 #![deny(
     clippy::print_stdout,

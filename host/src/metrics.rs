@@ -1,6 +1,6 @@
 //! Measures of accuracy.
 
-/// Sums of a signal-to-quantization-noise ratio, to be fed piece by piece.
+/// Sums of a signal-to-quantization-noise ratio, collected in parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sqnr {
     signal: f64,
@@ -8,7 +8,7 @@ pub struct Sqnr {
 }
 
 impl Sqnr {
-    /// Takes in a reference and its quantized counterpart, of equal length.
+    /// Adds a reference and its quantized counterpart, of equal length.
     pub fn add(&mut self, reference: &[f32], quantized: &[f32]) {
         for (&reference, &quantized) in reference.iter().zip(quantized) {
             let (reference, quantized) = (f64::from(reference), f64::from(quantized));
@@ -19,14 +19,14 @@ impl Sqnr {
 
     /// `10 log10(sum reference^2 / sum (quantized - reference)^2)` in dB.
     ///
-    /// `None` where that is no finite number: without any noise or any signal.
+    /// `None` if that is not a finite number: without any noise or any signal.
     pub fn db(&self) -> Option<f64> {
         let db = 10.0 * libm::log10(self.signal / self.noise);
         db.is_finite().then_some(db)
     }
 }
 
-/// The index of the largest value; the first of equals. 0 for an empty slice.
+/// Index of the largest value; the first of equal ones. 0 for an empty slice.
 pub fn arg_max<T: PartialOrd>(values: &[T]) -> usize {
     let mut best = 0;
     for (index, value) in values.iter().enumerate() {
@@ -37,7 +37,7 @@ pub fn arg_max<T: PartialOrd>(values: &[T]) -> usize {
     best
 }
 
-/// Share of samples whose largest output is at their label.
+/// Share of samples whose largest output is at their label, 0 to 1.
 pub fn top1<T: PartialOrd>(outputs: &[T], labels: &[u32]) -> Option<f64> {
     let classes = outputs
         .len()
@@ -51,19 +51,19 @@ pub fn top1<T: PartialOrd>(outputs: &[T], labels: &[u32]) -> Option<f64> {
     Some(hits as f64 / labels.len() as f64)
 }
 
-/// How far numbers that a network puts out are from what they should be.
+/// Errors of a network's outputs against targets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Regression {
     /// Root of the mean squared error.
     pub rmse: f64,
     /// Mean absolute error.
     pub mae: f64,
-    /// Coefficient of determination, over all outputs; `None` where the targets of every output are all the same.
+    /// Coefficient of determination, over all outputs; `None` if the targets of every output are all the same.
     pub r2: Option<f64>,
 }
 
 impl Regression {
-    /// Of the outputs of `samples` samples against their targets, in equal order; `None` where there are none or their numbers differ.
+    /// Errors of the outputs of `samples` samples against their targets, in equal order; `None` if there are none or their numbers differ.
     ///
     /// `R2 = 1 - sum (output - target)^2 / sum (target - mean of the targets of that output)^2`.
     pub fn of(outputs: &[f32], targets: &[f32], samples: usize) -> Option<Regression> {

@@ -1,4 +1,4 @@
-//! Writing files so that they are whole or not there.
+//! Atomic writing of output files.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// Why a file could not be written.
+/// Error of writing a file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}: {source}", path = path.display())]
 pub struct WriteFileError {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Why.
+    /// Error of the system.
     pub source: io::Error,
 }
 
-/// Writes a file by way of a temporary one beside it, creating its folder if need be.
+/// Writes a file through a temporary one beside it, and creates its folder if needed.
 ///
 /// # Errors
 /// As [`Outputs::commit`].
@@ -39,31 +39,31 @@ pub fn write_with(
 
 /// The files that one command writes: all of them appear, or none.
 ///
-/// Each is written to a temporary file beside its place; [`Outputs::commit`] gives them their names, when nothing but that can fail any more.
-/// Dropped before, it leaves nothing behind. Where a path is a symbolic link, the file that it leads to is replaced; devices and pipes are
-/// written to as they are.
+/// Each is written to a temporary file beside its place; [`Outputs::commit`] renames them, when nothing else can fail any more.
+/// If it is dropped before, no file remains. If a path is a symbolic link, the file that it leads to is replaced; devices and pipes are
+/// written to directly.
 #[derive(Debug, Default)]
 pub struct Outputs {
     files: Vec<Staged>,
     streams: Vec<(PathBuf, Vec<u8>)>,
 }
 
-/// A file that lies beside its place.
+/// A temporary file beside its place.
 #[derive(Debug)]
 struct Staged {
-    /// As the user called it.
+    /// Path as the user gave it.
     path: PathBuf,
     place: PathBuf,
-    /// Whether nothing lay there.
+    /// Whether no file existed there.
     new: bool,
     temporary: NamedTempFile,
 }
 
 impl Outputs {
-    /// Writes a file beside its place, creating its folder if need be.
+    /// Writes a file beside its place, and creates its folder if needed.
     ///
     /// # Errors
-    /// Whatever the file system says.
+    /// Any error of the file system.
     pub fn add(&mut self, path: &Path, bytes: &[u8]) -> Result<(), WriteFileError> {
         self.add_with(path, |file| file.write_all(bytes))
     }
@@ -98,11 +98,11 @@ impl Outputs {
         attempt().map_err(|source| failed(path, source))
     }
 
-    /// Puts all files in their places.
+    /// Renames all files to their places.
     ///
     /// # Errors
-    /// Whatever the file system says. Old files are untouched if anything failed before the first file got its name; new ones are taken
-    /// back in any case.
+    /// Any error of the file system. Old files are untouched if anything failed before the first file was renamed; new ones are
+    /// removed in any case.
     pub fn commit(self) -> Result<(), WriteFileError> {
         // What goes to streams cannot be taken back; but they fail where renaming does not: a full device, a closed pipe.
         for (path, bytes) in &self.streams {
@@ -140,7 +140,7 @@ fn failed(path: &Path, source: io::Error) -> WriteFileError {
     }
 }
 
-/// Writes a temporary file in the folder of `place`, down to the disk, which may be full.
+/// Writes a temporary file in the folder of `place` and flushes it to the disk, which may be full.
 fn write_beside(
     place: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -168,25 +168,25 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// What a path to write to is.
+/// Kind of a path to write to.
 #[derive(Debug, PartialEq)]
 pub enum Target {
-    /// A device or a pipe, which has no content to be replaced.
+    /// A device or a pipe, which has no content to replace.
     Stream,
     /// A file.
     File {
-        /// Where it lies, behind symbolic links.
+        /// Its path, after symbolic links.
         place: PathBuf,
-        /// Whether nothing lies there.
+        /// Whether no file exists there.
         new: bool,
     },
 }
 
 impl Target {
-    /// Looks at a path.
+    /// Examines a path.
     ///
     /// # Errors
-    /// A folder, a circle of links, or whatever the file system says.
+    /// If it is a folder or a circle of links; any error of the file system.
     pub fn of(path: &Path) -> io::Result<Target> {
         let mut place = path.to_owned();
         // As many links as Linux follows.
@@ -219,7 +219,7 @@ impl Target {
         Err(io::Error::other("too many symbolic links"))
     }
 
-    /// Something that only paths to the same file have in common; nothing for devices and pipes.
+    /// Identity that only paths to the same file share; none for devices and pipes.
     ///
     /// # Errors
     /// As [`Target::of`].
@@ -246,10 +246,10 @@ impl Target {
     }
 }
 
-/// What tells files apart, whatever they are called.
+/// Identity of a file, independent of its paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// Device and number of a file that exists.
+    /// Device and inode number of an existing file.
     #[cfg(unix)]
     Inode(u64, u64),
     /// The path.

@@ -1,7 +1,7 @@
-//! The whole way: from a float graph and samples to a blob and a report.
+//! All stages: from a float graph and samples to a blob and a report.
 //!
 //! [`ptq`] makes the quantized network, [`compile`] the blob; then [`measure`] runs the float network, the
-//! fake-quantized one and the integer engine over the evaluation set side by side. Same graph, samples and recipe: same blob, byte for byte.
+//! fake-quantized one and the integer engine over the evaluation set. The same graph, samples and recipe give the same blob, byte for byte.
 
 pub use crate::ptq::{Calibration, check_memory, doubtful_samples, propose_first_and_last};
 
@@ -25,24 +25,24 @@ use std::time::Instant;
 pub struct Quantized {
     /// The quantized network, folded, fused and equalized.
     pub network: Network,
-    /// Its device operators.
+    /// Device operators of the network.
     pub lowered: Lowered,
-    /// Their memory.
+    /// Places of its tensors in memory.
     pub plan: Plan,
     /// The packed result.
     pub blob: AlignedBlob,
-    /// Sentences for the user on what was done.
+    /// Notes for the user about the run, one sentence each.
     pub notes: Vec<String>,
-    /// Doubts about the calibration, one sentence each.
+    /// Doubts about the calibration samples, one sentence each.
     pub warnings: Vec<String>,
-    /// Samples that ranges were found on; 0 without data.
+    /// Number of calibration samples; 0 without data.
     pub calibration_samples: usize,
 }
 
 /// Quantizes a float graph and compiles it. The order of samples does not matter.
 ///
 /// # Errors
-/// The stage that failed and why.
+/// The stage that failed, and the reason.
 pub fn quantize(
     float: &Graph,
     calibration: Calibration<'_>,
@@ -72,10 +72,10 @@ pub fn quantize(
     })
 }
 
-/// Measures a quantized network against the float one it came from; `started` is when the run began that the report is of.
+/// Measures a quantized network against the float one it came from; `started` is the start of the reported run.
 ///
 /// # Errors
-/// Samples that do not suit the network.
+/// If the samples do not match the network.
 pub fn evaluate(
     float: &Graph,
     quantized: &Quantized,

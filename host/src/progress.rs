@@ -1,16 +1,16 @@
-//! How far a run is, told to whoever wants to show it.
+//! Progress of a run, for callers that show it.
 
-/// Told how far a run is.
+/// Receiver of a run's progress.
 pub trait Progress {
-    /// A stage begins that will take `steps`.
+    /// Called when a stage of `steps` steps begins.
     fn begin(&mut self, stage: &str, steps: usize);
-    /// So many more steps are done.
+    /// Called when `steps` more steps are done.
     fn advance(&mut self, steps: usize);
-    /// What the run is at, in a few words; shown beside the stage.
+    /// Called with a short description of the current work, shown beside the stage.
     fn note(&mut self, _text: &str) {}
 }
 
-/// Shows nothing.
+/// Receiver that shows nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,7 +1,7 @@
 //! Repeatable random numbers: the same on every machine, in every version.
 //!
 //! Blobs and test vectors depend on both sequences, so neither may change: [`Sequence`] draws real numbers and choices of
-//! the quantizer, [`Random`] the bytes and numbers of inputs that are made up.
+//! the quantizer, [`Random`] the bytes and numbers of random inputs.
 
 /// A small deterministic random sequence (64-bit linear congruential generator, high bits used).
 pub struct Sequence(u64);

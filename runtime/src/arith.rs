@@ -11,16 +11,16 @@
 
 mod word;
 
-/// What `word` computes with.
+/// Type in which `word` computes.
 type Word = i32;
-/// Twice as wide.
+/// Type of twice the width.
 type Wide = i64;
-/// As wide, without a sign.
+/// Unsigned type of the same width.
 type Unsigned = u32;
 
 /// Equation (3): `⌊(t * multiplier + 2^31) / 2^32⌋`, the product rounded to nearest with ties towards plus infinity.
 ///
-/// Any `t` and any `multiplier` are right. With `0 <= multiplier < 2^31` the result is at most 2^30 in magnitude.
+/// Holds for any `t` and any `multiplier`. With `0 <= multiplier < 2^31` the result is at most 2^30 in magnitude.
 #[inline]
 #[must_use]
 pub fn multiply_high(t: i32, multiplier: i32) -> i32 {
@@ -30,14 +30,14 @@ pub fn multiply_high(t: i32, multiplier: i32) -> i32 {
     word::multiply_high(t, multiplier)
 }
 
-/// How one channel's accumulators become outputs.
+/// Requantization of one channel's accumulators to outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requantizer {
     /// Q32 fraction, `0 <= multiplier < 2^31`.
     pub multiplier: i32,
     /// Left shift of the accumulator, 0..=30.
     pub pre_shift: u8,
-    /// Of the output.
+    /// Zero point of the output.
     pub zero_point: i8,
     /// Smallest output.
     pub activation_min: i8,
@@ -48,7 +48,7 @@ pub struct Requantizer {
 impl Requantizer {
     /// Equations (2) to (4): the output for an accumulator.
     ///
-    /// `|acc| * 2^pre_shift < 2^31` must hold, which the loader proves for every operator by (5); a larger value wraps.
+    /// `|acc| * 2^pre_shift < 2^31` must hold, which the loader checks for every operator by (5); a larger value wraps.
     ///
     /// ```
     /// use fewbit_runtime::arith::Requantizer;
@@ -77,7 +77,7 @@ impl Requantizer {
 
 /// Limits the sum of equation (12), or what (21) and (22) choose, to its output range: `clamp(v >> shift, min, max)`.
 ///
-/// `shift` is 1..=22; a larger one is taken modulo 32.
+/// `shift` is 1..=22; a larger one is used modulo 32.
 #[inline]
 #[must_use]
 #[allow(

@@ -30,7 +30,7 @@ impl fmt::Display for ArenaTooSmall {
 
 impl core::error::Error for ArenaTooSmall {}
 
-/// How far the first multiple of 4 is from an address on.
+/// Distance of an address from the next multiple of 4, in bytes.
 #[inline]
 fn bytes_to_word(address: usize) -> usize {
     address.wrapping_neg() % 4
@@ -148,7 +148,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, K: Kernels> Engine<'m, 'a, 
             .map_or(&[], |op| self.tensor(op.output()))
     }
 
-    /// The bytes of a tensor at this time, whatever they are; empty out of range.
+    /// The current bytes of a tensor; empty out of range.
     #[must_use]
     pub fn tensor(&self, index: TensorIndex) -> &[i8] {
         self.arena.get(self.range(index)).unwrap_or_default()

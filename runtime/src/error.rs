@@ -1,7 +1,7 @@
-//! Why a blob was refused.
+//! Reasons why a blob was refused.
 //!
-//! Flat and `Copy`, so that it costs nothing to return on a device: a variant is a violated condition, and its numbers
-//! say what was expected and what was found. `op` is the operator's index in execution order.
+//! Flat and `Copy`, so that it costs nothing to return on a device: a variant is a violated condition, and its fields
+//! give the expected and the found value. `op` is the operator's index in execution order.
 
 use core::fmt;
 
@@ -33,7 +33,7 @@ impl fmt::Display for Section {
 /// Declares the error, its documentation and its message in one place each.
 macro_rules! load_errors {
     ($($(#[$doc:meta])* $name:ident $({ $($(#[$field_doc:meta])* $field:ident: $type:ty),+ $(,)? })? => $message:literal;)+) => {
-        /// Why [`Model::from_bytes`](crate::Model::from_bytes) refused a blob.
+        /// Reason why [`Model::from_bytes`](crate::Model::from_bytes) refused a blob.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
@@ -43,10 +43,10 @@ macro_rules! load_errors {
 
         #[cfg(feature = "std")]
         impl LoadError {
-            /// The names of all conditions, in the order in which they are declared: for tools that count which were met.
+            /// Names of all conditions, in the order in which they are declared: for tools that count them.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
 
-            /// The name of the condition: that of the variant.
+            /// Name of the condition: that of the variant.
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self {
@@ -68,7 +68,7 @@ macro_rules! load_errors {
 load_errors! {
     /// The bytes end before the blob does.
     TooShort {
-        /// Bytes that the header (or its fixed size) asks for.
+        /// Bytes in the header, or of the header itself.
         expected: u32,
         /// Bytes given.
         found: u32,
@@ -84,17 +84,17 @@ load_errors! {
     Version {
         /// The version that this runtime reads.
         expected: u16,
-        /// The blob's.
+        /// Version of the blob.
         found: u16,
     } => "format version {found}, this runtime reads version {expected}";
-    /// The weights lie in an order that this version does not know.
+    /// The weights have an order that this version does not know.
     Packing {
         /// The header's `packing`.
         found: u8,
     } => "weights are packed in order {found}, which this version does not know; pack the model with this version's tool";
     /// The weights are packed for a kernel family that this build lacks.
     OtherFamily {
-        /// The family's name.
+        /// Name of the family.
         packing: &'static str,
     } => "weights are packed for the kernel family `{packing}`, which this build lacks; quantize with `--target` for this board, or without for any";
     /// The build left out the kernel of an operator.
@@ -102,7 +102,7 @@ load_errors! {
         /// The operator.
         op: u16,
     } => "operator {op}: this build was made for another model and has no kernel for it; build the firmware with this blob, or with all kernels";
-    /// The weights of an operator lie in an order that it, or the blob's family, does not have.
+    /// The weights of an operator have an order that it, or the blob's family, does not have.
     WeightOrder {
         /// The operator.
         op: u16,
@@ -130,16 +130,16 @@ load_errors! {
     Checksum {
         /// The header's CRC-32.
         expected: u32,
-        /// That of the bytes.
+        /// CRC-32 of the bytes.
         found: u32,
     } => "the blob is damaged: CRC-32 {found:#010x} instead of {expected:#010x}";
     /// A section does not start where the one before it ends.
     SectionOffset {
         /// The section.
         section: Section,
-        /// Where it should start.
+        /// End of the section before it.
         expected: u32,
-        /// Where the header says it starts.
+        /// Offset in the header.
         found: u32,
     } => "the {section} section starts at {found} instead of {expected}";
     /// The last section does not end at the end of the blob, or a length is impossible.
@@ -172,23 +172,23 @@ load_errors! {
     Program => "the program section cannot be decoded";
     /// The program has another number of tensors than the header says.
     TensorCount {
-        /// By the header.
+        /// Number in the header.
         expected: u32,
-        /// In the program.
+        /// Number in the program.
         found: u32,
     } => "the program has {found} tensors, the header says {expected}";
     /// The program has another number of operators than the header says.
     OpCount {
-        /// By the header.
+        /// Number in the header.
         expected: u32,
-        /// In the program.
+        /// Number in the program.
         found: u32,
     } => "the program has {found} operators, the header says {expected}";
     /// The arena's size is not the same in the header, in the program and by the tensors.
     ArenaBytes {
-        /// By the header, or the largest end of a tensor or scratch area.
+        /// Bytes in the header, or the largest end of a tensor or scratch area.
         expected: u32,
-        /// In the program.
+        /// Number in the program.
         found: u32,
     } => "the program says that the arena has {found} bytes, it has {expected}";
     /// The arena is larger than the format's limit.
@@ -205,7 +205,7 @@ load_errors! {
         /// The blob's.
         found: u64,
     } => "an inference takes {found} operations, the limit is {limit}";
-    /// A model input or output names no tensor.
+    /// A model input or output is not the index of a tensor.
     PortTensor {
         /// Number of tensors.
         tensors: u16,
@@ -229,7 +229,7 @@ load_errors! {
         /// The tensor.
         tensor: u16,
     } => "tensor {tensor} has a dimension of 0";
-    /// A tensor ends behind the arena.
+    /// A tensor ends after the arena.
     TensorBounds {
         /// The tensor.
         tensor: u16,
@@ -238,7 +238,7 @@ load_errors! {
         /// The tensor's end.
         found: u64,
     } => "tensor {tensor} ends at {found} in an arena of {arena} bytes";
-    /// A scratch area ends behind the arena.
+    /// A scratch area ends after the arena.
     ScratchBounds {
         /// The operator.
         op: u16,
@@ -247,7 +247,7 @@ load_errors! {
         /// The area's end.
         found: u64,
     } => "operator {op}: scratch ends at {found} in an arena of {arena} bytes";
-    /// An operator names no tensor.
+    /// An operator's tensor index is out of range.
     TensorIndex {
         /// The operator.
         op: u16,
@@ -262,7 +262,7 @@ load_errors! {
         op: u16,
         /// Bytes in the section.
         section: u32,
-        /// Where the operator's bytes would end.
+        /// End of the operator's bytes.
         found: u64,
     } => "operator {op}: weights end at {found} in a section of {section} bytes";
     /// Bytes of an operator do not start at a multiple of 16 of the weights section.
@@ -278,7 +278,7 @@ load_errors! {
         op: u16,
         /// Values in the section.
         section: u32,
-        /// Where the operator's values would end.
+        /// End of the operator's values.
         found: u64,
     } => "operator {op}: parameters end at {found} in a section of {section}";
     /// A weight is the one value without a negative (-128 or -8), or a spare nibble is not zero.
@@ -294,7 +294,7 @@ load_errors! {
     Multiplier {
         /// The operator.
         op: u16,
-        /// Which one.
+        /// Index of the multiplier.
         at: u32,
         /// Its value.
         found: i32,
@@ -312,7 +312,7 @@ load_errors! {
         op: u16,
         /// The output channel.
         channel: u32,
-        /// The magnitude must stay below this.
+        /// Bound that the magnitude must stay below.
         limit: u64,
         /// The largest possible magnitude.
         found: u64,
@@ -333,18 +333,18 @@ load_errors! {
     } => "operator {op}: impossible kernel, stride or dilation";
     /// The checks read more than [`CHECK_FACTOR`](crate::limits::CHECK_FACTOR) times the blob's length: operators share weights and parameters.
     Reads {
-        /// The operator at which that is so.
+        /// First operator that exceeds the limit.
         op: u16,
         /// Bytes that may be read.
         limit: u64,
         /// Bytes read with this operator's.
         found: u64,
     } => "operator {op}: the operators so far have {found} bytes of weights and parameters, counting shared ones each time; at most {limit} are checked";
-    /// Operators meet tensors that are needed beside them more than [`CHECK_FACTOR`](crate::limits::CHECK_FACTOR) times as often as the blob has bytes.
+    /// Operators are compared with living tensors more than [`CHECK_FACTOR`](crate::limits::CHECK_FACTOR) times as often as the blob has bytes.
     Lifetimes {
-        /// The operator at which that is so.
+        /// First operator that exceeds the limit.
         op: u16,
-        /// How often they may.
+        /// Allowed number of comparisons.
         limit: u32,
     } => "operator {op}: more tensors are needed at the same time than are checked, by {limit} comparisons in all";
     /// A pool's pad is not smaller than its window.
@@ -481,10 +481,10 @@ load_errors! {
     Overlap {
         /// The tensor that is written.
         tensor: u16,
-        /// The one it overwrites.
+        /// Tensor that it overwrites.
         other: u16,
     } => "tensor {tensor} overwrites tensor {other}, which is still needed";
-    /// A scratch area lies over a tensor that is still needed.
+    /// A scratch area overlaps a tensor that is still needed.
     ScratchOverlap {
         /// The operator.
         op: u16,

@@ -4,13 +4,13 @@
 //!
 //! # Contract
 //!
-//! - No heap, no floats, no global state, no unsafe code but the calls of assembly loops. The caller owns the one buffer that activations live in: the arena.
-//! - [`Model::from_bytes`] treats the blob as untrusted: whatever the bytes, it returns a model or a [`LoadError`].
+//! - No heap, no floats, no global state, no unsafe code except the calls of assembly loops. The caller owns the arena, the one buffer for activations.
+//! - [`Model::from_bytes`] treats the blob as untrusted: for any bytes, it returns a model or a [`LoadError`].
 //! - After that nothing fails: [`Engine::run`] has no panic path, no recursion, and a running time that depends on the model
-//!   alone. What it may take is limited: [`limits::MAX_WORK`], [`limits::MAX_ARENA_BYTES`]. `cargo xtask bounds` proves of
+//!   alone. Its cost is limited: [`limits::MAX_WORK`], [`limits::MAX_ARENA_BYTES`]. `cargo xtask bounds` proves from
 //!   the machine code that neither loading nor running panics or recurses, and bounds the stack.
-//! - Weights and parameters are used where they are, in flash; only the program is decoded, into the [`Model`].
-//! - What every operator computes, bit for bit, is written in `docs/arithmetic.md`; the blob's layout is in
+//! - Weights and parameters are read in place, from flash; only the program is decoded, into the [`Model`].
+//! - `docs/arithmetic.md` specifies the result of every operator, bit for bit; the blob's layout is in
 //!   `docs/model-format.md`.
 //!
 //! # Quick start
@@ -58,7 +58,7 @@
 //! # Features
 //!
 //! - `std`: the blob writer (`BlobWriter`), the metadata, `AlignedBlob`, the rules of kernel families (`target`): for host
-//!   tools and build scripts. Off by default; it changes nothing that runs.
+//!   tools and build scripts. Off by default; it changes no result.
 //! - `defmt`: `defmt::Format` for [`LoadError`], [`ArenaTooSmall`], [`PortInfo`] and [`Summary`].
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 // Calls of assembly loops are the one exception, each with its reason; builds without them have none.

@@ -1,20 +1,20 @@
-//! The limits of the format and of the arithmetic, each of them once.
+//! Limits of the format and of the arithmetic.
 //!
-//! The loader refuses what is beyond them, host tools keep to them, and kernels rely on them. Equations are those of `docs/arithmetic.md`.
+//! The loader refuses larger values, host tools respect the limits, and kernels rely on them. Equations are those of `docs/arithmetic.md`.
 
 use core::ops::RangeInclusive;
 
-/// Largest arena that a blob may ask for, in bytes.
+/// Largest arena of a blob, in bytes.
 pub const MAX_ARENA_BYTES: u32 = 1 << 26;
 
-/// Most elementary operations (multiply-accumulates, window positions, elements) that one inference may take; keeps a
-/// forged blob from running for ever. Far above any network of use: a caller's own limit is
+/// Largest number of elementary operations (multiply-accumulates, window positions, elements) of one inference; prevents a
+/// forged blob from running for ever. Far above any practical network; a caller's own limit is
 /// [`Model::with_work_limit`](crate::Model::with_work_limit)'s.
 pub const MAX_WORK: u64 = 1 << 36;
 
-/// How many times a blob's length its operators' weights, parameters and clamps may be, counting what they share for each of them: so much is read to
-/// check them. Blobs that share nothing need less than 1. So many times its length, too, may operators and the tensors that are needed beside them be
-/// compared: as an operator with its output takes 14 bytes at least, that allows for 224 such tensors at each.
+/// Largest ratio of the operators' weights, parameters and clamps, counting shared ones for each operator, to the blob's length: these bytes are read to
+/// check them. Blobs that share nothing need less than 1. The same ratio limits the comparisons of operators with tensors that are alive beside
+/// them: as an operator with its output takes at least 14 bytes, it allows 224 such tensors per operator.
 pub const CHECK_FACTOR: u64 = 16;
 
 /// The magnitude of an accumulator after its pre-shift stays below this.
@@ -32,7 +32,7 @@ pub const MAX_INT8_WEIGHT: u64 = 127;
 /// Largest magnitude of an int4 weight: weights are symmetric, without -8.
 pub const MAX_INT4_WEIGHT: u64 = 7;
 
-/// Left shift at which the second channel's sum of int4 weights in pairs is kept.
+/// Left shift of the second channel's sum of int4 weights in pairs.
 pub const PAIRED_INT4_SHIFT: u8 = 4;
 
 /// Largest magnitude of the product of two activations, each without its zero point.
@@ -44,13 +44,13 @@ pub const ADD_SHIFTS: RangeInclusive<u8> = 1..=22;
 /// First and largest value of a softmax's table: the exponential of 0.
 pub const SOFTMAX_ONE: i32 = 1 << 20;
 
-/// Most values in a row of a softmax: 2047 * 2^20 < 2^31.
+/// Largest number of values in a row of a softmax: 2047 * 2^20 < 2^31.
 pub const MAX_SOFTMAX_ROW: u16 = 2047;
 
-/// Fewest steps from 0 to 1 of a softmax with a scale of its own: more than those of the other one.
+/// Smallest number of steps from 0 to 1 of a softmax with its own scale: more than those of the plain one.
 pub const MIN_SOFTMAX_STEPS: u32 = 257;
 
-/// Most steps from 0 to 1 of a softmax with a scale of its own: as many as let the quotient that a row is multiplied by fit 32 bits.
+/// Largest number of steps from 0 to 1 of a softmax with its own scale: the quotient that a row is multiplied by then fits 32 bits.
 pub const MAX_SOFTMAX_STEPS: u32 = 1 << 19;
 
 /// The magnitude of an accumulator stays below this, equation (5): [`ACCUMULATOR_LIMIT`] divided by two to the `pre_shift`, 0 to

@@ -1,16 +1,16 @@
-//! Which kernels a build links.
+//! Sets of kernels that a build links.
 //!
-//! Firmware for one model needs the kernels of its operators and no others. A build script asks for them with [`kernels_of`](crate::load::kernels_of) and gives the set to
-//! [`Model`](crate::Model); what is not in it is left out by the linker, and a blob that needs it is refused.
+//! Firmware for one model needs only the kernels of its operators. A build script gets their set from [`kernels_of`](crate::load::kernels_of) and passes it to
+//! [`Model`](crate::Model); the linker leaves out all other kernels, and a blob that needs one of these is refused.
 //!
 //! A bit is an operator, or a part of a kernel that only some of its layers need: int4 weights, a stride of 2, windows
-//! whose pixels are no whole words.
+//! whose pixels are not whole words.
 
 use crate::format::program::{Clamp, Requant, WeightType, Window};
 
 /// Some of the kernels and parts of kernels.
 ///
-/// A set of bits. They are no part of the blob, and may mean something else in another version.
+/// A set of bits. They are not part of the blob, and may mean something else in another version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelSet(u64);
 
@@ -68,13 +68,13 @@ impl core::ops::BitAnd for KernelSet {
     }
 }
 
-/// The kernels that a build links: the type by which [`Model`](crate::Model) and [`Engine`](crate::Engine) know them.
+/// Kernels that a build links: a type parameter of [`Model`](crate::Model) and [`Engine`](crate::Engine).
 pub trait Kernels: Copy + core::fmt::Debug + 'static {
-    /// The kernels; known to the compiler, so that the linker leaves out the others.
+    /// Set of kernels, constant at compile time, so that the linker leaves out the others.
     const LINKED: KernelSet;
 }
 
-/// The kernels with these [`bits`](KernelSet::bits), as `fewbit-build` writes them.
+/// Kernels with these [`bits`](KernelSet::bits), as `fewbit-build` writes them.
 #[derive(Clone, Copy, Debug)]
 pub struct Linked<const BITS: u64>;
 
@@ -82,7 +82,7 @@ impl<const BITS: u64> Kernels for Linked<BITS> {
     const LINKED: KernelSet = KernelSet(BITS);
 }
 
-/// Every kernel: what a model has that says nothing else.
+/// Every kernel: the default of a model.
 pub type AllKernels = Linked<{ KernelSet::ALL.bits() }>;
 
 const fn bit(number: u32) -> KernelSet {
@@ -112,7 +112,7 @@ pub(crate) const DEPTHWISE_3X3_STRIDE_2: KernelSet = bit(16);
 pub(crate) const DEPTHWISE_ANY: KernelSet = bit(17);
 pub(crate) const DEPTHWISE_LARGE: KernelSet = bit(18);
 pub(crate) const DEPTHWISE_VECTORS: KernelSet = bit(19);
-/// More than a multiplication and a saturation to int8 behind a 3x3 depthwise convolution.
+/// More than a multiplication and a saturation to int8 after a 3x3 depthwise convolution.
 pub(crate) const DEPTHWISE_GENERAL: KernelSet = bit(20);
 
 // What layers with weights may have.
@@ -140,7 +140,7 @@ pub(crate) const DEPTHWISE_LINES: KernelSet = DEPTHWISE_3X3.or(DEPTHWISE_ANY);
 pub(crate) const DEPTHWISE_PLANAR: KernelSet = DEPTHWISE_LINES.or(DEPTHWISE_LARGE);
 pub(crate) const ANY_DEPTHWISE: KernelSet = DEPTHWISE_PLANAR.or(DEPTHWISE_VECTORS);
 
-/// Whether a pool's taps are apart.
+/// Whether a pool's taps are not adjacent.
 pub(crate) fn is_dilated(window: &Window) -> bool {
     window.dilation_h != 1 || window.dilation_w != 1
 }
@@ -152,14 +152,14 @@ pub(crate) fn weights(weight_type: WeightType) -> KernelSet {
     }
 }
 
-/// Whether weights are int4; known to the compiler where a build has one type only.
+/// Whether weights are int4; constant at compile time if a build has one type only.
 #[inline]
 pub(crate) fn is_int4<K: Kernels>(weight_type: WeightType) -> bool {
     !K::LINKED.has(INT8_WEIGHTS)
         || (K::LINKED.has(INT4_WEIGHTS) && weights(weight_type) == INT4_WEIGHTS)
 }
 
-/// How a convolution with weights in pairs reads its windows of `channels` channels: one of three bits.
+/// Bit of the way in which a convolution with weights in pairs reads its windows of `channels` channels: one of three.
 pub(crate) fn windows(window: &Window, channels: usize) -> KernelSet {
     let pads = window.pad_top | window.pad_left | window.pad_bottom | window.pad_right;
     if !channels.is_multiple_of(4) {
@@ -180,7 +180,7 @@ pub(crate) fn is_general(requant: &Requant) -> bool {
     requant.pre_shift != 0 || requant.clamp != whole
 }
 
-/// Channels that the vector family takes at a time.
+/// Number of channels that the vector family processes at a time.
 pub(crate) const VECTOR_CHANNELS: usize = 8;
 
 /// Whether a depthwise convolution has the weights and the channels for vectors.
@@ -188,7 +188,7 @@ pub(crate) fn is_plain(weight_type: WeightType, inputs: usize, outputs: usize) -
     weight_type == WeightType::Int8 && inputs == outputs && inputs.is_multiple_of(VECTOR_CHANNELS)
 }
 
-/// What a pool with such a window needs beside its kernel.
+/// Parts that a pool with such a window needs beside its kernel.
 pub(crate) fn dilated_pool(window: &Window) -> KernelSet {
     if is_dilated(window) {
         DILATED_POOLS

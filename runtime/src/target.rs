@@ -1,21 +1,21 @@
-//! Which kernel family a build has, by its target and `FEWBIT_ISA`.
+//! Kernel family of a build, by its target and `FEWBIT_ISA`.
 //!
-//! The runtime's own build script decides by this file, and `fewbit-build` asks before it embeds a model.
+//! The runtime's own build script uses this file, and `fewbit-build` before it embeds a model.
 
-/// The variable that names the family.
+/// Variable that names the family.
 pub const VARIABLE: &str = "FEWBIT_ISA";
 
-/// The family of a build on the desk, where all are there, whatever the board that it is for.
+/// Value for a build on the host, which has all families, for any board.
 pub const ALL: &str = "all";
 
-/// The family of a build for `target`, where [`VARIABLE`] says `isa`: `scalar`, `dsp` or `mve`, and [`ALL`] on the desk.
+/// Family of a build for `target`, if [`VARIABLE`] is `isa`: `scalar`, `dsp` or `mve`, and [`ALL`] on the host.
 ///
-/// A target's triple cannot tell: Cortex-M33 and M55 share one. Without the variable a build for Cortex-M4 or M7 has
+/// A target's triple does not determine it: Cortex-M33 and M55 share one. Without the variable a build for Cortex-M4 or M7 has
 /// `dsp`, and every other one `scalar`, which runs everywhere.
 ///
 /// # Errors
 ///
-/// A sentence, if there is no such family or the target has not the instructions for it.
+/// A sentence, if there is no such family or the target lacks the instructions for it.
 pub fn of_target(target: &str, isa: Option<&str>) -> Result<&'static str, String> {
     if !target.starts_with("thumb") && !target.starts_with("riscv32") {
         return Ok(ALL);
@@ -29,7 +29,9 @@ pub fn of_target(target: &str, isa: Option<&str>) -> Result<&'static str, String
         Some(isa @ ("dsp" | "mve")) => Err(format!(
             "{VARIABLE}={isa}, but {target} has no such instructions"
         )),
-        Some(other) => Err(format!("{VARIABLE}={other:?} is none of scalar, dsp, mve")),
+        Some(other) => Err(format!(
+            "{VARIABLE}={other:?} is not one of scalar, dsp, mve"
+        )),
         None if target.starts_with("thumbv7em") => Ok("dsp"),
         None => Ok("scalar"),
     }
@@ -56,14 +58,14 @@ mod tests {
             assert_eq!(families(target), count, "{target}");
             assert_eq!(of_target(target, None), Ok(without), "{target}");
             let message = of_target(target, Some("neon")).unwrap_err();
-            assert!(message.contains("none of scalar, dsp, mve"), "{message}");
+            assert!(message.contains("not one of scalar, dsp, mve"), "{message}");
         }
         let message = of_target("thumbv7em-none-eabihf", Some("mve")).unwrap_err();
         assert!(message.contains("has no such instructions"), "{message}");
     }
 
     #[test]
-    fn the_desk_has_all_whatever_the_variable_says() {
+    fn the_host_has_all_families_for_any_variable() {
         for isa in [None, Some("dsp"), Some("neon")] {
             assert_eq!(of_target("x86_64-unknown-linux-gnu", isa), Ok(ALL));
         }

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Runs one layer by the oracle and by every kernel family.
 ///
 /// # Errors
-/// What differs, or the panic of a kernel.
+/// Difference, or the panic of a kernel.
 pub fn compare(random: &RandomLayer) -> Result<(Trace, usize), String> {
     let (expected, trace) = random.layer.expected();
     // A panic of a kernel is a finding like any other and must name its seed.
@@ -33,7 +33,7 @@ pub fn compare(random: &RandomLayer) -> Result<(Trace, usize), String> {
 /// Compares outputs.
 ///
 /// # Errors
-/// Where they differ.
+/// Index of the difference.
 pub fn same(expected: &[Vec<i8>], found: &[Vec<i8>]) -> Result<(), String> {
     for (expected, found) in expected.iter().zip(found) {
         if let Some(at) =

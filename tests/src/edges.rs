@@ -11,7 +11,7 @@ use fewbit_runtime::format::program::{
 
 use crate::layer::{Layer, largest_weight};
 
-/// What a layer must be refused with.
+/// Expected refusal of a layer.
 pub type Refusal = fn(&LoadError) -> bool;
 
 /// A layer at an edge.
@@ -19,7 +19,7 @@ pub type Refusal = fn(&LoadError) -> bool;
 pub struct Edge {
     /// The operator.
     pub operator: &'static str,
-    /// What is extreme.
+    /// Extreme property.
     pub what: String,
     /// The layer, of one operator.
     pub layer: Layer,
@@ -34,11 +34,11 @@ pub struct Edge {
 pub struct Beyond {
     /// The operator.
     pub operator: &'static str,
-    /// What is too much.
+    /// Excessive property.
     pub what: String,
     /// The layer, of one operator.
     pub layer: Layer,
-    /// Which refusal is the right one.
+    /// Expected error.
     pub refusal: Refusal,
 }
 
@@ -63,7 +63,7 @@ const UNPADDED: Window = Window {
     pad_right: 0,
 };
 
-/// The most products an output whose accumulator fits.
+/// The most products per output whose accumulator fits.
 fn most_products(weight_type: WeightType) -> u64 {
     LIMIT / (u64::from(largest_weight(weight_type)) * 128)
 }

@@ -151,7 +151,7 @@ impl Layer {
         self.program.arena_bytes = arena_bytes(&self.program.tensors, &self.program.ops);
     }
 
-    /// What the oracle says the outputs are.
+    /// Outputs by the oracle.
     #[must_use]
     pub fn expected(&self) -> (Vec<Vec<i8>>, Trace) {
         run(
@@ -230,7 +230,7 @@ impl Layer {
         Some(layer)
     }
 
-    /// What the engine gives, whatever else it writes in the arena.
+    /// Outputs by the engine, for any contents of the arena.
     ///
     /// # Errors
     /// When the blob is refused.

@@ -1,6 +1,6 @@
 //! Cross-crate test support: the oracle, random networks, where models are.
 //!
-//! What a suite under `tests/` needs and what is not a test itself.
+//! Parts that suites under `tests/` share and that are not tests themselves.
 
 pub mod compare;
 pub mod edges;
@@ -38,7 +38,7 @@ pub fn repository() -> &'static Repository {
     &FOUND
 }
 
-/// What commands of the product are told in suites.
+/// Environment of the product's commands in suites.
 #[cfg(feature = "networks")]
 pub fn environment() -> Environment {
     Environment::new(Some(repository().root().to_owned()))

@@ -13,7 +13,7 @@ use fewbit_device::link::line::Line;
 /// Share of bytes that the bad line drops, flips or repeats.
 const FAULTS: f64 = 1.0 / 600.0;
 
-/// What the sample model computes, written from its description: saturating negation, then 3 added, wrapping.
+/// Function of the sample model, written from its description: saturating negation, then 3 added, wrapping.
 pub fn expected(input: &[i8]) -> Vec<i8> {
     expected_adding(input, 3)
 }
@@ -55,7 +55,7 @@ impl BadLine {
         }
     }
 
-    /// What was done so far, and will be.
+    /// Bytes so far and to come.
     pub fn damage(&self) -> Arc<Mutex<Damage>> {
         Arc::clone(&self.damage)
     }

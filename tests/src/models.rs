@@ -16,7 +16,7 @@ pub fn folder() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// A file of that folder, such as `kws/kws_float.onnx`; if it is absent this says so, for the test to be skipped.
+/// Path of a file in that folder, such as `kws/kws_float.onnx`; prints a note if it is absent, so that the test is skipped.
 pub fn find(file: &str) -> Option<PathBuf> {
     let path = folder().map(|folder| folder.join(file));
     match path {

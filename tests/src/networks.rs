@@ -95,7 +95,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Loads a network; `None`, and a line that says so, if its files are absent.
+    /// Loads a network; `None`, with a printed note, if its files are absent.
     ///
     /// # Errors
     /// Files that are there and cannot be used.

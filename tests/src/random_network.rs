@@ -73,7 +73,7 @@ impl Made {
     }
 }
 
-/// What constant channels of a layer may be.
+/// Kinds of constant channels of a layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Constants {
     /// 0 behind the activation, as a layer that pads reads them.

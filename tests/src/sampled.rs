@@ -3,7 +3,7 @@
 /// The variable with which suites take few cases: `1`. Without it, or with `0`, they take all.
 pub const VARIABLE: &str = "FEWBIT_SAMPLED";
 
-/// What a suite takes of its cases: `full`, or `few` where [`VARIABLE`] asks for a sample. The code that runs them is the same.
+/// Number of a suite's cases: `full`, or `few` if [`VARIABLE`] requests a sample. The code that runs them is the same.
 ///
 /// # Panics
 /// If the variable is neither `0` nor `1`.

@@ -14,13 +14,13 @@ use fewbit_tests::networks::{Net, Network};
 use fewbit_tests::{digits, network, sampled};
 
 struct Bounds {
-    /// Of the integer engine's logits, against float.
+    /// SQNR of the integer engine's logits, against float.
     sqnr_db: f64,
     /// Difference between the engine and the simulation: rounding ties only, which no bias favours.
     simulation_db: f64,
     /// Loss of accuracy on the same samples.
     top1_loss: f64,
-    /// Of TensorFlow Lite Micro.
+    /// Figures of TensorFlow Lite Micro.
     arena_bytes: usize,
 }
 
@@ -181,7 +181,7 @@ fn int4_weights_are_half_as_large_and_still_the_same_network() {
     assert!(integer > 5.0, "{integer} dB");
 }
 
-/// What is proposed is what comes out, on the samples that it was measured on; what has 8 bits already is not proposed anything.
+/// A proposed gain is the measured one, on the same samples; nothing is proposed for layers of 8 bits.
 #[test]
 fn finer_first_and_last_layers_are_proposed_by_what_they_bring() {
     let mut network = network(Net::BiasShift).expect("comes with the project");
@@ -232,7 +232,7 @@ fn changed(network: Network, change: fn(&mut Recipe)) -> f64 {
 /// A change of a recipe and the decibels that are left.
 type Format = (fn(&mut Recipe), f64);
 
-/// What the guide promises of the default recipe.
+/// Figures of the default recipe that the guide promises.
 #[test]
 fn digits_in_all_formats() {
     let formats: [Format; 4] = [

@@ -53,7 +53,7 @@ fn data(name: &str, graph: &Graph) -> (Vec<f32>, usize, ArrayD<f32>) {
     (x.iter().copied().collect(), samples, expected)
 }
 
-/// What the network makes of a case's inputs in the file's own order, with the shape of that array, and what it should be.
+/// Output of the network for a case's inputs in the file's own order, with the shape of that array, and the expected output.
 fn run(name: &str, graph: &Graph) -> (Vec<f32>, Vec<usize>, ArrayD<f32>) {
     let (x, samples, expected) = data(name, graph);
     let found = Executor::new(graph).unwrap().forward(&x, samples).unwrap();
@@ -174,7 +174,7 @@ fn quantized(name: &str) -> (f64, Vec<String>) {
     (sqnr, quantized.notes)
 }
 
-/// A blob says where its model has the batch, and which axes.
+/// A blob stores its model's axes, and which of them is the batch.
 #[test]
 fn a_blob_has_the_layout_of_its_model() {
     for name in ["output_with_moved_batch", "opset22_plain_conv"] {
@@ -192,7 +192,7 @@ fn dilated_pools_keep_their_accuracy() {
     }
 }
 
-/// What only moves a softmax's outputs has their encoding, the result's room notwithstanding.
+/// Operators that only move a softmax's outputs keep their encoding, without the result's margin.
 #[test]
 fn a_softmax_may_be_reshaped_behind() {
     let (sqnr, notes) = quantized("softmax_reshaped");

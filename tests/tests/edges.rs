@@ -12,7 +12,7 @@
 //! | concat, pad, reshape | sums and products of 16-bit dimensions | no arithmetic on values | sums that 16 bits would lose |
 //! | max_pool | a range that is not empty | no arithmetic on values | an empty one |
 //!
-//! What is at an edge is compared byte for byte with the oracle's 128-bit integers, in every kernel family on the desk; the
+//! Each edge is compared byte for byte with the oracle's 128-bit integers, in every kernel family on the host; the
 //! suite `edges_on_boards` does the same on emulated boards.
 
 use fewbit_runtime::Model;

@@ -19,7 +19,7 @@ use fewbit_tests::{digits, network, repository, sampled};
 const M3: &str = "mps2-an385";
 const M4: &str = "mps2-an386";
 
-/// Verifies the first `count` evaluation samples of a network, packed for a board, on that board; the desk runs the same kernels' models.
+/// Verifies the first `count` evaluation samples of a network, packed for a board, on that board; the host runs the same kernels' models.
 fn verified(network: &Network, board: &str, count: usize) -> VerifyReport {
     let board = Board::load(repository(), board).expect("known");
     let quantized = network.quantize_for(board.isa).expect("quantizes");
@@ -197,7 +197,7 @@ fn a_blob_for_any_board_on_the_m4() {
     assert_eq!(outputs[0], outputs[1]);
 }
 
-/// What a board's kernels cannot run is refused before anything is built.
+/// A blob that a board's kernels cannot run is refused before anything is built.
 #[test]
 fn a_blob_for_another_family_is_refused_by_name() {
     let quantized = digits().quantize_for(Family::Dsp).expect("quantizes");

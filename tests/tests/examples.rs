@@ -1,6 +1,6 @@
-//! Examples of firmware give the desk's bytes on the emulated Cortex-M4.
+//! Examples of firmware give the host's bytes on the emulated Cortex-M4.
 //!
-//! Needs the feature `device`, which `cargo xtask test` turns on. `--nocapture` shows what the examples print.
+//! Needs the feature `device`, which `cargo xtask test` turns on. `--nocapture` shows the output of the examples.
 
 #![cfg(feature = "device")]
 
@@ -32,7 +32,7 @@ fn built(package: &str, blob: &[u8], second: Option<&Path>) -> Vec<u8> {
     .expect("builds")
 }
 
-/// What a program prints, and whether it ends well; `arguments` are the emulator's.
+/// Output of a program, and whether it ends well; `arguments` are the emulator's.
 fn run(folder: &Path, elf: &[u8], arguments: &[&str]) -> (String, bool) {
     let program = folder.join("example.elf");
     fs::write(&program, elf).expect("writable");
@@ -51,8 +51,8 @@ fn run(folder: &Path, elf: &[u8], arguments: &[&str]) -> (String, bool) {
     (text, status.success())
 }
 
-/// Writes the first samples as the model takes them, and returns what the desk says of each.
-fn desk(network: &Network, quantized: &Quantized, folder: &Path) -> Vec<Vec<i8>> {
+/// Writes the first samples as quantized inputs, and returns the host's result for each.
+fn on_host(network: &Network, quantized: &Quantized, folder: &Path) -> Vec<Vec<i8>> {
     let simulator = Simulator::new(quantized.blob.as_bytes()).expect("loads");
     let samples = &network.evaluation.inputs[..SAMPLES * network.evaluation.elements()];
     let inputs = simulator.quantize_inputs(samples);
@@ -86,8 +86,8 @@ fn two_models_share_an_arena_and_the_second_is_asked_where_the_first_is_not_sure
     fs::write(&second_file, second.blob.as_bytes()).expect("writable");
     let elf = built("two-models", first.blob.as_bytes(), Some(&second_file));
 
-    let of_first = desk(&network, &first, folder.path());
-    let of_second = desk(&network, &second, folder.path());
+    let of_first = on_host(&network, &first, folder.path());
+    let of_second = on_host(&network, &second, folder.path());
     assert_ne!(of_first, of_second, "two models");
     let mut expected = Vec::new();
     for (first, second) in of_first.iter().zip(&of_second) {
@@ -117,7 +117,7 @@ fn a_model_in_external_flash_runs_and_anything_else_there_is_refused() {
     let header = &blob[..32];
     assert!(!elf.windows(32).any(|window| window == header));
 
-    let expected = desk(&network, &quantized, folder.path());
+    let expected = on_host(&network, &quantized, folder.path());
     let expected: Vec<String> = expected.iter().map(|line| format!("{line:?}")).collect();
     let model = folder.path().join("model.fewbit");
     let loader = format!(

@@ -3,7 +3,7 @@
 //! Every byte of every output is compared. `FEWBIT_RANDOM_LAYERS` sets the number of layers (200000 if unset, 20000 in a sample) and
 //! `FEWBIT_RANDOM_FIRST` the first seed (0), so that one failing layer can be run alone:
 //! `FEWBIT_RANDOM_FIRST=<seed> FEWBIT_RANDOM_LAYERS=1 cargo test -p fewbit-tests --test kernels`.
-//! That every corner was met is asserted from 20000 layers on.
+//! From 20000 layers on, the test asserts that every corner was met.
 
 use fewbit_runtime::format::family::Family;
 use fewbit_runtime::load::kernels_of;
@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 
-/// Layers of one run, unless `FEWBIT_RANDOM_LAYERS` says otherwise.
+/// Layers of one run, unless `FEWBIT_RANDOM_LAYERS` is set.
 fn all_layers() -> u64 {
     sampled(200_000, LAYERS_THAT_MEET_ALL)
 }
@@ -79,7 +79,7 @@ const FEATURES: [(&str, &[&str]); 16] = [
     (
         "add",
         &[
-            "a value a channel",
+            "a value per channel",
             "a single value",
             "an operand twice",
             "in place",
@@ -88,7 +88,7 @@ const FEATURES: [(&str, &[&str]); 16] = [
     (
         "mul",
         &[
-            "a value a channel",
+            "a value per channel",
             "a single value",
             "an operand twice",
             "in place",
@@ -110,7 +110,7 @@ const FEATURES: [(&str, &[&str]); 16] = [
     (
         "max",
         &[
-            "a value a channel",
+            "a value per channel",
             "a single value",
             "an operand twice",
             "in place",
@@ -120,7 +120,7 @@ const FEATURES: [(&str, &[&str]); 16] = [
     (
         "min",
         &[
-            "a value a channel",
+            "a value per channel",
             "a single value",
             "an operand twice",
             "in place",
@@ -137,7 +137,7 @@ const REQUANTIZED_FEATURES: [&str; 7] = [
     "multiplier 1",
     "multiplier 2^31 - 1",
     "a range of one value",
-    "a range a channel",
+    "a range per channel",
 ];
 
 /// Operators with windows, with weights, with accumulators, and with an output range.
@@ -162,7 +162,7 @@ const CLAMPED: [&str; 9] = [
     "min",
 ];
 
-/// What the layers of one operator were.
+/// Properties of the layers of one operator.
 #[derive(Clone, Debug, Default)]
 struct Count {
     layers: u64,

@@ -67,7 +67,7 @@ fn elapsed(lines: &[String]) -> u64 {
     laps[1] - laps[0]
 }
 
-/// What the benchmark's runner reads, line by line; the expected lines are those of its own firmware.
+/// Lines that the benchmark's runner reads; the expected lines are those of its own firmware.
 #[test]
 fn the_runners_commands_are_answered() {
     let board = Board::load(repository(), M4).expect("known");

@@ -1,4 +1,4 @@
-//! `fewbit new` makes projects that run as their README says, and see what the desk sees.
+//! `fewbit new` makes projects that run as in their README, to the host's classes.
 //!
 //! Needs the feature `device`, which `cargo xtask test` turns on.
 
@@ -14,7 +14,7 @@ use fewbit::measure::simulate::Simulator;
 use fewbit_runtime::AlignedBlob;
 use fewbit_tests::{repository, sampled};
 
-/// Where the command and the tasks are, built as the workspace's tests are, so that they are there after them.
+/// Folder of the command and the tasks, built as the workspace's tests are, so that they exist after them.
 fn programs() -> PathBuf {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
@@ -28,7 +28,7 @@ fn programs() -> PathBuf {
     test.ancestors().nth(2).expect("a folder").to_owned()
 }
 
-/// Makes a project as a user would, outside the repository: as a task of it, or by the command, which takes what it brings along.
+/// Makes a project as a user would, outside the repository: as a task of it, or by the command, which contains the sources.
 fn make(project: &Path, board: &str, program: &str) {
     let folder = project.parent().expect("has one");
     let cache = folder.join("cache");
@@ -80,7 +80,7 @@ fn follow_readme(project: &Path, target_dir: &Path) -> Output {
     shell.output().expect("a shell")
 }
 
-/// The class of every sample, by the desk's simulation of the files that the project holds; the first of equal ones.
+/// Class of every sample, by the host's simulation of the project's files; the first of equal ones.
 fn classes(project: &Path) -> Vec<usize> {
     let blob = fs::read(project.join("model/model.fewbit")).expect("there");
     let samples = fs::read(project.join("model/samples.bin")).expect("there");

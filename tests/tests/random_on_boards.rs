@@ -1,4 +1,4 @@
-//! Random layers on emulated boards: every byte as on the desk.
+//! Random layers on emulated boards: every byte as on the host.
 //!
 //! Layers are joined into a few large programs; the CRC-32 of every operator's output is compared with the scalar engine's here, which
 //! the suite `kernels` holds to the oracle. `FEWBIT_BOARD_LAYERS` sets the number of layers a board (2000 if unset, of which a sample of the cases is a twentieth).
@@ -16,11 +16,11 @@ use fewbit_tests::layer::Layer;
 use fewbit_tests::random_layer::random_layer;
 use fewbit_tests::{repository, sampled};
 
-/// Layers a board, unless `FEWBIT_BOARD_LAYERS` says otherwise.
+/// Layers per board, unless `FEWBIT_BOARD_LAYERS` is set.
 const LAYERS: u64 = 2000;
 /// Layers of one firmware.
 const JOINED: u64 = 500;
-/// Away from the seeds that the suite on the desk starts with.
+/// First seed, different from those of the suite on the host.
 const FIRST_SEED: u64 = 1_000_000;
 
 type Model<'a> = fewbit_runtime::Model<'a, 4096, 4096>;
@@ -103,18 +103,18 @@ fn compare(board: &str, layers: u64) {
 }
 
 #[test]
-fn the_m4_computes_what_the_desk_computes() {
+fn the_m4_computes_what_the_host_computes() {
     check("mps2-an386");
 }
 
 #[test]
-fn the_m55_computes_what_the_desk_computes() {
+fn the_m55_computes_what_the_host_computes() {
     check("mps3-an547");
 }
 
 /// Fewer layers where the kernels are those of another board, or plain Rust.
 #[test]
-fn the_other_cores_compute_what_the_desk_computes() {
+fn the_other_cores_compute_what_the_host_computes() {
     let all = ["riscv-virt", "mps2-an385-v6m", "mps2-an505"];
     for board in &all[..sampled(all.len(), 1)] {
         check_some(board, 500);

@@ -1,4 +1,4 @@
-//! The same recipe and samples give the same bytes, whatever threads and order.
+//! The same recipe and samples give the same bytes, for any threads and order.
 
 use fewbit::dataset::Dataset;
 use fewbit::recipe::RoundingMethod;

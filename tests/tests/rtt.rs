@@ -73,7 +73,7 @@ fn a_reset_between_questions_is_survived() {
     }
 }
 
-/// What is at the other end is no debug server.
+/// The other end is not a debug server.
 #[test]
 fn a_port_without_a_debug_server_is_told() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");

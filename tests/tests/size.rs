@@ -1,4 +1,4 @@
-//! What `cargo xtask size` says of flash and RAM.
+//! Flash and RAM in the report of `cargo xtask size`.
 //!
 //! Needs the feature `device`, which `cargo xtask test` turns on.
 
@@ -39,7 +39,7 @@ fn only_the_kernels_that_a_model_uses_take_flash() {
     }
 }
 
-/// What the call graph says is no less than what was painted over, and not idle either: one of each kind of core but the
+/// The bound by the call graph is at least the painted stack, and not much more: one of each kind of core except the
 /// Cortex-M3, which is above.
 #[test]
 fn no_stack_goes_deeper_than_its_bound() {

@@ -84,7 +84,7 @@ fn a_model_is_swapped_while_the_firmware_runs() {
     check(&mut client, 64);
 }
 
-/// What is stored over a bad line is what was sent: nothing twice, nothing left out.
+/// A blob that is stored over a bad line is the one that was sent: nothing twice, nothing left out.
 #[test]
 fn a_model_arrives_whole_over_a_bad_line() {
     let board = Board::load(repository(), "mps2-an386").expect("known");
@@ -163,7 +163,7 @@ fn update_stores_a_blob_or_says_what_to_do() {
     assert!(error.contains("flash --slots"), "{error}");
 }
 
-/// A firmware without slots says so, and goes on.
+/// Firmware without slots answers with a refusal, and keeps running.
 #[test]
 fn a_firmware_without_slots_refuses() {
     let board = Board::load(repository(), "mps2-an386").expect("known");

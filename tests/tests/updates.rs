@@ -285,7 +285,7 @@ fn only_the_key_stores_a_model_and_never_an_older_one() {
     assert!(stack_after > stack_before);
 }
 
-/// What a firmware without a key has stored, one with a key does not run.
+/// Firmware with a key does not run a model that firmware without one has stored.
 #[test]
 fn a_model_that_was_stored_without_a_signature_is_not_run() {
     let slots = board().slots.expect("has slots");
@@ -400,7 +400,7 @@ fn update_signs_with_a_key_or_says_what_to_do() {
     update(&port, &two, None).expect("from anyone");
 }
 
-/// A firmware that asks for signatures is not built without a key, nor with one that is none.
+/// Firmware that requires signatures is not built without a key, nor with an invalid one.
 #[test]
 fn a_build_without_a_key_fails_and_says_so() {
     let board = board();
@@ -444,7 +444,7 @@ fn a_build_without_a_key_fails_and_says_so() {
     let error = build(Some(&folder.path().join("none")), None);
     assert!(error.contains("cannot read the key"), "{error}");
     let error = build(None, Some("499"));
-    assert!(error.contains("takes 500 operations a run"), "{error}");
+    assert!(error.contains("takes 500 operations per run"), "{error}");
     let error = build(None, Some("many"));
     assert!(error.contains("a whole number above 0"), "{error}");
 }

@@ -231,7 +231,7 @@ def average_pool(x, window, scale_ratio, zero_point, per_count, clamps=(ACTIVATI
 
 
 def pairs(a, b):
-    """The elements of `a` with their partners of `b`, in real units: same shape, a value a channel, or one value."""
+    """The elements of `a` with their partners of `b`, in real units: same shape, a value per channel, or one value."""
     height, width, channels = a.shape
     for y, x, k in itertools.product(range(height), range(width), range(channels)):
         if b.shape == a.shape:
@@ -444,7 +444,7 @@ def vectors():
         x, 5, n.list(165, -7, 7), n.list(5, -4000, 4000), Requant.of([Fraction(1, 40 + o) for o in range(5)]), -11, weight_type="int4"
     )
     x = n.tensor((2, 3, 5), 100)
-    yield "fully_connected", "flat_input", "an input of three dimensions read as a vector; a range a channel", fully_connected(
+    yield "fully_connected", "flat_input", "an input of three dimensions read as a vector; a range per channel", fully_connected(
         x, 4, n.list(120, -127, 127), n.list(4, -90000, 90000), Requant.of([Fraction(1, 999)] * 4, ((-128, 127), (0, 127), (-128, 0), (9, 9))), 9
     )
     x = Tensor((1, 1, 2), 0, [-128, -128])
@@ -501,7 +501,7 @@ def vectors():
     a, b = n.tensor((2, 3, 5), -128), n.tensor((2, 3, 5), 127)
     yield "add", "extreme_zero_points", "zero points -128 and 127", add_of_scales(a, b, Fraction(1, 2), Fraction(1, 3), 1)
     b = n.tensor((1, 1, 5), 9)
-    yield "add", "subtract_channel", "a subtraction of one value a channel", add_of_scales(a, b, Fraction(3, 4), Fraction(-7, 5), -3, -3, 127)
+    yield "add", "subtract_channel", "a subtraction of one value per channel", add_of_scales(a, b, Fraction(3, 4), Fraction(-7, 5), -3, -3, 127)
     b = n.tensor((1, 1, 1), -30)
     yield "add", "scalar_extreme_multipliers", "one value, multipliers 32767 and -32767, shift 22", add(a, b, 32767, -32767, 22, 0)
     a = n.tensor((1, 1, 16), 0)
@@ -512,7 +512,7 @@ def vectors():
         a, b = of_extrema.tensor((2, 3, 5), -128), of_extrema.tensor((2, 3, 5), 127)
         yield kind, "extreme_zero_points", "zero points -128 and 127, scales of 1/2 and 1/3", extremum(kind, a, b, 16384, 10923, 15, 1)
         a, b = of_extrema.tensor((2, 3, 5), 7), of_extrema.tensor((1, 1, 5), 7)
-        yield kind, "equal_encodings_channel", "equal encodings, one value a channel: nothing is rounded", extremum(kind, a, b, 16384, 16384, 14, 7)
+        yield kind, "equal_encodings_channel", "equal encodings, one value per channel: nothing is rounded", extremum(kind, a, b, 16384, 16384, 14, 7)
         b = of_extrema.tensor((1, 1, 1), -30)
         yield kind, "scalar_extreme_multipliers", "one value, multipliers 32767 and -32768, shift 22", extremum(kind, a, b, 32767, -32768, 22, 0)
         a = of_extrema.tensor((1, 1, 16), 0)
@@ -520,7 +520,7 @@ def vectors():
     a, b = n.tensor((3, 2, 4), -128), n.tensor((3, 2, 4), -128)
     yield "mul", "largest_products", "zero points -128: products up to 255^2", mul(a, b, Requant.of([Fraction(1, 256)]), -128)
     b = n.tensor((1, 1, 4), 127)
-    yield "mul", "channel", "one value a channel, zero_point 127, a range a channel", mul(
+    yield "mul", "channel", "one value per channel, zero_point 127, a range per channel", mul(
         a, b, Requant.of([Fraction(1, 200)], ((-128, 127), (-50, 50), (0, 0), (-128, 0))), 64
     )
     b = Tensor((1, 1, 1), 2, [3])
@@ -567,7 +567,7 @@ def vectors():
     yield "pad", "all", "every axis", pad(n.tensor((2, 1, 3)), (1, 2, 1), (1, 1, 3), 127)
     yield "constant", "bytes", "the extremes and an odd length", constant(Tensor((1, 3, 5), 0, [-128, 127, 0, -1, 1] * 3))
     yield "constant", "one", "a single byte", constant(Tensor((1, 1, 1), -128, [-77]))
-    yield "constant", "channels", "one value a channel", constant(n.tensor((1, 1, 19), 12))
+    yield "constant", "channels", "one value per channel", constant(n.tensor((1, 1, 19), 12))
 
 
 # --- files -------------------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ fn slow(first: u32, count: u32) -> u32 {
     0
 }
 
-/// What a statement or the end of a function may be without its check.
+/// Replacements of a statement or the end of a function without its check.
 pub trait Skip {
     /// The value of a check that finds nothing, if the mutant is on.
     #[must_use]

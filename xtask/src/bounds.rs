@@ -1,6 +1,6 @@
 //! `cargo xtask bounds`: no panic, no recursion, a bound of the stack.
 //!
-//! The least firmware is linked for a board of each kind of core, once with the kernels of every operator and once with
+//! The smallest firmware is linked for a board of each kind of core, once with the kernels of every operator and once with
 //! those of the keyword network alone, and its machine code is followed from the entry (`fewbit_device::bounds`).
 
 use std::{env, fs, path::PathBuf};
@@ -46,7 +46,7 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// A firmware and what its call graph says; the keys are an interface.
+/// A firmware and the results about its call graph; the keys are an interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// The board.
@@ -57,13 +57,13 @@ pub struct Row {
     pub firmware: &'static str,
     /// Functions of a panic's anywhere in the file, reached or not.
     pub panic_symbols: Vec<String>,
-    /// What is behind its entry.
+    /// Results about its call graph.
     #[serde(flatten)]
     pub bounds: Bounds,
 }
 
 impl Row {
-    /// What is not as it must be, empty if all is; panics, and functions that only they call, count unless the bound is to hold
+    /// Violations, empty if there are none; panics, and functions that only they call, count unless the bound must only hold
     /// until one.
     pub fn problems(&self, until_a_panic: bool) -> Vec<String> {
         let Bounds {
@@ -159,7 +159,7 @@ fn judge(rows: &[Row], until_a_panic: bool) -> Result<()> {
     )
 }
 
-/// Builds and analyses the least firmware of these boards.
+/// Builds and analyses the smallest firmware of these boards.
 ///
 /// # Errors
 ///

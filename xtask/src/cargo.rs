@@ -12,7 +12,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(1800);
 /// Turns on the suites that need an emulator, which plain `cargo test` leaves out.
 pub(crate) const DEVICE_SUITES: &str = "fewbit-tests/device";
 
-/// A copy of this program, as cargo may write its file anew while the checks run.
+/// A copy of this program, as cargo may replace its file while the checks run.
 pub(crate) fn own_program(folder: &Path) -> Result<std::path::PathBuf> {
     let own = env::current_exe().context("cannot find this program's file")?;
     let copy = folder.join(format!("xtask{}", env::consts::EXE_SUFFIX));

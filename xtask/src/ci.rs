@@ -1,6 +1,6 @@
-//! `cargo xtask test` and `cargo xtask ci`: everything a change must pass.
+//! `cargo xtask test` and `cargo xtask ci`: all checks that a change must pass.
 //!
-//! Checks and test programs run side by side. One that fails does not stop the others; what failed is said again at the end,
+//! Checks and test programs run in parallel. One that fails does not stop the others; failures are listed again at the end,
 //! and the last line is the sum of checks and tests. A new check is one entry in `CHECKS`.
 
 use std::{env, fs, process::Command, thread, time::Instant};
@@ -30,10 +30,10 @@ pub struct TestArgs {
     /// Leave out the suites on emulated boards; nothing is installed then.
     #[arg(long, conflicts_with = "checks")]
     host_only: bool,
-    /// Run all cases of every suite, as `cargo xtask ci` does; otherwise those that take long take few of theirs.
+    /// Run all cases of every suite, as `cargo xtask ci` does; otherwise long suites run only some of their cases.
     #[arg(long)]
     full: bool,
-    /// Run all cases, and every other check side by side with them: all that a change must pass, as `cargo xtask ci` does.
+    /// Run all cases and, in parallel, every other check that a change must pass, as `cargo xtask ci` does.
     #[arg(long)]
     checks: bool,
 }
@@ -57,7 +57,7 @@ struct Check {
     name: &'static str,
     /// CPU seconds, roughly; the longest start first.
     seconds: u32,
-    /// What it builds.
+    /// Lock of its build.
     lock: Lock,
     run: fn() -> Result<()>,
 }
@@ -250,7 +250,7 @@ struct Tally {
     passed: usize,
     failed: usize,
     failures: Vec<String>,
-    /// What programs that failed wrote last.
+    /// Last output of programs that failed.
     endings: Vec<String>,
 }
 
@@ -391,14 +391,14 @@ fn ending(output: &str) -> String {
     lines.join("\n")
 }
 
-/// What this program says last, on its own failure.
+/// Last message of this program, on its own failure.
 fn last_error(output: &str) -> Option<String> {
     let output = format!("\n{output}");
     let (_, error) = output.rsplit_once("\nerror: ")?;
     Some(error.trim_end().to_owned())
 }
 
-/// `cargo xtask test`: installs what is needed and runs all tests, of those that take long few cases.
+/// `cargo xtask test`: installs what is needed and runs all tests, and only some cases of the long suites.
 ///
 /// # Errors
 ///
@@ -516,7 +516,7 @@ fn test_release() -> Result<()> {
     ])
 }
 
-/// The runtime's own suites with a `usize` as on the boards, where products overflow that a desk's 64 bits hold.
+/// Runs the runtime's own suites with a `usize` as on the boards, where products overflow that the host's 64 bits hold.
 fn test_32_bits() -> Result<()> {
     if let Err(error) = setup::ensure_32_bits() {
         // With `CI` set, what is missing is a failure.

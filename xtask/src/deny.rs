@@ -111,7 +111,7 @@ pub fn task() -> Result<()> {
     say!("{packages} packages of two workspaces keep the rules")
 }
 
-/// What is said where only the lists of this repository were asked.
+/// Note for the case that only the lists of this repository were checked.
 const BY_HAND: &str = "advisories are those of the lists in deny.toml";
 
 /// Runs cargo-deny in a workspace, where it is installed and its database can be reached; what was done, in words.
@@ -134,7 +134,7 @@ fn cargo_deny(name: &str, folder: &Path) -> Result<String> {
     judge(name, version.trim(), output.status.success(), &said)
 }
 
-/// What cargo-deny's end means.
+/// Meaning of cargo-deny's exit.
 fn judge(folder: &str, version: &str, success: bool, said: &str) -> Result<String> {
     if success {
         return Ok(format!("{folder}: {version} finds nothing"));
@@ -164,7 +164,7 @@ fn check(folder: &Path) -> Result<(usize, Vec<String>)> {
     Ok((metadata.packages.len(), problems))
 }
 
-/// What breaks the rules, a sentence each.
+/// Violations of the rules, one sentence each.
 fn problems(rules: &Rules, packages: &[Package]) -> Result<Vec<String>> {
     let allowed = licensees(&rules.licenses.allow)?;
     let exceptions = rules

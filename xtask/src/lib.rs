@@ -1,6 +1,6 @@
 //! The project's own tasks, and the product's commands as tasks.
 //!
-//! What a user of fewbit types is a command of `fewbit` (crate `fewbit-cli`); `cargo xtask quantize` and its like call the same
+//! Commands that a user types belong to `fewbit` (crate `fewbit-cli`); `cargo xtask quantize` and similar tasks call the same
 //! functions with another [`environment`].
 
 #![forbid(unsafe_code)]
@@ -19,7 +19,7 @@
 )]
 
 /// Prints a line on standard output, formatted as by `println`, and returns what kept it from being written; a reader that
-/// went away is no error.
+/// closed the pipe is not an error.
 macro_rules! say {
     ($($words:tt)*) => {
         fewbit_cli::show(&format!($($words)*))
@@ -56,7 +56,7 @@ use std::sync::LazyLock;
 use fewbit_cli::Environment;
 use fewbit_device::repository::Repository;
 
-/// The repository whose tasks these are: that of the package which cargo runs, else the one around the current folder.
+/// The repository whose tasks these are: that of the package which cargo runs, otherwise the one around the current folder.
 pub fn repository() -> &'static Repository {
     static FOUND: LazyLock<Repository> =
         LazyLock::new(|| Repository::of_cargo().unwrap_or_default());
@@ -68,7 +68,7 @@ pub(crate) fn root() -> &'static Path {
     repository().root()
 }
 
-/// What commands of the product are told when they are called as tasks: blobs go to `target/fewbit`.
+/// Environment of the product's commands when they are called as tasks: blobs go to `target/fewbit`.
 pub fn environment() -> &'static Environment {
     static MADE: LazyLock<Environment> = LazyLock::new(|| Environment {
         program: "cargo xtask",

@@ -24,42 +24,42 @@ struct Cli {
 enum Task {
     /// Find or install what device builds and the emulated boards need.
     Setup,
-    /// Quantize a model into a blob, and say what it cost; without arguments, the built-in digits network.
+    /// Quantize a model into a blob, and show the loss of accuracy; without arguments, the built-in digits network.
     Quantize(Box<QuantizeArgs>),
     /// Measure the accuracy of a model or a blob on data.
     Eval(EvalArgs),
     /// Run a model or a blob over inputs and write its outputs.
     Run(RunArgs),
-    /// Show what is in a model or a blob.
+    /// Show the contents of a model or a blob.
     Inspect(InspectArgs),
-    /// Make a project of your own around a model, for a board.
+    /// Create a firmware project with a model, for a board.
     New(new::Args),
     /// Measure accuracy and speed.
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// List the boards, and what rules blobs out on them.
+    /// List the boards, and the reasons why blobs do not run on them.
     Boards(matrix::Args),
     /// Prove of firmware that it cannot panic or recurse, and bound its stack.
     Bounds(bounds::Args),
-    /// Write the firmware around a blob to a real board.
+    /// Write firmware with a blob to a real board.
     Flash(flash::Args),
-    /// Put another model into the slots of a board whose firmware runs.
+    /// Replace the model in the slots of a board whose firmware runs.
     Update(update::Args),
-    /// Make a key for signed updates; one that is there is never overwritten.
+    /// Make a key for signed updates; existing files are never overwritten.
     UpdateKey(update_key::Args),
-    /// Run a blob on a board and on this machine, and compare every output byte.
+    /// Run a blob on a board and on the host, and compare every output byte.
     Verify(verify::Args),
-    /// Ask a board as the runner of MLPerf Tiny does, and compare its results with this machine's.
+    /// Send a board the commands of MLPerf Tiny's runner, and compare its results with the host's.
     Mlperf(mlperf::Args),
-    /// Show what a model takes of a board's flash and RAM, and compare with another revision.
+    /// Show the flash and RAM that a model takes on a board, and compare with another revision.
     Size(size::Args),
     /// Run a blob on an emulated board with seeded random inputs; print outputs and cost.
     Emulate(emulate::Args),
-    /// Change the loader in every small way, and say which changes no test dies of.
+    /// Change the loader in every small way, and report the changes that no test notices.
     Mutants(mutants::Args),
-    /// Feed damaged input to everything that reads any, and check what must hold of it.
+    /// Pass damaged input to everything that reads untrusted bytes, and check the required properties.
     Fuzz(fuzz::Args),
-    /// Run what shows that each promise of SECURITY.md is kept.
+    /// Run the evidence of each promise of SECURITY.md.
     Prove(prove::Args),
     /// Install what is needed and run all tests, those on emulated boards included.
     Test(ci::TestArgs),
@@ -67,7 +67,7 @@ enum Task {
     Ci(ci::CiArgs),
     /// Check licences, sources and versions of all dependencies; works offline.
     Deny,
-    /// Check what the compiler cannot: module docs, white space, indexes, the format's hash.
+    /// Check conventions: module docs, white space, links between pages, indexes, the format's hash.
     Tidy(tidy::Args),
 }
 

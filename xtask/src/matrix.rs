@@ -73,12 +73,12 @@ const NETS: [Net; 3] = [Net::Digits, Net::Kws, Net::Resnet8];
 struct Row {
     board: String,
     model: &'static str,
-    /// Inputs run, and those whose outputs are the desk's in every byte.
+    /// Number of inputs run, and of those whose outputs equal the host's in every byte.
     inputs: usize,
     identical: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     top1: Option<f64>,
-    /// Mean of an inference.
+    /// Mean cost per inference.
     instructions: u64,
     /// Everything in flash: application, kernels and blob.
     flash_bytes: u64,
@@ -97,7 +97,7 @@ struct Refusal {
     why: String,
 }
 
-/// What [`task`] found; the keys are an interface.
+/// Result of [`task`]; the keys are an interface.
 #[derive(Clone, Debug, Default, Serialize)]
 struct Matrix {
     rows: Vec<Row>,

@@ -2,7 +2,7 @@
 //!
 //! The runtime forbids itself unsafe code; what it uses does not: views of bytes as words, lists without an allocator. Miri sees each
 //! access of these, its bounds, its alignment and whose it is. It comes with nightly toolchains only, which nothing else here
-//! needs, so the check is left out where there is none. Tests that load hundreds of blobs are marked as ignored there.
+//! needs, so the check is skipped if there is none. Tests that load hundreds of blobs are marked as ignored there.
 
 use std::{env, process::Command, time::Duration};
 
@@ -18,7 +18,7 @@ const TARGET_32_BITS: &str = "i686-unknown-linux-gnu";
 /// Time for all tests on one target, some of it for building Miri's own standard library.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// How a user gets it.
+/// Command to install it.
 const HOW: &str = "rustup toolchain install nightly --component miri --component rust-src";
 
 /// Runs them, with a `usize` of this machine and with one of 32 bits as on the boards.

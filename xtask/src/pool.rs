@@ -14,10 +14,10 @@ use anyhow::{Context as _, Result, anyhow};
 
 use crate::bench::usage::Usage;
 
-/// How often the running ones are looked at.
+/// Interval at which running jobs are checked.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What jobs would wait for each other for, as cargo locks it while it builds.
+/// Folder for which jobs would wait, because cargo locks it during builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lock {
     /// Nothing that takes long.
@@ -29,7 +29,7 @@ pub(crate) enum Lock {
 }
 
 impl Lock {
-    /// How many jobs with it run at a time.
+    /// Number of jobs of this kind that run at a time.
     fn room(self) -> usize {
         match self {
             Self::None => usize::MAX,
@@ -46,19 +46,19 @@ pub(crate) struct Job {
     pub name: String,
     /// The program; its input and output are set here.
     pub command: Command,
-    /// What it takes on an idle machine, roughly; the longest start first.
+    /// Approximate seconds on an idle machine; the longest start first.
     pub seconds: u32,
-    /// What it builds.
+    /// Lock of its build.
     pub lock: Lock,
 }
 
-/// What came of a job.
+/// Result of a job.
 pub(crate) struct Ended {
     /// Its name.
     pub name: String,
     /// All that it wrote, on standard output and standard error, in the order in which it wrote it.
     pub output: String,
-    /// How it ended; an error if it could not be started or was stopped.
+    /// Exit status; an error if it could not be started or was stopped.
     pub status: Result<ExitStatus>,
     /// From start to end.
     pub time: Duration,

@@ -50,7 +50,7 @@ const JOBS: [Job; 3] = [
 /// The first of them, for whom the third takes too long.
 const SHORT: usize = 2;
 
-/// Where a blob is made.
+/// Processor on which a blob is made.
 enum Place {
     /// On this machine, with so many threads.
     Here { threads: usize },
@@ -107,7 +107,7 @@ fn emulated(processor: &'static str, vectors: &'static str) -> Place {
     }
 }
 
-/// x86-64 without and with vectors of eight numbers and a fused multiply-add, and this machine, whatever it has.
+/// x86-64 without and with vectors of eight numbers and a fused multiply-add, and this machine as it is.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What must hold of crates before they are published.
+//! Checks of crates before they are published.
 //!
 //! Nothing is uploaded here. Each crate is packaged and built from its package, crates that depend on others from theirs; device crates
 //! build with the oldest compiler that they name, and the library for hosts without 64 bits or an operating system.
@@ -44,8 +44,8 @@ const WASM: &str = "wasm32-unknown-unknown";
 /// Time for rustup to get a compiler.
 const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 
-/// Packages all crates, and builds each from its package alone. Only the first step, which gets what the lockfile names, asks a registry:
-/// resolving the packages would otherwise ask it again for each of them.
+/// Packages all crates, and builds each from its package alone. Only the first step, which fetches the dependencies in the lockfile, uses a registry:
+/// resolving the packages would otherwise use it again for each of them.
 ///
 /// # Errors
 ///

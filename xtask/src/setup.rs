@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: what device builds and emulated boards need.
+//! `cargo xtask setup`: programs for device builds and emulated boards.
 
 use anyhow::Result;
 use fewbit_device::{
@@ -6,7 +6,7 @@ use fewbit_device::{
     toolchain::{TARGETS, Way},
 };
 
-/// Makes everything ready and says what was found.
+/// Installs everything that is missing, and prints what was found.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The workspace's test programs, and what their output says.
+//! Test programs of the workspace, and their output.
 //!
 //! cargo builds them and would run one after the other; [`crate::pool`] runs several at a time.
 
@@ -68,7 +68,7 @@ pub(crate) const OF_BOARDS: [&str; 12] = [
 /// chooses is the same everywhere.
 const SAMPLE: &str = "tests/tests/kernels.rs";
 
-/// Which cases of the suites run that ask [`sampled::sampled`].
+/// Cases to run of the suites that use [`sampled::sampled`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cases {
     /// Few of them.
@@ -82,7 +82,7 @@ pub(crate) enum Cases {
 /// The name of the examples in documentation.
 const EXAMPLES: &str = "examples in the documentation";
 
-/// What cargo says of something that it has built, as far as it matters here.
+/// Cargo's message about a built artefact, as far as it is needed here.
 #[derive(Deserialize)]
 struct Message {
     reason: String,
@@ -240,7 +240,7 @@ pub(crate) fn job(program: &Program, cases: Cases) -> Job {
     }
 }
 
-/// What a test program's output says.
+/// Result in a test program's output.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Results {
     /// Tests that passed.
@@ -318,7 +318,7 @@ mod tests {
     const OK: &str = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
     const FAILED: &str = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
 
-    /// How `sh` ends with this code.
+    /// Exit status of `sh` for this code.
     #[cfg(unix)]
     fn ended(code: i32) -> Result<ExitStatus> {
         use std::os::unix::process::ExitStatusExt as _;

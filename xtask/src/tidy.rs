@@ -1,6 +1,6 @@
-//! `cargo xtask tidy`: what the compiler does not check.
+//! `cargo xtask tidy`: checks that the compiler does not make.
 //!
-//! Conventions that are not checked are not kept: module docs, white space, the index of decisions, memory maps that
+//! Conventions that are not checked are not kept: module docs, white space, links between pages, the index of decisions, memory maps that
 //! agree with their board files, the format's specification, which carries a hash of the sources it describes and names the tests of all checks, and
 //! the promises in SECURITY.md, which are a list in code.
 
@@ -20,6 +20,7 @@ use fewbit_device::{board, process};
 use crate::{mutants, prove, repository, root};
 
 mod arrows;
+mod links;
 
 /// Largest file in the repository; data that is larger is generated or fetched.
 const MAXIMUM_BYTES: u64 = 2 * 1024 * 1024;
@@ -32,13 +33,13 @@ const TEXT: [&str; 11] = [
     "rs", "toml", "md", "py", "sh", "yml", "yaml", "x", "S", "txt", "csv",
 ];
 
-/// What precedes the hash in the specification of the format.
+/// Text before the hash in the specification of the format.
 const HASH_KEY: &str = "format-hash: ";
 
 /// Arguments of `cargo xtask tidy`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Write the hash of the format's sources into docs/model-format.md, once the text says what they do, and the table of
+    /// Write the hash of the format's sources into docs/model-format.md, once the text is true, and the table of
     /// promises into SECURITY.md.
     #[arg(long)]
     bless: bool,
@@ -109,6 +110,7 @@ pub fn check() -> Result<()> {
             }
         }
     }
+    problems.extend(links::problems(root, &files)?);
     problems.extend(unlisted_decisions(root)?);
     problems.extend(memory_maps()?);
     problems.extend(format_hash(root)?);
@@ -157,7 +159,7 @@ fn white_space(text: &str) -> Vec<String> {
     problems
 }
 
-/// What is wrong with the documentation a module starts with; `strict` also limits its first line.
+/// Returns what is wrong with the documentation that a module starts with; `strict` also limits its first line.
 fn module_docs(text: &str, strict: bool) -> Option<String> {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();

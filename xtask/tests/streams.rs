@@ -1,4 +1,4 @@
-//! What the tasks do when what they print cannot be written: a closed pipe, a full disk.
+//! Tasks whose output cannot be written: a closed pipe, a full disk.
 
 use std::fs::OpenOptions;
 use std::io::Read as _;

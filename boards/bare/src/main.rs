@@ -1,7 +1,7 @@
-//! The least firmware that runs a model.
+//! The smallest firmware that runs a model.
 //!
-//! What it takes of flash, without its blob, is what the runtime costs. It is built for its size and is not run: nothing
-//! feeds it, and no one reads its output. It holds no panic function, does not recurse and has a
+//! Its flash, without its blob, is the cost of the runtime. It is built for its size and is not run: nothing
+//! fills its input or reads its output. It contains no panic function, does not recurse and has a
 //! bounded stack, which `cargo xtask bounds` proves of its machine code.
 
 #![no_std]
@@ -46,7 +46,7 @@ fn main() -> ! {
     }
 }
 
-/// Linked only if something can panic. It is like no other function, so that the compiler keeps its name then.
+/// Linked only if something can panic. It differs from every other function, so that the compiler then keeps its name.
 #[panic_handler]
 #[inline(never)]
 fn panic(info: &PanicInfo<'_>) -> ! {

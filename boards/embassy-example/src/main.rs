@@ -1,8 +1,8 @@
 //! An inference as a task between sensor reads, on the nRF52840-DK.
 //!
-//! An inference takes longer than the time between two samples, and gives nothing back before it ends. So the sensor is
-//! read by a task in an interrupt, which interrupts the inference, and hands over whole windows; the model runs in thread
-//! mode. Here the sensor is the voltage at P0.02, a window is what the model takes, and LED 1 is lit for odd classes.
+//! An inference takes longer than the time between two samples, and does not yield before it ends. So a task in an interrupt
+//! reads the sensor, interrupts the inference, and passes on whole windows; the model runs in thread
+//! mode. Here the sensor is the voltage at P0.02, a window is one input of the model, and LED 1 is lit for odd classes.
 
 #![no_std]
 #![no_main]
@@ -31,10 +31,10 @@ bind_interrupts!(struct Interrupts {
 /// Time between two samples.
 const PERIOD: Duration = Duration::from_millis(1);
 
-/// What the model takes at once.
+/// Samples in one input of the model.
 type Window = [i8; INPUT_BYTES];
 
-/// Windows that wait for the model: one is filled while the other one runs.
+/// Windows that wait for the model: one is filled while the model runs on the other.
 static WINDOWS: Channel<CriticalSectionRawMutex, Window, 1> = Channel::new();
 
 static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
@@ -52,7 +52,7 @@ unsafe fn EGU1_SWI1() {
     unsafe { SENSOR.on_interrupt() }
 }
 
-/// Reads the sensor, one sample a period, and hands over windows.
+/// Reads the sensor, one sample per period, and passes on windows.
 #[embassy_executor::task]
 async fn sense(mut adc: Saadc<'static, 1>) {
     let mut ticker = Ticker::every(PERIOD);

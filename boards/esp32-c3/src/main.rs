@@ -1,7 +1,7 @@
 //! ESP32-C3: starts the shared application.
 //!
 //! The core runs at 160 MHz; costs are counted in microseconds, by the system timer. UART0 on GPIO20 and GPIO21 goes to
-//! the serial bridge of most boards. The LED is one at GPIO5, as the boards' own is no simple one; the timing pin is
+//! the serial bridge of most boards. The LED is an external one at GPIO5, as the boards' own is addressable; the timing pin is
 //! GPIO4.
 
 #![no_std]

@@ -1,10 +1,10 @@
 //! A model in another memory than the program's.
 //!
-//! The memory is where a controller shows an external flash (QSPI, XIP); on the emulated board that this is for, a RAM chip
-//! which the emulator fills stands in. The program knows where it is and how much room it has for a model, but no model:
-//! what is there is checked at every start, and another one needs no other program. Inputs are in `samples.bin` in the
-//! emulator's working directory, int8 as the model takes them, one after the other. A line of the output is what the model
-//! has said of each class.
+//! The memory is external flash that a controller maps (QSPI, XIP); on the emulated board of this example, it is a RAM chip
+//! that the emulator fills. The program contains the address and the room for a model, but no model:
+//! the contents are checked at every start, and another model needs no other program. Inputs are in `samples.bin` in the
+//! emulator's working directory, as quantized int8 values, one after the other. A line of the output has the model's
+//! result for each class.
 
 #![no_std]
 #![no_main]
@@ -15,17 +15,17 @@ use fewbit_runtime::{Aligned, Engine, Model};
 use semihosting::{fs::File, io::Read as _, println, process};
 use static_cell::ConstStaticCell;
 
-/// Where the external memory is: the PSRAM of the board MPS2 with AN386.
+/// Address of the external memory: the PSRAM of the board MPS2 with AN386.
 const ADDRESS: usize = 0x2100_0000;
 
-/// Its bytes that are for the model. The blob's header says how many of them are the blob.
+/// Bytes of it that are reserved for the model. The blob's header gives the length of the blob.
 const BYTES: usize = 1 << 20;
 
-/// Room in tables: no model was there to count its tensors and operators when the program was built.
+/// Capacity of the tables: no model was there to count its tensors and operators when the program was built.
 const TENSORS: usize = 64;
 const OPS: usize = 48;
 
-/// Room for activations and scratch.
+/// Bytes for activations and scratch.
 const ARENA_BYTES: usize = 64 * 1024;
 
 static ARENA: ConstStaticCell<Aligned<[i8; ARENA_BYTES]>> =
@@ -58,7 +58,7 @@ fn main() -> ! {
     process::exit(0)
 }
 
-/// The memory that the model is in.
+/// Memory of the model.
 #[allow(
     unsafe_code,
     reason = "the compiler knows of no memory that is not the program's"

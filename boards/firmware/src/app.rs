@@ -1,6 +1,6 @@
 //! Loads the model, runs every input of a job, reports.
 //!
-//! What it reports are the lines of [`fewbit_protocol::report`]; a cost is what the board's [`Counter`] counts: instructions on an
+//! The report consists of the lines of [`fewbit_protocol::report`]; a cost is the count of the board's [`Counter`]: instructions on an
 //! emulated board. The model is reported once it has loaded, then what the job asks for, and at the end that the job is done.
 //!
 //! Writing a message costs instructions too; none of them is between the two readings that make a `cost`.
@@ -20,7 +20,7 @@ use crate::{
     stack,
 };
 
-/// Where job and inputs come from.
+/// Source of job and inputs.
 pub trait Source {
     /// Fills `bytes` from the stream.
     ///
@@ -34,36 +34,36 @@ pub trait Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
 pub struct SourceError;
 
-/// Why a run ended without its `fewbit:done`.
+/// Reason why a run ended without its `fewbit:done`.
 #[derive(Clone, Copy, Debug, defmt::Format)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The blob does not load. The build checked it, so flash does not hold what was built.
+    /// The blob does not load. The build checked it, so the contents of flash have changed.
     Load(fewbit_runtime::LoadError),
     /// The line to the host has come to an end; a real one never does.
     LineEnded,
-    /// The board's slots for models are not as its flash needs them.
+    /// The slots for models do not suit the board's flash.
     Slots,
     /// The application was called a second time.
     ArenaTaken,
-    /// The arena is smaller than the model asks for; the build made it as large as the blob's summary said.
+    /// The arena is smaller than the model needs; the build made it as large as the blob's summary says.
     Arena(fewbit_runtime::ArenaTooSmall),
     /// The job's header is wrong.
     Job(JobError),
     /// Header or inputs end too early.
     Source(SourceError),
-    /// The inputs have another size than the model takes.
+    /// The inputs do not have the model's size.
     InputBytes {
-        /// What the model takes.
+        /// Bytes of the model's inputs.
         expected: usize,
-        /// What the job's header says.
+        /// Bytes in the job's header.
         found: u32,
     },
-    /// The job asks for an operator that the model does not have.
+    /// The job names an operator that the model does not have.
     NoSuchOperator {
-        /// Operators of the model.
+        /// Number of operators of the model.
         ops: usize,
-        /// What the job asks for.
+        /// Index in the job.
         found: usize,
     },
 }
@@ -74,10 +74,10 @@ impl From<SourceError> for RunError {
     }
 }
 
-/// The engine of the model that this firmware was built with.
+/// Engine of the model that this firmware was built with.
 pub type ModelEngine<'m, 'a> = Engine<'m, 'a, TENSORS, OPS, Kernels>;
 
-/// The arena. Once: it stays taken.
+/// Takes the arena. Once: it stays taken.
 ///
 /// # Errors
 ///
@@ -90,7 +90,7 @@ pub fn arena() -> Result<&'static mut [i8], RunError> {
     Ok(&mut ARENA.try_take().ok_or(RunError::ArenaTaken)?.0)
 }
 
-/// Loads a model and joins it with the arena, for `act`.
+/// Loads a model, combines it with the arena, and calls `act`.
 ///
 /// # Errors
 ///
@@ -105,11 +105,11 @@ pub fn with_engine<R>(
     act(engine)
 }
 
-/// Runs the job that `source` holds and reports it.
+/// Runs the job of `source` and reports it.
 ///
 /// # Errors
 ///
-/// [`RunError`], for the caller to log and to end with. Everything reported until then is valid.
+/// [`RunError`], for the caller to log and to end with. All messages before are valid.
 pub fn run(source: &mut impl Source, counter: &mut impl Counter) -> Result<(), RunError> {
     with_engine(&BLOB.0, arena()?, |engine| run_job(engine, source, counter))
 }

@@ -1,4 +1,4 @@
-//! What the shared application needs of a board.
+//! Parts of a board that the shared application needs.
 
 use core::{convert::Infallible, fmt};
 
@@ -7,11 +7,11 @@ use embedded_io::{ErrorType, Read, Write};
 
 use crate::counter::Counter;
 
-/// The parts of a board, as its `main` has set them up.
+/// Parts of a board, set up by its `main`.
 pub struct Board<C, S, L, T> {
-    /// What an inference costs.
+    /// Counter of an inference's cost.
     pub counter: C,
-    /// The line to the host.
+    /// Line to the host.
     pub serial: S,
     /// Lit while the model runs.
     pub led: L,
@@ -20,7 +20,7 @@ pub struct Board<C, S, L, T> {
 }
 
 impl<C: Counter, S: Read + Write, L: OutputPin, T: OutputPin> Board<C, S, L, T> {
-    /// Does `work`, which is to be measured; what it cost, in the counter's unit.
+    /// Does `work` and returns its cost, in the counter's unit.
     pub fn measured(&mut self, work: impl FnOnce()) -> u64 {
         // A pin that cannot be set takes nothing from the result.
         let _ = self.led.set_high();

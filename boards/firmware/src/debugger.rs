@@ -1,7 +1,7 @@
 //! The line to the host through memory: RTT, which a debugger reads and writes.
 //!
-//! One channel in each direction, both named `fewbit`; the host finds them by that name. Nothing waits for a debugger that
-//! is not there but the request that is read.
+//! One channel in each direction, both named `fewbit`; the host finds them by that name. Only the reading of a request
+//! waits for a debugger.
 
 use core::hint::spin_loop;
 
@@ -14,10 +14,10 @@ use crate::board::{Board, Polled};
 /// Bytes of each channel's ring: more than a frame.
 pub const RING_BYTES: usize = 512;
 
-/// Rounds without room for an answer after which the rest of it is dropped; the host asks again.
+/// Rounds without room for an answer after which the rest of it is dropped; the host repeats the request.
 const PATIENCE: u32 = 10_000_000;
 
-/// The board with a line through these channels in place of its UART.
+/// The board, with a line through these channels instead of its UART.
 pub fn over_channels<C, S, L, T>(
     board: Board<C, S, L, T>,
     mut up: UpChannel,

@@ -3,7 +3,7 @@
 //! With the feature `serial` or `mlperf` the board answers over its UART instead of running a job file, with `rtt-link` through
 //! memory. The job is
 //! `fewbit_protocol::job::JOB_FILE` in QEMU's working directory. The program ends with exit code 0 after a complete run and 1 after any
-//! error, panic or fault, always with a defmt message that says why.
+//! error, panic or fault, always with a defmt message that gives the reason.
 
 use defmt_semihosting as _;
 use embedded_hal::digital::OutputPin;
@@ -100,10 +100,10 @@ fn application(
     app::run(&mut FileSource(file), &mut board.counter)
 }
 
-/// What the benchmark's runner asks over the UART.
+/// Answers the benchmark's runner over the UART.
 #[cfg(feature = "mlperf")]
 use crate::mlperf::run as application;
-/// What a host asks over the UART.
+/// Answers a host over the UART.
 #[cfg(all(feature = "serial", not(feature = "mlperf")))]
 use crate::serve::run as application;
 

@@ -1,4 +1,4 @@
-//! Panics and faults: the log says where, and the program ends as a board can.
+//! Panics and faults: the log gives the place, and the program ends.
 
 use core::panic::PanicInfo;
 

@@ -34,5 +34,5 @@ mod store;
 #[cfg(feature = "slots")]
 mod updates;
 
-/// Name of the board, which xtask passes on.
+/// Name of the board, set by the build.
 pub const BOARD_NAME: &str = env!("FEWBIT_BOARD_NAME", "FEWBIT_BOARD_NAME is the board's name");

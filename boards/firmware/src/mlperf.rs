@@ -22,7 +22,7 @@ use crate::{
 /// Longest command, as the benchmark's own firmware has it.
 const COMMAND_BYTES: usize = 80;
 
-/// What the runner expects of every firmware to its `profile`.
+/// Answer to `profile` that the runner expects of every firmware.
 const PROFILE: &str = "ULPMark for tinyML Firmware V0.0.1";
 
 /// Bytes of the input in one line of `db print`.
@@ -91,7 +91,7 @@ pub fn run(
 /// The benchmark's input, as it was loaded.
 struct Input {
     buffer: &'static mut [u8; INPUT_BYTES],
-    /// What `db load` announced.
+    /// Bytes that `db load` announced.
     expected: usize,
     /// Bytes so far.
     filled: usize,
@@ -143,7 +143,7 @@ struct Device<'m, 'a, C, S, L, T> {
 }
 
 impl<C: Counter, S: Read + Write, L: OutputPin, T: OutputPin> Device<'_, '_, C, S, L, T> {
-    /// Sends text. A line that does not take it loses it: the runner asks again.
+    /// Sends text. Text that the line does not accept is lost: the runner repeats its command.
     fn text(&mut self, text: fmt::Arguments<'_>) {
         let _ = self.board.serial.write_fmt(text);
         let _ = self.board.serial.flush();

@@ -1,6 +1,6 @@
-//! The model this firmware was built with.
+//! The model that this firmware was built with.
 //!
-//! `build.rs` writes the constants from the blob that `FEWBIT_BLOB` named, with room for the models that slots may hold.
+//! `build.rs` writes the constants from the blob in `FEWBIT_BLOB`, with room for the models that slots may contain.
 
 include!(concat!(env!("OUT_DIR"), "/models.rs"));
 #[cfg(feature = "slots")]

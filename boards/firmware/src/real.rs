@@ -1,7 +1,7 @@
 //! Real boards: logs by RTT, a host over the UART.
 //!
-//! A debugger reads the log from memory while the program runs. After an error, a panic or a fault the program stands
-//! still, and the log's last message says why.
+//! A debugger reads the log from memory while the program runs. After an error, a panic or a fault the program
+//! halts, and the log's last message gives the reason.
 
 use core::hint::spin_loop;
 
@@ -18,7 +18,7 @@ use crate::mlperf::run as application;
 use crate::serve::run as application;
 use crate::{app::RunError, board::Board, counter::Counter};
 
-/// Starts the log. Once; what is logged before is lost.
+/// Starts the log. Call it once; messages before it are lost.
 #[cfg(not(feature = "rtt-link"))]
 pub fn start_log() {
     // A message that no one reads is skipped: the program must not wait for a debugger.
@@ -81,7 +81,7 @@ pub fn run(board: Board<impl Counter, impl Read + Write, impl OutputPin, impl Ou
     end(application(board))
 }
 
-/// Says what came of a run, and stands still.
+/// Logs the result of a run, and halts.
 fn end(result: Result<(), RunError>) -> ! {
     match result {
         Ok(()) => defmt::info!("the line has ended"),
@@ -90,11 +90,11 @@ fn end(result: Result<(), RunError>) -> ! {
     halt()
 }
 
-/// As [`run`], on a board whose flash has slots for models: with the feature `slots` the newest one runs.
+/// As [`run`], on a board whose flash has slots for models: with the feature `slots` the newest one is used.
 ///
 /// # Safety
 ///
-/// Memory from `mapped_at` on shows the flash, and nothing but `flash` changes it.
+/// Memory from `mapped_at` on is the flash, and changes through `flash` only.
 #[allow(unsafe_code, reason = "only the board knows where its flash is")]
 pub unsafe fn run_with_flash(
     board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
@@ -114,7 +114,7 @@ pub unsafe fn run_with_flash(
     }
 }
 
-/// Stands still.
+/// Halts.
 pub fn halt() -> ! {
     loop {
         spin_loop();

@@ -94,11 +94,11 @@ struct Session<'m, 'a, 's> {
 /// An input of the host's.
 struct Job {
     number: u32,
-    /// What has run of it.
+    /// Progress of the job.
     ran: Option<Progress>,
 }
 
-/// How far a job is. Its input may be gone from the arena then.
+/// Progress of a job. A run may have overwritten its input in the arena.
 #[derive(Clone, Copy)]
 enum Progress {
     /// The whole model.
@@ -189,7 +189,7 @@ impl Session<'_, '_, '_> {
         }
     }
 
-    /// What has run of the job, if it is the one that this firmware holds.
+    /// Progress of the job, if it is the one that this firmware holds.
     fn progress(&self, number: u32) -> Result<Option<Progress>, Refusal> {
         match &self.job {
             Some(job) if job.number == number => Ok(job.ran),
@@ -301,7 +301,7 @@ impl Session<'_, '_, '_> {
     }
 }
 
-/// Does a part of an update; where signatures are checked, the log says what it cost.
+/// Executes a part of an update; if signatures are checked, logs its cost.
 fn timed<R>(
     name: &str,
     board: &mut Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,

@@ -1,6 +1,6 @@
 //! The newest model in two slots of the flash, or the built-in one.
 //!
-//! A host stores another one over the line; it runs from then on, after a reset too.
+//! A host stores another one over the line; it is in use from then on, after a reset too.
 
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
@@ -21,15 +21,15 @@ use crate::{
 
 /// Answers requests for ever.
 ///
-/// The slots are where xtask has placed them in `flash`, whose first byte memory shows at `mapped_at`.
+/// The slots are at the place that the build has set in `flash`, whose first byte is mapped at `mapped_at`.
 ///
 /// # Errors
 ///
-/// [`RunError`] if the slots cannot lie there, the built-in model cannot be loaded, or the line has come to an end.
+/// [`RunError`] if the slots cannot be there, the built-in model cannot be loaded, or the line has come to an end.
 ///
 /// # Safety
 ///
-/// Memory from `mapped_at` on shows the flash, and nothing but `flash` changes it.
+/// Memory from `mapped_at` on is the flash, and changes through `flash` only.
 #[allow(unsafe_code, reason = "only the board knows where its flash is")]
 pub unsafe fn run<F: NorFlash>(
     mut board: Board<impl Counter, impl Read + Write, impl OutputPin, impl OutputPin>,
@@ -83,7 +83,7 @@ fn runs(blob: &[u8], arena_bytes: usize) -> Result<(), Refusal> {
 /// The slot that is not in use.
 struct Stored<'s, F> {
     idle: Idle<'s, F>,
-    /// The update that is being written.
+    /// Update in progress.
     begun: Option<Begun>,
     arena_bytes: usize,
 }

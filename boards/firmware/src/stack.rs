@@ -1,14 +1,14 @@
 //! The stack's high-water mark.
 //!
-//! The whole free stack is painted before the application starts; the lowest word that lost its paint shows how deep the
-//! stack ever was. A deeper frame that was reserved and never written is not seen. On Cortex-M cortex-m-rt paints
+//! The whole free stack is filled with a pattern ("painted") before the application starts; the lowest overwritten word shows the depth of the
+//! stack. A deeper frame that was reserved and never written is not seen. On Cortex-M cortex-m-rt paints
 //! (feature `paint-stack`), on RISC-V `main` does, with [`paint`]. The symbols are cortex-m-rt's and esp-hal's; riscv-rt
 //! has other names for them.
 
 #[cfg(target_arch = "arm")]
 use cortex_m_rt::STACK_PAINT_VALUE;
 
-/// As cortex-m-rt's: no address of the stack's, and no small number.
+/// Same pattern as cortex-m-rt's: not an address of the stack, and not a small number.
 #[cfg(target_arch = "riscv32")]
 const STACK_PAINT_VALUE: u32 = 0xCCCC_CCCC;
 
@@ -51,7 +51,7 @@ pub fn paint() {
     }
 }
 
-/// Bytes of stack that were in use at the deepest moment since reset.
+/// Bytes of the deepest stack since reset.
 #[allow(
     unsafe_code,
     reason = "reads the stack's memory, which no Rust object covers"

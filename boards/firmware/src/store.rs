@@ -1,4 +1,4 @@
-//! Where a firmware keeps another model than the one that it was built with.
+//! Storage for another model than the one that firmware was built with.
 
 use fewbit_protocol::message::{Refusal, Seal};
 

@@ -1,11 +1,11 @@
-//! Who may store a model: the holder of the secret half of the firmware's key.
+//! Authentication of updates: only the key's owner may store a model.
 //!
 //! Without the feature `authenticated-updates` anyone who has the line may, and nothing of this is linked.
 
 use fewbit_protocol::message::{Refusal, Seal};
 use fewbit_slots::Slot;
 
-/// An update that was begun, as far as its signature says.
+/// An update in progress, as its signature describes it.
 #[cfg(feature = "authenticated-updates")]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Begun {
@@ -87,8 +87,8 @@ impl Begun {
     }
 }
 
-/// Whether this firmware could have stored the model: one that was stored without a signature is not run by firmware that
-/// asks for signatures.
+/// Whether this firmware could have stored the model: firmware that requires signatures does not run a model that was
+/// stored without one.
 pub(crate) fn may_run(slot: &Slot<'_>) -> bool {
     let signed = slot.version != 0;
     if !signed && cfg!(feature = "authenticated-updates") {

@@ -1,7 +1,7 @@
 //! BBC micro:bit v2: starts the shared application.
 //!
 //! The core runs at 64 MHz from reset. UARTE0 on P0.06 and P1.08 goes to the debugger's virtual serial port.
-//! The LED is the matrix's first: its row is high when lit, its column stays low. The timing pin is ring 0, P0.02.
+//! The LED is the first of the matrix: its row is high when lit, its column stays low. The timing pin is ring 0, P0.02.
 
 #![no_std]
 #![no_main]

@@ -1,6 +1,6 @@
 //! Raspberry Pi Pico 2: starts the shared application.
 //!
-//! The core runs at 150 MHz. UART0 on GP0 and GP1 is where a debug probe's serial cable goes. The LED is the board's; the
+//! The core runs at 150 MHz. UART0 on GP0 and GP1 connects to a debug probe's serial cable. The LED is the board's; the
 //! timing pin is GP2.
 
 #![no_std]

@@ -1,4 +1,4 @@
-//! How a message travels over a line.
+//! Frames: transport of messages over a line.
 //!
 //! A frame is `00 COBS(postcard(message), CRC-32 of that, little-endian) 00`.
 //! Byte stuffing keeps zeros out of a frame, so that a reader that lost its place finds it at the next zero. The zero
@@ -25,11 +25,11 @@ pub fn encode<'b>(message: &impl Serialize, frame: &'b mut [u8; FRAME_BYTES]) ->
     frame.get(..=length)
 }
 
-/// Collects bytes until they are a frame.
+/// Receiver that collects bytes until they form a frame.
 #[derive(Debug)]
 pub struct Receiver {
     bytes: [u8; FRAME_BYTES],
-    /// Bytes so far; one more than there is room for after an overflow.
+    /// Number of bytes so far; one more than there is room for after an overflow.
     length: usize,
 }
 
@@ -40,7 +40,7 @@ impl Default for Receiver {
 }
 
 impl Receiver {
-    /// An empty one.
+    /// Creates an empty receiver.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -49,10 +49,10 @@ impl Receiver {
         }
     }
 
-    /// Takes a byte of the line; at the end of a sound frame the message in it.
+    /// Takes a byte of the line; returns the message at the end of a valid frame.
     ///
-    /// Whatever is not a sound frame (noise, a frame with a wrong checksum, too long or of another type) is dropped
-    /// without a word: who sent it hears no answer, and sends again.
+    /// Anything else (noise, a frame with a wrong checksum, too long or of another type) is dropped
+    /// without an answer, so that the sender repeats it.
     pub fn push<'s, M: Deserialize<'s>>(&'s mut self, byte: u8) -> Option<M> {
         if byte != 0 {
             if let Some(place) = self.bytes.get_mut(self.length) {
@@ -69,7 +69,7 @@ impl Receiver {
     }
 }
 
-/// The message in a frame without its zeros.
+/// Decodes a frame without its zeros.
 fn decode<'f, M: Deserialize<'f>>(frame: &'f mut [u8]) -> Option<M> {
     let length = cobs::decode_in_place(frame).ok()?;
     let payload = length.checked_sub(CRC_BYTES)?;

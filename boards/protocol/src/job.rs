@@ -1,6 +1,6 @@
-//! What a host asks a run to do, in a file: a header, then all inputs.
+//! Job files: instructions for a run as a header, then all inputs.
 //!
-//! For firmware that reads files of the host's, as in the emulator; over a line the messages ask. The header is nine
+//! For firmware that reads files of the host, as in the emulator; over a line, messages take their place. The header has nine
 //! little-endian 32-bit words:
 //!
 //! | word | name         | meaning                                                              |
@@ -28,13 +28,13 @@ pub const HEADER_BYTES: usize = 36;
 /// Name of the job's file, relative to the working directory of the emulator.
 pub const JOB_FILE: &CStr = c"job.bin";
 
-/// How much a run reports.
+/// Contents of a run's report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Mode {
-    /// The outputs and the cost of every inference.
+    /// Outputs and cost of every inference.
     Outputs,
-    /// The outputs, and for every operator its cost and the CRC-32 of its output.
+    /// Outputs, and for every operator its cost and the CRC-32 of its output.
     Operators,
     /// Every byte of one operator's output; the operators after it do not run.
     Bytes {
@@ -43,21 +43,21 @@ pub enum Mode {
     },
 }
 
-/// A run, as the host describes it.
+/// Run described by the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Job {
-    /// How much is reported.
+    /// Contents of the report.
     pub mode: Mode,
     /// Number of inputs that follow the header.
     pub inputs: u32,
     /// Bytes of one input.
     pub input_bytes: u32,
-    /// Rounds of the loop that proves the counter; 0 skips it.
+    /// Rounds of the loop that checks the counter; 0 skips it.
     pub spin_rounds: u32,
 }
 
-/// Why a job was refused.
+/// Reason why a job was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -69,14 +69,14 @@ pub enum JobError {
     },
     /// The header is of another version: firmware and host are of different revisions.
     UnsupportedVersion {
-        /// What this firmware reads.
+        /// Version that this firmware reads.
         expected: u32,
-        /// What the header says.
+        /// Version in the header.
         found: u32,
     },
-    /// The mode is none of the known ones.
+    /// The mode is unknown.
     UnknownMode {
-        /// What the header says.
+        /// Mode in the header.
         found: u32,
     },
 }
@@ -86,7 +86,7 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// [`JobError`] names the first field that does not hold what it must. The figures are not checked against a model
+    /// [`JobError`] names the first field with a wrong value. The figures are not compared with a model
     /// here.
     pub fn parse(header: &[u8; HEADER_BYTES]) -> Result<Self, JobError> {
         let word = |index: usize| {

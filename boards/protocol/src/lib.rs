@@ -1,4 +1,4 @@
-//! What a host and a firmware say to each other.
+//! Messages between a host and firmware.
 //!
 #![doc = include_str!("../README.md")]
 //!
@@ -16,5 +16,5 @@ pub mod report;
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 
-/// The usual CRC-32 (zlib's), which frames, inputs and outputs carry.
+/// CRC-32 as zlib computes it, of frames, inputs and outputs.
 pub const CRC32: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);

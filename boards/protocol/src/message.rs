@@ -1,40 +1,40 @@
-//! What host and firmware say.
+//! Requests of the host and responses of the firmware.
 //!
-//! Everything a firmware holds of a run belongs to a job, a number that the host draws for each input. A request for
-//! another job than the firmware's is refused, so an answer can never be for another input, whatever was lost, repeated
-//! or reset in between. Every request can be sent again: the answer is the same. Whatever comes of a model carries the
-//! CRC-32 of its blob, so a result can never be another model's, which may run after a reset.
+//! All state of a run belongs to a job, a number that the host chooses for each input. A request for
+//! another job than the firmware's is refused, so an answer can never be for another input, even if messages were lost or repeated,
+//! or the board was reset in between. Every request can be repeated: the answer is the same. Every answer about a model carries the
+//! CRC-32 of its blob, so a result can never be of another model, which may be in use after a reset.
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the messages; [`Hello`] carries it, and its own bytes are those of every version, so that hosts and firmware of
-/// different revisions can tell.
+/// Version of the messages. [`Hello`] carries it, and has the same bytes in every version, so that hosts and firmware of
+/// different revisions can detect the difference.
 pub const VERSION: u16 = 3;
 
-/// Most bytes of data in one message: a frame stays below 254 bytes, where byte stuffing costs one byte.
+/// Largest number of data bytes in one message: a frame stays below 254 bytes, where byte stuffing costs one byte.
 pub const CHUNK_BYTES: usize = 192;
 
-/// From the host.
+/// Message from the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request<'a> {
-    /// Comes back in the response. New for every request, also for one that is sent again.
+    /// Number that the response repeats. New for every request, also for a repeated one.
     pub sequence: u32,
-    /// What to do.
+    /// Command to execute.
     #[serde(borrow)]
     pub command: Command<'a>,
 }
 
-/// What the host asks for.
+/// Command of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command<'a> {
-    /// Who is there; answered with [`Answer::Hello`].
+    /// Describe board and model; answered with [`Answer::Hello`].
     Hello,
     /// Bytes of the job's input, all inputs of the model one after the other. A new job's number drops the old job.
     /// Answered with [`Answer::Written`].
     Write {
         /// Number of the job.
         job: u32,
-        /// Where the bytes start in the input.
+        /// Offset of the bytes in the input.
         offset: u32,
         /// The bytes, at most [`CHUNK_BYTES`].
         #[serde(borrow)]
@@ -47,7 +47,7 @@ pub enum Command<'a> {
         /// CRC-32 of the whole input.
         input_crc: u32,
     },
-    /// Run one operator, those before it having run; answered with [`Answer::Ran`], whose figures are the operator's.
+    /// Run one operator, after those before it; answered with [`Answer::Ran`], whose figures are the operator's.
     Step {
         /// Number of the job.
         job: u32,
@@ -56,15 +56,15 @@ pub enum Command<'a> {
         /// Index of the operator.
         op: u32,
     },
-    /// Bytes of what ran last: of all outputs of the model after [`Command::Run`], of the operator's output after
+    /// Bytes of the last run: of all outputs of the model after [`Command::Run`], of the operator's output after
     /// [`Command::Step`]. Answered with [`Answer::Bytes`].
     Read {
         /// Number of the job.
         job: u32,
-        /// Where to start in the output.
+        /// Offset in the output.
         offset: u32,
     },
-    /// Try the counter on a loop of `2 * rounds` instructions; answered with [`Answer::Cost`].
+    /// Check the counter by a loop of `2 * rounds` instructions; answered with [`Answer::Cost`].
     Spin {
         /// Rounds of the loop, at least 1.
         rounds: u32,
@@ -75,26 +75,26 @@ pub enum Command<'a> {
     Begin {
         /// Bytes of the blob.
         length: u32,
-        /// Who may; firmware without a key takes none, and firmware with one nothing without.
+        /// Signature of the update; firmware without a key refuses any, and firmware with a key requires one.
         #[serde(borrow)]
         seal: Option<Seal<'a>>,
     },
-    /// Bytes of the blob, in order; answered with [`Answer::Written`], also for bytes that are there already.
+    /// Bytes of the blob, in order; answered with [`Answer::Written`], also for bytes that are stored already.
     Store {
-        /// Where the bytes start in the blob.
+        /// Offset of the bytes in the blob.
         offset: u32,
         /// The bytes, at most [`CHUNK_BYTES`].
         #[serde(borrow)]
         bytes: &'a [u8],
     },
-    /// Run the stored blob from now on; answered with [`Answer::Written`] by the old model, or by the new one when asked again.
+    /// Use the stored blob from now on; answered with [`Answer::Written`] by the old model, or by the new one if repeated.
     Commit {
         /// CRC-32 of the whole blob.
         crc: u32,
     },
 }
 
-/// Signature of an update, and what it is over besides the product and the blob's length; the crate `fewbit-signed` says how.
+/// Signature of an update, with the signed data except the product and the blob's length; see the crate `fewbit-signed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal<'a> {
     /// Version of the update.
@@ -102,22 +102,22 @@ pub struct Seal<'a> {
     /// SHA-512 of the blob.
     #[serde(borrow)]
     pub digest: &'a [u8],
-    /// The signature.
+    /// The signature, Ed25519.
     #[serde(borrow)]
     pub signature: &'a [u8],
 }
 
-/// From the firmware.
+/// Message from the firmware.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response<'a> {
-    /// The request's.
+    /// Number of the request.
     pub sequence: u32,
-    /// The answer, or why there is none.
+    /// The answer, or the reason of the refusal.
     #[serde(borrow)]
     pub answer: Result<Answer<'a>, Refusal>,
 }
 
-/// What the firmware answers.
+/// Answer to a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer<'a> {
     /// To [`Command::Hello`].
@@ -129,9 +129,9 @@ pub enum Answer<'a> {
     Ran(Ran),
     /// To [`Command::Read`].
     Bytes {
-        /// CRC-32 of the blob that made them.
+        /// CRC-32 of the blob whose output they are.
         blob_crc: u32,
-        /// Where the bytes start in the output.
+        /// Offset of the bytes in the output.
         offset: u32,
         /// The bytes: as many as fit in a message, fewer at the end.
         #[serde(borrow)]
@@ -141,14 +141,14 @@ pub enum Answer<'a> {
     Cost(u64),
     /// To [`Command::Stack`].
     Stack {
-        /// CRC-32 of the blob that runs.
+        /// CRC-32 of the blob in use.
         blob_crc: u32,
         /// Bytes of the deepest stack.
         bytes: u32,
     },
 }
 
-/// A firmware and the model that it holds.
+/// Firmware and its model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello<'a> {
     /// [`VERSION`] of the firmware.
@@ -163,22 +163,22 @@ pub struct Hello<'a> {
     pub input_bytes: u32,
     /// Bytes of all outputs of the model together.
     pub output_bytes: u32,
-    /// Operators of the model.
+    /// Number of operators of the model.
     pub ops: u32,
-    /// Bytes of the arena that the model asks for.
+    /// Bytes of the arena that the model needs.
     pub arena_bytes: u32,
-    /// What costs are counted in.
+    /// Unit of costs.
     pub unit: Unit,
 }
 
-/// What a firmware's counter counts.
+/// Unit of a firmware's counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
-    /// Instructions; an emulator's.
+    /// Instructions, in an emulator.
     Instructions,
     /// Cycles of the core's clock.
     Cycles {
-        /// The clock's frequency.
+        /// Frequency of the clock.
         clock_hz: u32,
     },
     /// Microseconds.
@@ -186,7 +186,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// A cost in microseconds. An emulator's instruction takes a nanosecond.
+    /// Converts a cost to microseconds. An emulator's instruction counts as a nanosecond.
     #[must_use]
     pub fn microseconds(self, cost: u64) -> u64 {
         match self {
@@ -201,25 +201,25 @@ impl Unit {
     }
 }
 
-/// A run, or one step of it.
+/// Result of a run, or of one step of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ran {
     /// CRC-32 of the blob that ran.
     pub blob_crc: u32,
-    /// What it cost, in [`Hello::unit`].
+    /// Cost, in [`Hello::unit`].
     pub cost: u64,
-    /// Bytes that can be read.
+    /// Number of bytes that can be read.
     pub output_bytes: u32,
     /// CRC-32 of these bytes.
     pub output_crc: u32,
 }
 
-/// Why a request was not followed.
+/// Reason why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
-    /// The job is not this firmware's: it was reset, or the job's first bytes never came.
+    /// The job is not this firmware's: it was reset, or the job's first bytes were lost.
     UnknownJob,
-    /// The input is not what the checksum was made of: some of its bytes never came.
+    /// The input does not have this checksum: some of its bytes were lost.
     InputDiffers,
     /// Nothing can be read: the job has not run yet.
     NotRun,
@@ -229,19 +229,19 @@ pub enum Refusal {
     OutOfRange,
     /// The firmware has no slots for models.
     NoSlots,
-    /// The firmware has no room for such a blob, or not the kernels, or cannot read its version; its log says which.
+    /// The firmware has no room or kernels for such a blob, or cannot read its version; its log gives the reason.
     NotAModel,
     /// The flash failed.
     FlashFailed,
-    /// The firmware takes signed updates only.
+    /// The firmware accepts signed updates only.
     NotSigned,
-    /// The signature is not that of this update for this product by the firmware's key.
+    /// The signature is not valid for this update, this product and the firmware's key.
     BadSignature,
     /// The update's version is not higher than the newest that the slots have held.
     OldVersion,
     /// A run takes more operations than the firmware allows.
     TooSlow,
-    /// The firmware has no key, and would take this update from anyone.
+    /// The firmware has no key, so it cannot check the signature.
     NoKey,
 }
 

@@ -1,6 +1,6 @@
 //! QEMU's RISC-V board `virt`: starts the shared application.
 //!
-//! The board has nothing to set up but the paint on the stack.
+//! The board needs no initialization except the paint on the stack.
 
 #![no_std]
 #![no_main]
@@ -15,14 +15,14 @@ use fewbit_firmware::{
 use riscv as _;
 use uart_16550::{Config, Uart16550};
 
-/// Where the machine has its 16550, and how far its registers are from each other.
+/// Address of the machine's 16550 UART, and the distance of its registers.
 const UART: NonNull<u8> = match NonNull::new(core::ptr::without_provenance_mut(0x1000_0000)) {
     Some(base) => base,
     None => panic!("the address is not 0"),
 };
 const STRIDE: u8 = 1;
 
-/// Sets the board up and hands over to the application.
+/// Sets the board up and starts the application.
 #[allow(unsafe_code, reason = "only the board knows where its peripherals are")]
 #[riscv_rt::entry]
 fn main() -> ! {

@@ -1,4 +1,4 @@
-//! Files of keys: a line that says what it is, and 64 hexadecimal digits.
+//! Key files: a line that names the kind of key, and 64 hexadecimal digits.
 
 use core::fmt;
 
@@ -9,21 +9,21 @@ use crate::KEY_BYTES;
 const PUBLIC: &str = "fewbit public update key";
 const SECRET: &str = "fewbit secret update key";
 
-/// Why a text is not the key that it is to be.
+/// Reason why a text is not the expected key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// The first line is another.
+    /// The first line is wrong.
     NoKey {
-        /// What it is to be.
+        /// Expected first line.
         expected: &'static str,
     },
-    /// The secret half where the public one belongs.
+    /// Secret half in place of the public one.
     Secret,
-    /// The public half where the secret one belongs.
+    /// Public half in place of the secret one.
     Public,
     /// The second line is not 64 hexadecimal digits, or there are more lines.
     Digits,
-    /// No such public key exists.
+    /// The digits are not a valid public key.
     Weak,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoKey { expected } => {
-                write!(f, "this is no key: the first line is to be `{expected}`")
+                write!(f, "this is not a key: the first line must be `{expected}`")
             }
             Self::Secret => f.write_str(
                 "this is the secret key, which never leaves the signer's machine; the public one is in the file with `.pub` behind its name",

@@ -1,8 +1,8 @@
-//! What of a model update is signed, and whether a signature is right.
+//! Signatures of model updates, and their check.
 //!
 #![doc = include_str!("../README.md")]
 //!
-//! The signature is Ed25519's (RFC 8032) over these bytes, one after the other; numbers are little-endian:
+//! The signature is Ed25519 (RFC 8032) over these bytes, one after the other; numbers are little-endian:
 //!
 //! | bytes | |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | 4 | bytes of the blob |
 //! | 64 | SHA-512 of the blob |
 //!
-//! So a signature is good for one blob, one version and one product, and for nothing else that is signed with the same
-//! key. The firmware holds the public key only. Nothing in a check is secret, so it need not take constant time.
+//! So a signature is valid for one blob, one version and one product, and for no other data signed with the same
+//! key. The firmware contains the public key only. A check uses no secret, so it need not take constant time.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -37,18 +37,18 @@ pub const DIGEST_BYTES: usize = 64;
 /// Bytes of the longest name of a product.
 pub const MOST_PRODUCT_BYTES: usize = 64;
 
-/// What comes first, so that no other message can be mistaken for an update.
+/// Start of a signed message, so that no other message can be mistaken for an update.
 const TITLE: &[u8; 22] = b"fewbit model update 1\n";
 
-/// Bytes of the longest message that is signed.
+/// Bytes of the longest signed message.
 const MOST_BYTES: usize = TITLE.len() + 1 + MOST_PRODUCT_BYTES + 4 + 4 + DIGEST_BYTES;
 
-/// An update, as it is signed.
+/// Signed data of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Update<'a> {
-    /// The product that the firmware is of.
+    /// Product of the firmware, at most [`MOST_PRODUCT_BYTES`] bytes.
     pub product: &'a str,
-    /// Higher than that of every update before.
+    /// Version, at least 1: higher than that of every earlier update.
     pub version: u32,
     /// Bytes of the blob.
     pub length: u32,
@@ -57,7 +57,7 @@ pub struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// Writes what is signed, and its length; none if the product's name is too long.
+    /// Writes the signed bytes, and returns their number; none if the product's name is too long.
     fn message(&self) -> Option<([u8; MOST_BYTES], usize)> {
         let product = self.product.as_bytes();
         if product.len() > MOST_PRODUCT_BYTES {
@@ -87,7 +87,7 @@ pub fn digest(blob: &[u8]) -> [u8; DIGEST_BYTES] {
     Hash::hash(blob)
 }
 
-/// Whether `signature` is that of `update` by the secret half of `key`; whatever is wrong with any of them, it is not.
+/// Whether `signature` is that of `update` by the secret half of `key`; false if any of them is malformed.
 #[must_use]
 pub fn verify(key: &[u8; KEY_BYTES], update: &Update<'_>, signature: &[u8]) -> bool {
     let Some((bytes, length)) = update.message() else {
@@ -100,7 +100,7 @@ pub fn verify(key: &[u8; KEY_BYTES], update: &Update<'_>, signature: &[u8]) -> b
     PublicKey::new(*key).verify(message, &signature).is_ok()
 }
 
-/// The signature of `update` by a secret key; none if the product's name is too long.
+/// Signs `update` with a secret key; none if the product's name is too long.
 #[must_use]
 pub fn sign(secret: &[u8; KEY_BYTES], update: &Update<'_>) -> Option<[u8; SIGNATURE_BYTES]> {
     let (bytes, length) = update.message()?;
@@ -108,7 +108,7 @@ pub fn sign(secret: &[u8; KEY_BYTES], update: &Update<'_>) -> Option<[u8; SIGNAT
     Some(*pair.sk.sign(bytes.get(..length)?, None))
 }
 
-/// The public half of a secret key.
+/// Public half of a secret key.
 #[must_use]
 pub fn public_key(secret: &[u8; KEY_BYTES]) -> [u8; KEY_BYTES] {
     *KeyPair::from_seed(Seed::new(*secret)).pk

@@ -1,4 +1,4 @@
-//! Signatures against those of OpenSSL, and what is refused.
+//! Signatures compared with those of OpenSSL, and refused updates.
 
 extern crate std;
 

@@ -1,12 +1,12 @@
-//! Two slots in flash for models.
+//! Two slots for models in flash.
 //!
 #![doc = include_str!("../README.md")]
 //!
-//! A model is written into the slot that is not in use, and becomes the one in use by its header, which is written last: a
-//! reset or a loss of power at any moment leaves the old one. Models are run where they lie, so the flash must be mapped
+//! A model is written into the slot that is not in use. Its header, which is written last, brings it into use: after a
+//! reset or a loss of power at any moment before, the old model remains. Models run in place, so the flash must be mapped
 //! into memory: a chip's own, or external flash behind an XIP controller.
 //!
-//! A slot holds, little-endian:
+//! Layout of a slot, little-endian:
 //!
 //! | offset | bytes | |
 //! |---|---|---|
@@ -20,8 +20,8 @@
 //! | 28 | 4 | CRC-32 of the 28 bytes before |
 //! | 32 | | the blob |
 //!
-//! Checksums are CRC-32 as zlib computes it. Which formats of blobs a firmware can run is not decided here: the caller
-//! of [`Slots::open`] tries each sound one. Nor are versions compared here: [`Idle::newest_version`] says which was there.
+//! Checksums are CRC-32 as zlib computes it. This crate does not decide which formats of blobs a firmware can run: the caller
+//! of [`Slots::open`] tries each valid one. It does not compare versions either: [`Idle::newest_version`] returns the newest.
 
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(unsafe_code, reason = "a flash in memory"))]
@@ -41,16 +41,16 @@ const MAGIC: [u8; 4] = *b"FBSL";
 const LAYOUT: u32 = 1;
 const CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
-/// Why two slots cannot lie there.
+/// Reason why two slots cannot be at a place in flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayoutError {
-    /// Start or size is not a multiple of what the flash erases at a time, or a slot has no room for a header.
+    /// Start or size is not a multiple of the flash's erase size, or a slot has no room for a header.
     Erase,
-    /// The flash writes more than [`HEADER_BYTES`] at a time, or not a divisor of it.
+    /// The flash's write size exceeds [`HEADER_BYTES`], or does not divide it.
     Write,
-    /// Slots start at multiples of 16 in memory, as blobs do.
+    /// A slot does not start at a multiple of 16 in memory, as blobs must.
     Alignment,
-    /// The flash ends before the slots do.
+    /// The slots exceed the flash.
     Capacity,
 }
 
@@ -67,51 +67,51 @@ impl fmt::Display for LayoutError {
 
 impl core::error::Error for LayoutError {}
 
-/// Why a model was not stored.
+/// Reason why a model was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateError<E> {
     /// The slot is too small.
     Room {
-        /// Bytes that it has for a blob.
+        /// Bytes of the largest blob that fits.
         room: u32,
     },
-    /// Nothing was begun, or more or less was written than was announced.
+    /// No blob was begun, or more or fewer bytes were written than announced.
     Length {
         /// Bytes written so far.
         written: u32,
     },
-    /// The bytes in flash are not those that were sent.
+    /// The bytes in flash differ from those that were sent.
     Checksum {
-        /// CRC-32 of what is in flash.
+        /// CRC-32 of the bytes in flash.
         found: u32,
     },
     /// The flash failed.
     Flash(E),
 }
 
-/// A sound model in a slot.
+/// A valid model in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot<'s> {
-    /// The higher one is the newer.
+    /// Generation; the higher one is the newer.
     pub generation: u32,
-    /// What it was committed with: 0 by [`Idle::commit`].
+    /// Version that it was committed with: 0 by [`Idle::commit`].
     pub version: u32,
-    /// The blob, where it lies.
+    /// The blob, in place.
     pub blob: &'s [u8],
 }
 
-/// Two slots behind each other in flash.
+/// Two consecutive slots in flash.
 pub struct Slots<F> {
     flash: F,
-    /// Of the first slot in the flash.
+    /// Offset of the first slot in the flash.
     offset: u32,
-    /// Of the first slot in memory.
+    /// Address of the first slot in memory.
     base: *const u8,
     slot_bytes: u32,
 }
 
 impl<F: NorFlash> Slots<F> {
-    /// Slots of `slot_bytes` bytes each from `offset` of the flash on, which memory shows from `base` on.
+    /// Creates slots of `slot_bytes` bytes each from `offset` of the flash on, which is mapped to memory from `base` on.
     ///
     /// # Errors
     ///
@@ -119,8 +119,8 @@ impl<F: NorFlash> Slots<F> {
     ///
     /// # Safety
     ///
-    /// `2 * slot_bytes` bytes from `base` on can be read as long as this value lives, show what is in the flash from `offset` on,
-    /// and change by this `flash` only.
+    /// `2 * slot_bytes` bytes from `base` on can be read as long as this value lives, are the contents of the flash from `offset` on,
+    /// and change through this `flash` only.
     #[allow(
         unsafe_code,
         reason = "only the caller knows where the flash is in memory"
@@ -156,9 +156,9 @@ impl<F: NorFlash> Slots<F> {
         })
     }
 
-    /// The newest sound model that `accepts` takes, and the other slot, to write into.
+    /// Returns the newest valid model that `accepts` accepts, and the other slot, for writing.
     ///
-    /// Where there is none, the second slot is in use by nothing and the first one is written.
+    /// Without one, the second slot counts as in use, and the first one is written.
     pub fn open(
         &mut self,
         mut accepts: impl FnMut(&Slot<'_>) -> bool,
@@ -202,7 +202,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// What it holds. The lifetime is the caller's care: no one may write the slot as long.
+    /// Contents of the slot. The caller ensures the lifetime: nothing may write the slot as long.
     #[allow(unsafe_code, reason = "memory at an address")]
     fn bytes<'s>(self) -> &'s [u8] {
         // What was written to the flash before is to be seen.
@@ -214,7 +214,7 @@ impl Memory {
     }
 }
 
-/// What a sound header says.
+/// Contents of a valid header.
 struct Header {
     generation: u32,
     length: u32,
@@ -223,7 +223,7 @@ struct Header {
 }
 
 impl Header {
-    /// The header of a slot; none if it is not sound.
+    /// Reads the header of a slot; none if it is not valid.
     fn read(bytes: &[u8]) -> Option<Self> {
         let header = bytes.get(..HEADER_BYTES as usize)?;
         let word = |at: usize| {
@@ -245,7 +245,7 @@ impl Header {
     }
 }
 
-/// The model in a slot, if header and blob are sound.
+/// Reads the model in a slot, if header and blob are valid.
 fn slot(bytes: &[u8]) -> Option<Slot<'_>> {
     let header = Header::read(bytes)?;
     let rest = bytes.get(HEADER_BYTES as usize..)?;
@@ -260,12 +260,12 @@ fn slot(bytes: &[u8]) -> Option<Slot<'_>> {
 /// The slot that is not in use.
 pub struct Idle<'s, F> {
     flash: &'s mut F,
-    /// In the flash.
+    /// Offset in the flash.
     start: u32,
     memory: Memory,
-    /// Of the model that is written next.
+    /// Generation of the model that is written next.
     generation: u32,
-    /// The highest of all sound headers.
+    /// Highest version of all valid headers.
     newest_version: u32,
     progress: Option<Progress>,
 }
@@ -274,18 +274,18 @@ pub struct Idle<'s, F> {
 struct Progress {
     length: u32,
     written: u32,
-    /// The end of what was written, less than a unit of writing.
+    /// Last bytes that were written, fewer than a write unit.
     pending: [u8; HEADER_BYTES as usize],
 }
 
 impl<F: NorFlash> Idle<'_, F> {
-    /// Bytes of a blob that the slot has room for.
+    /// Bytes of the largest blob that fits in the slot.
     #[must_use]
     pub fn room(&self) -> u32 {
         self.memory.bytes - HEADER_BYTES
     }
 
-    /// The highest version that a sound header names, of a model that is damaged or not accepted too; 0 where there is none.
+    /// Highest version in a valid header, including models that are damaged or not accepted; 0 if there is none.
     #[must_use]
     pub fn newest_version(&self) -> u32 {
         self.newest_version
@@ -324,7 +324,7 @@ impl<F: NorFlash> Idle<'_, F> {
         self.progress.as_ref().map(|progress| progress.length)
     }
 
-    /// The next bytes of the blob.
+    /// Writes the next bytes of the blob.
     ///
     /// # Errors
     ///
@@ -355,7 +355,7 @@ impl<F: NorFlash> Idle<'_, F> {
         Ok(())
     }
 
-    /// Writes the unit that ends with, or behind, the last byte.
+    /// Writes the unit that ends with, or after, the last byte.
     fn unit(&mut self, progress: &mut Progress) -> Result<(), UpdateError<F::Error>> {
         let last = progress.written - 1;
         let at = self.start + HEADER_BYTES + (last - last % F::WRITE_SIZE as u32);
@@ -365,7 +365,7 @@ impl<F: NorFlash> Idle<'_, F> {
         Ok(())
     }
 
-    /// The blob as it is in flash now, once all of it is written.
+    /// Returns the blob as it is in flash now, once all of it is written.
     ///
     /// # Errors
     ///
@@ -384,9 +384,9 @@ impl<F: NorFlash> Idle<'_, F> {
             .unwrap_or_default())
     }
 
-    /// Makes the blob that was written the newest one, for the next [`Slots::open`].
+    /// Makes the written blob the newest one, for the next [`Slots::open`].
     ///
-    /// `crc` is the CRC-32 of what was sent; the flash is read again for it.
+    /// `crc` is the CRC-32 of the bytes that were sent; the flash is read again for it.
     ///
     /// # Errors
     ///
@@ -395,7 +395,7 @@ impl<F: NorFlash> Idle<'_, F> {
         self.commit_version(crc, 0)
     }
 
-    /// As [`Idle::commit`], of a model that has a version.
+    /// As [`Idle::commit`], for a model that has a version.
     ///
     /// # Errors
     ///

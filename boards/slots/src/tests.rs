@@ -1,4 +1,4 @@
-//! Slots over a flash in memory that keeps to the rules, and whose power can fail.
+//! Slots in a simulated flash that enforces its rules, and whose power can fail.
 
 use std::alloc::{Layout, alloc, dealloc};
 

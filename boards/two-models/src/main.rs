@@ -1,8 +1,8 @@
 //! Two models in one program, which share an arena.
 //!
-//! The first, which is to be small and fast, is asked about every input; the second only where the two best classes of the first
-//! are close. Inputs are in `samples.bin` in the emulator's working directory, int8 as both models take them, one after the
-//! other. A line of the output is what a model has said of each class.
+//! The first, which should be small and fast, runs on every input; the second only if the two best classes of the first
+//! are close. Inputs are in `samples.bin` in the emulator's working directory, as int8 values for both models, one after the
+//! other. A line of the output has a model's result for each class.
 
 #![no_std]
 #![no_main]
@@ -21,7 +21,7 @@ const _: () = assert!(
     "both models are to take the same inputs"
 );
 
-/// How far the best class is ahead of the next one where a model is sure, in steps of its output.
+/// Difference of the best class from the next one above which a model counts as sure, in steps of its output.
 const SURE: i16 = 20;
 
 /// Either model: one type, so that the code is there once.
@@ -78,7 +78,7 @@ fn run<'m>(
     engine
 }
 
-/// How far the best score is ahead of the next one.
+/// Difference of the best score from the next one.
 fn lead(scores: &[i8]) -> i16 {
     let (mut best, mut next) = (i8::MIN, i8::MIN);
     for &score in scores {

@@ -1,6 +1,6 @@
-//! Blobs: whatever is loaded runs, and always to the same bytes.
+//! Blobs: every blob that loads runs, and always to the same bytes.
 //!
-//! What is accepted runs with two fills of the arena, with every tensor at a place of its own, and in every kernel family; all of it has to give the bytes of
+//! An accepted blob runs with two fills of the arena, with every tensor at a place of its own, and in every kernel family; all runs must give the bytes of
 //! every operator again, and the outputs those of the oracle that is written from the specification.
 
 mod corpus;
@@ -102,7 +102,7 @@ pub fn run(bytes: &[u8]) -> Outcome {
     }
 }
 
-/// A blob that does not start at a multiple of 16 is refused, whatever else it is.
+/// A blob that does not start at a multiple of 16 is refused, whatever its contents.
 fn misaligned(bytes: &[u8]) -> &'static str {
     let mut moved = vec![0];
     moved.extend(&bytes[..bytes.len().min(80)]);
@@ -179,7 +179,7 @@ fn restricted(blob: &[u8], needed: Option<KernelSet>) -> Option<&'static str> {
     CHECKS[which % CHECKS.len()](blob, needed)
 }
 
-/// What tells a refusal from others of its name: the operator's kind, and the axis or section.
+/// Detail of a refusal: the operator's kind, and the axis or section.
 fn subject(blob: &[u8], error: &LoadError) -> (Vec<&'static str>, u64) {
     let text = format!("{error:?}");
     let number = |name: &str| -> Option<usize> {
@@ -203,7 +203,7 @@ fn subject(blob: &[u8], error: &LoadError) -> (Vec<&'static str>, u64) {
     (kind.into_iter().collect(), hasher.finish())
 }
 
-/// The host's simulation takes the blob too, or says why not, and computes the same.
+/// The host's simulation accepts the blob too, or gives a reason, and computes the same.
 fn simulated(blob: &[u8], observed: &variants::Observed) {
     let Ok(simulator) = Simulator::new(blob) else {
         return;

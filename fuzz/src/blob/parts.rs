@@ -7,7 +7,7 @@ use fewbit_runtime::format::write::arena_bytes;
 use fewbit_runtime::{Metadata, ProgramParts};
 use fewbit_tests::layer::Layer;
 
-/// Where the header keeps its checksum.
+/// Offset of the checksum in the header.
 const CRC_AT: usize = 16;
 
 /// A blob's parts.

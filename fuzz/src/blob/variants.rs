@@ -8,12 +8,12 @@ use fewbit_runtime::pack;
 use fewbit_runtime::{AlignedBlob, BlobWriter, LoadError, PortInfo};
 use fewbit_tests::oracle::{Sections, run};
 
-/// What a run gave.
+/// Results of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Observed {
     /// The model's inputs.
     pub(super) inputs: Vec<Vec<i8>>,
-    /// What each operator wrote, at once.
+    /// Output of each operator, right after it.
     pub(super) ops: Vec<Vec<i8>>,
     /// The model's outputs, at the end.
     pub(super) outputs: Vec<Vec<i8>>,

@@ -103,7 +103,7 @@ fn execute(graph: &Graph) {
     }
 }
 
-/// Quantization without samples gives a blob that is loaded, or says why not.
+/// Quantization without samples gives a blob that loads, or an error.
 fn quantize(graph: &Graph) {
     let range = Range {
         min: -2.0,

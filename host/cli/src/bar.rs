@@ -3,7 +3,7 @@
 use fewbit::progress::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar on standard error, where that is a terminal; it disappears when its stage ends.
+/// Progress bar on standard error if that is a terminal; it disappears when its stage ends.
 #[derive(Debug, Default)]
 pub struct Bar(Option<ProgressBar>);
 

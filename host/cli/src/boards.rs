@@ -1,7 +1,7 @@
-//! `fewbit boards`: every board, and what rules a blob out on it.
+//! `fewbit boards`: all boards, and why blobs do not run on them.
 //!
-//! Nothing is built: the blob's own flash and arena are held against the board's memories. Code, variables and most of
-//! the stack come on top, so a blob that is ruled out is so for certain, and one that is not may still be too large.
+//! Nothing is built: the blob's own flash and arena are compared with the board's memories. Code, variables and most of
+//! the stack need more, so a blob that is ruled out certainly does not run, and another one may still be too large.
 
 use std::{fs, path::PathBuf};
 
@@ -17,11 +17,11 @@ use crate::{Environment, table};
 /// Arguments of `boards`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Blobs to hold against the boards' memories.
+    /// Blobs to compare with the boards' memories.
     blobs: Vec<PathBuf>,
 }
 
-/// Lists the boards; with blobs, a row for every board and blob.
+/// Lists the boards; with blobs, one row per board and blob.
 ///
 /// # Errors
 ///
@@ -74,19 +74,19 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     }
     if !args.blobs.is_empty() {
         say!(
-            "left: for code, variables and stack, which come on top; `{} verify` builds and shows them",
+            "left: what remains for code, variables and stack; `{} verify` builds and shows them",
             environment.program
         )?;
     }
     Ok(())
 }
 
-/// What a memory has left beside `bytes`; negative where they are too many.
+/// Bytes of a memory that remain beside `bytes`; negative if there are too few.
 fn left(room: u64, bytes: u32) -> i64 {
     room.cast_signed() - i64::from(bytes)
 }
 
-/// What keeps a blob from running on a board whatever the firmware around it; RAM must hold the least stack too.
+/// Reason why a blob cannot run on a board with any firmware; RAM must hold the smallest stack too.
 fn ruled_out(board: &Board, summary: &Summary) -> Option<&'static str> {
     if !board.isa.runs(summary.packing) {
         Some("packing")

@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use fewbit::recipe::Choice;
 
-/// A parser that takes the words of a [`Choice`], and lists them with what they mean.
+/// Parser that accepts the words of a [`Choice`], and lists them with their meanings.
 pub fn choice<C: Choice + Send + Sync>() -> impl TypedValueParser<Value = C> {
     let words = C::ALL
         .iter()

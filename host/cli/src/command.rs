@@ -1,4 +1,4 @@
-//! All commands: their arguments, and which function each one is.
+//! All commands: their arguments and their functions.
 
 use std::path::PathBuf;
 
@@ -9,53 +9,53 @@ use crate::{
     inspect, mlperf, new, quantize, run, size, update, update_key, verify,
 };
 
-/// Quantize a trained network after training, run it with integers as a microcontroller would, and take it to a board.
+/// Quantize a trained network after training, run it with integers only as a microcontroller does, and put it on a board.
 #[derive(Debug, Parser)]
 #[command(name = "fewbit", version, about, long_about = None)]
 pub struct Cli {
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: Command,
-    /// The repository of fewbit that firmware is built from; default: $FEWBIT_REPOSITORY, else the one around the current folder, else what this program brings along
+    /// Repository of fewbit from which firmware is built; default: $FEWBIT_REPOSITORY, otherwise the one around the current folder, otherwise the sources in this program
     #[arg(long, global = true, value_name = "DIR")]
     pub repository: Option<PathBuf>,
 }
 
-/// What to do.
+/// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Quantize a model into a blob, and say what it cost; without a model, the built-in digits network.
+    /// Quantize a model into a blob, and show the loss of accuracy; without a model, the built-in digits network.
     Quantize(Box<QuantizeArgs>),
     /// Measure the accuracy of a model or a blob on data.
     Eval(EvalArgs),
     /// Run a model or a blob over inputs and write its outputs.
     Run(RunArgs),
-    /// Show what is in a model or a blob.
+    /// Show the contents of a model or a blob.
     Inspect(InspectArgs),
-    /// Run a blob on a board and on this machine, and compare every output byte.
+    /// Run a blob on a board and on the host, and compare every output byte.
     Verify(verify::Args),
-    /// Make a project of your own around a model, for a board.
+    /// Create a firmware project with a model, for a board.
     New(new::Args),
-    /// List the boards, and what rules blobs out on them.
+    /// List the boards, and the reasons why blobs do not run on them.
     Boards(boards::Args),
-    /// Show what a model takes of a board's flash and RAM, and compare with another revision.
+    /// Show the flash and RAM that a model takes on a board, and compare with another revision.
     Size(size::Args),
-    /// Write the firmware around a blob to a real board.
+    /// Write firmware with a blob to a real board.
     Flash(flash::Args),
-    /// Put another model into the slots of a board whose firmware runs.
+    /// Replace the model in the slots of a board whose firmware runs.
     Update(update::Args),
-    /// Make a key for signed updates; one that is there is never overwritten.
+    /// Make a key for signed updates; existing files are never overwritten.
     UpdateKey(update_key::Args),
     /// Run a blob on an emulated board with seeded random inputs; print outputs and cost.
     Emulate(emulate::Args),
-    /// Ask a board as the runner of MLPerf Tiny does, and compare its results with this machine's.
+    /// Send a board the commands of MLPerf Tiny's runner, and compare its results with the host's.
     Mlperf(mlperf::Args),
 }
 
 /// Executes a command.
 ///
 /// # Errors
-/// Whatever went wrong, with the file and the way out.
+/// Returns the command's error, which names the file and a way out.
 pub fn execute(command: &Command, environment: &Environment) -> anyhow::Result<()> {
     match command {
         Command::Quantize(args) => quantize(args, environment).map(|_| ()),
@@ -74,8 +74,8 @@ pub fn execute(command: &Command, environment: &Environment) -> anyhow::Result<(
     }
 }
 
-/// Exit code for an error: 3 for operators that are not supported, 4 for outputs that differ between host and board, 1 for everything
-/// else.
+/// Exit code for an error: 3 for unsupported operators, 4 for outputs that differ between host and board, 1 for all other
+/// errors.
 ///
 /// 0 is success, 2 a wrong command line.
 pub fn exit_code(error: &anyhow::Error) -> u8 {

@@ -1,7 +1,7 @@
 //! `fewbit emulate`: a blob on an emulated board, with random inputs.
 //!
-//! For looking at a firmware without data: what it costs, what it needs, whether it runs at all. `verify` is what
-//! compares with the host.
+//! This shows the cost and the needs of firmware without data. `verify` compares
+//! with the host.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ use crate::{Bar, Environment};
 pub struct Args {
     /// The blob to run.
     blob: PathBuf,
-    /// Folder of `boards/` to run it on.
+    /// Board to run it on, a folder of `boards/`.
     #[arg(long, default_value = "mps2-an386")]
     board: String,
     /// Number of inferences.
@@ -30,12 +30,12 @@ pub struct Args {
     /// Seed of the inputs.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Print the cost of every operator too.
+    /// Also print the cost of every operator.
     #[arg(long)]
     operators: bool,
 }
 
-/// Runs the blob and prints a line an inference.
+/// Runs the blob and prints one line per inference.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! How and where a command was called.
+//! The environment in which a command was called.
 
 use std::path::{Path, PathBuf};
 
@@ -7,19 +7,19 @@ use fewbit_device::repository::{NoRepository, Repository};
 
 use crate::sources;
 
-/// What a command is told besides its arguments.
+/// Facts about a command's call besides its arguments.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// What a user types before a command's name, for what is printed as the next step: `fewbit`, or `cargo xtask`.
+    /// Text before a command's name in printed next steps: `fewbit`, or `cargo xtask`.
     pub program: &'static str,
-    /// The repository that firmware is built from, if one was named.
+    /// Repository from which firmware is built, if one was named.
     pub repository: Option<PathBuf>,
-    /// The folder of blobs that no one gave a place; the current one if there is none.
+    /// Folder of blobs without a given path; the current folder if `None`.
     pub blobs: Option<PathBuf>,
 }
 
 impl Environment {
-    /// That of the `fewbit` command.
+    /// Environment of the `fewbit` command.
     pub fn new(repository: Option<PathBuf>) -> Self {
         Self {
             program: "fewbit",
@@ -28,11 +28,11 @@ impl Environment {
         }
     }
 
-    /// The repository that firmware is built from: as [`Repository::find`], else made of the sources that this program brings along.
+    /// Repository from which firmware is built: as [`Repository::find`], otherwise the sources in this program.
     ///
     /// # Errors
     ///
-    /// As [`Repository::find`] where nothing is brought along, and if that cannot be unpacked.
+    /// As [`Repository::find`] if this program contains no sources, and if these cannot be unpacked.
     pub fn repository(&self) -> Result<Repository> {
         match Repository::find(self.repository.as_deref()) {
             Err(error) if error.downcast_ref::<NoRepository>().is_some() => {
@@ -42,7 +42,7 @@ impl Environment {
         }
     }
 
-    /// Where the blob of a model goes that no one gave a place; without a model, that of the built-in network.
+    /// Path of a model's blob if none is given; without a model, that of the built-in network's blob.
     pub fn blob_path(&self, model: Option<&Path>) -> PathBuf {
         let stem = model.and_then(Path::file_stem).map_or_else(
             || fewbit::default_model::NAME.into(),

@@ -18,27 +18,27 @@ use fewbit::recipe::Recipe;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Samples run between two steps of the progress bar.
+/// Samples between two steps of the progress bar.
 const BLOCK: usize = 64;
 
 /// Arguments of `eval`.
 #[derive(Args, Clone, Debug)]
 pub struct EvalArgs {
-    /// A float model (.onnx) or a blob (.fewbit)
+    /// Float model (.onnx) or blob (.fewbit)
     pub model: PathBuf,
     /// Samples, as in `data.npz:x_test,y_test` or `data.npz[!::4]`
     #[arg(long, value_name = "DATA")]
     pub data: DatasetSpec,
-    /// A float model to compare the outputs with (SQNR, arg max)
+    /// Float model to compare the outputs with (SQNR, arg max)
     #[arg(long, value_name = "MODEL")]
     pub reference: Option<PathBuf>,
-    /// The recipe that says how samples are prepared for a float model (a blob knows)
+    /// Recipe with the input transform of a float model (a blob contains its own)
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
-    /// Take this tensor of a float model as its output
+    /// Use this tensor of a float model as its output
     #[arg(long, value_name = "TENSOR")]
     pub output_tensor: Option<String>,
-    /// Write the result as JSON
+    /// Write the result as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -55,7 +55,7 @@ struct EvalReport {
 /// Measures and prints the accuracy of a model.
 ///
 /// # Errors
-/// Files that cannot be read or do not fit together.
+/// If files cannot be read or do not match.
 pub fn eval(args: &EvalArgs) -> anyhow::Result<()> {
     Places::default()
         .reads_model("the model", Some(&args.model))
@@ -83,7 +83,7 @@ pub fn eval(args: &EvalArgs) -> anyhow::Result<()> {
             AnyModel::Blob(blob) => {
                 if args.recipe.is_some() {
                     bail!(
-                        "a blob knows how its samples are prepared; --recipe goes with float models"
+                        "a blob contains its input transform; use --recipe with float models only"
                     );
                 }
                 let simulator = Simulator::new(blob.as_bytes())
@@ -181,7 +181,7 @@ pub(crate) fn integer_outputs(
     Ok(outputs)
 }
 
-/// Refuses a reference whose outputs have another shape than the model's, axes of size 1 aside.
+/// Refuses a reference whose outputs have another shape than the model's; axes of size 1 are ignored.
 fn check_shapes(path: &Path, reference: &Graph, form: &OutputForm) -> anyhow::Result<()> {
     let squeezed =
         |shape: &[usize]| -> Vec<usize> { shape.iter().copied().filter(|&n| n != 1).collect() };
@@ -189,7 +189,7 @@ fn check_shapes(path: &Path, reference: &Graph, form: &OutputForm) -> anyhow::Re
     let found = (form.layout.as_ref()).map_or(&form.stored, |layout| &layout.shape);
     if squeezed(&expected) != squeezed(found) {
         bail!(
-            "{} gives {expected:?} for a sample, the model {found:?}: they are not the same network, or have their axes in another order",
+            "the output of {} has shape {expected:?} per sample, that of the model {found:?}: they are not the same network, or their axes are in another order",
             path.display()
         );
     }

@@ -1,6 +1,6 @@
-//! `fewbit flash`: a blob's firmware onto a real board.
+//! `fewbit flash`: firmware with a blob onto a real board.
 //!
-//! probe-rs does it, by its command line. What is missing on the machine is said with the way to get it.
+//! Calls the command line of probe-rs. If a program is missing, the error says how to install it.
 
 use std::{
     fs,
@@ -18,48 +18,48 @@ use fewbit_device::{
 
 use crate::{Environment, mlperf, update_key};
 
-/// Time for erasing, writing and checking the flash of a chip.
+/// Time limit for erasing, writing and checking the flash of a chip.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Arguments of `flash`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The blob; without one, that of the built-in digits network, quantized first if it is not there yet
+    /// Blob; default: the blob of the built-in digits network, which is quantized first if needed
     blob: Option<PathBuf>,
-    /// Folder of `boards/`
+    /// Board: a folder of `boards/`
     #[arg(long)]
     board: String,
-    /// The firmware that MLPerf Tiny's runner drives, for this model of the benchmark, instead of the serial protocol's
+    /// Write the firmware for MLPerf Tiny's runner, for this model of the benchmark, instead of the serial protocol's
     #[arg(long, value_name = "MODEL")]
     mlperf: Option<mlperf::Model>,
-    /// The firmware that answers through memory, by RTT, instead of over its UART
+    /// Write the firmware that communicates through memory, by RTT, instead of over its UART
     #[arg(long, conflicts_with = "mlperf")]
     rtt: bool,
-    /// The firmware that runs the newest model in the board's two slots, and its own as long as there is none
+    /// Write the firmware that runs the newest model in the board's two slots, or its own if there is none
     #[arg(long, conflicts_with_all = ["mlperf", "rtt"])]
     slots: bool,
-    /// A model that this firmware is to have room and kernels for, besides its own
+    /// Also reserve tables, arena and kernels for this model; repeat it for several
     #[arg(long, value_name = "BLOB", requires = "slots")]
     room: Vec<PathBuf>,
-    /// Take only updates that are signed with the secret half of this public key, which `update-key` makes
+    /// Accept only updates that are signed with the secret half of this public key (see `update-key`)
     #[arg(long, value_name = "FILE", requires = "slots")]
     update_key: Option<PathBuf>,
-    /// What updates are signed for, instead of the board's name
+    /// Name of the product in signatures; default: the board's name
     #[arg(long, value_name = "NAME", requires = "update_key")]
     product: Option<String>,
-    /// Take only updates of at most so many operations a run
+    /// Accept only updates that take at most this many operations per run
     #[arg(long, value_name = "OPERATIONS", requires = "slots")]
     most_operations: Option<u64>,
-    /// The probe, as `probe-rs list` names it, where there are several
+    /// Probe, as `probe-rs list` names it, if several are connected
     #[arg(long, value_name = "VID:PID:SERIAL")]
     probe: Option<String>,
-    /// Build, and show the commands instead of running them
+    /// Build, and print the commands instead of running them
     #[arg(long)]
     dry_run: bool,
 }
 
 impl Args {
-    /// Which updates the firmware is to take.
+    /// Updates that the firmware accepts.
     fn updates(&self) -> Result<Updates> {
         let key = match &self.update_key {
             Some(path) => Some(UpdateKey {
@@ -135,7 +135,7 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Write, check, and start.
+/// Writes, checks, and starts.
 fn commands(program: &Path, probe: &Probe, selector: Option<&str>, elf: &Path) -> [Command; 2] {
     let command = |action: &str| {
         let mut command = Command::new(program);

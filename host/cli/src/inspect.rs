@@ -1,4 +1,4 @@
-//! `fewbit inspect`: what is in a model or a blob.
+//! `fewbit inspect`: the contents of a model or a blob.
 
 use crate::packing;
 use crate::places::Places;
@@ -17,14 +17,14 @@ use std::path::PathBuf;
 /// Arguments of `inspect`.
 #[derive(Args, Clone, Debug)]
 pub struct InspectArgs {
-    /// A float model (.onnx) or a blob (.fewbit)
+    /// Float model (.onnx) or blob (.fewbit)
     pub model: PathBuf,
-    /// Write the same as JSON
+    /// Write the same as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
-/// What `inspect` shows.
+/// Output of `inspect`.
 #[derive(Debug, Serialize)]
 struct InspectReport {
     model: String,
@@ -37,7 +37,7 @@ struct InspectReport {
 #[derive(Debug, Serialize)]
 struct BlobFacts {
     version: u16,
-    /// The kernel family that the weights are packed for.
+    /// Kernel family that the weights are packed for.
     packing: Family,
     blob_bytes: usize,
     program_bytes: u32,
@@ -54,7 +54,7 @@ struct Layer {
     op: String,
     shape: Vec<usize>,
     macs: u64,
-    /// Where the output lies in the arena.
+    /// Offset of the output in the arena, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,10 +63,10 @@ struct Layer {
     zero_point: Option<i32>,
 }
 
-/// Prints what is in a model.
+/// Prints the contents of a model.
 ///
 /// # Errors
-/// A file that cannot be read, or is neither a model nor a blob.
+/// If the file cannot be read, or is neither a model nor a blob.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
     Places::default()
         .reads_model("the model", Some(&args.model))

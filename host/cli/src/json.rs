@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::Context;
 use fewbit::output::Outputs;
 
-/// Writes a report as JSON, if a file was asked for.
+/// Writes a report as JSON, if a file was named.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// If the file cannot be written.
 pub fn write_json(path: Option<&Path>, report: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut outputs = Outputs::default();
     add_json(&mut outputs, path, report)?;
@@ -18,7 +18,7 @@ pub fn write_json(path: Option<&Path>, report: &impl serde::Serialize) -> anyhow
 /// As [`write_json`], as one of several outputs that appear together.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// If the file cannot be written.
 pub(crate) fn add_json(
     outputs: &mut Outputs,
     path: Option<&Path>,

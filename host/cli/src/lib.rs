@@ -1,4 +1,4 @@
-//! The `fewbit` command: argument types, and what each command does.
+//! The `fewbit` command: argument types, and one function per command.
 //!
 #![doc = include_str!("../README.md")]
 //!
@@ -20,8 +20,8 @@
     )
 )]
 
-/// Prints a line on standard output, formatted as by `println`, and returns what kept it from being written; a reader that
-/// went away is no error.
+/// Prints a line on standard output, formatted as by `println`, and returns the error of writing; a reader that
+/// closed the pipe is not an error.
 macro_rules! say {
     ($($words:tt)*) => {
         $crate::show(&format!($($words)*))

@@ -1,4 +1,4 @@
-//! What libraries tell of long work, on standard error.
+//! Reports of libraries about long work, on standard error.
 
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -18,7 +18,7 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
-/// Shows what this project's libraries tell, each message as a line on standard error; for programs, at their start.
+/// Prints each log message of this project's libraries as a line on standard error; for programs, at their start.
 pub fn show_log() {
     if log::set_logger(&Lines).is_ok() {
         log::set_max_level(LevelFilter::Info);

@@ -1,7 +1,7 @@
 //! `fewbit mlperf`: MLPerf Tiny's device interface.
 //!
-//! Builds the firmware that speaks it, asks it as the benchmark's runner does: loads inputs as the benchmark's bytes and reads what the runner would read. Every
-//! result is compared with the runtime's on this machine; accuracy and throughput are what the device said.
+//! Builds the firmware, and sends it the commands of the benchmark's runner: loads inputs as the benchmark's bytes and reads the results. Every
+//! result is compared with the runtime's on the host; accuracy and throughput are those of the device.
 
 use std::{
     fmt::Write as _,
@@ -29,14 +29,14 @@ use fewbit_device::link::{
 /// Bytes of an input in one command: 2 digits each, and a command has at most 80 characters.
 const CHUNK_BYTES: usize = 31;
 
-/// The benchmark's models that send bytes.
+/// Models of the benchmark whose inputs are bytes.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
     /// Keywords: 49 x 10 features, as int8 with the scale and the zero point of the reference model.
     Kws01,
-    /// Images of 32 x 32, three bytes a pixel.
+    /// Images of 32 x 32, three bytes per pixel.
     Ic01,
-    /// Persons in images of 96 x 96, three bytes a pixel.
+    /// Persons in images of 96 x 96, three bytes per pixel.
     Vww01,
 }
 
@@ -49,7 +49,7 @@ impl Model {
         }
     }
 
-    /// The real number that each byte of the benchmark's stands for.
+    /// Real number of each byte of the benchmark.
     fn reals(self, simulator: &Simulator) -> Result<Vec<f32>> {
         /// Encoding of the reference model's input (`kws_ref_model.tflite` of mlcommons/tiny).
         const KWS_SCALE: f32 = 0.584_702_9;
@@ -73,7 +73,7 @@ impl Model {
         }
     }
 
-    /// The model's own input value for each byte of the benchmark's.
+    /// Quantized input value of the model for each byte of the benchmark.
     fn table(self, simulator: &Simulator) -> Result<Box<[i8; 256]>> {
         let table = simulator.quantize_inputs(&self.reals(simulator)?);
         match table.into_boxed_slice().try_into() {
@@ -82,11 +82,11 @@ impl Model {
         }
     }
 
-    /// The firmware that the benchmark's runner drives, around `blob`.
+    /// Builds the firmware for the benchmark's runner, with `blob`.
     ///
     /// # Errors
     ///
-    /// If the blob cannot be run, or its input is not made of the benchmark's bytes.
+    /// If the blob cannot be run, or its input does not consist of the benchmark's bytes.
     pub fn application(self, blob: &[u8]) -> Result<Application> {
         let blob = AlignedBlob::new(blob);
         Ok(Application::Mlperf {
@@ -96,80 +96,80 @@ impl Model {
     }
 }
 
-/// What is measured.
+/// Measurement modes.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// One inference of every input, against the labels.
+    /// One inference per input, compared with the labels.
     Accuracy,
-    /// Many inferences of five inputs, against the device's clock.
+    /// Many inferences of five inputs, timed by the device's clock.
     Performance,
 }
 
 /// Arguments of `mlperf`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The blob
+    /// Blob to run
     pub blob: PathBuf,
-    /// The benchmark's model
+    /// Model of the benchmark
     #[arg(long)]
     pub model: Model,
     /// Inputs and labels, as in `kws01.npz[::5]`
     #[arg(long, value_name = "DATA")]
     pub data: DatasetSpec,
-    /// Folder of `boards/` to run it on
+    /// Board to run it on, a folder of `boards/`
     #[arg(long, default_value = "mps2-an386")]
     pub board: String,
-    /// What is measured
+    /// Measurement mode
     #[arg(long, default_value = "accuracy")]
     pub mode: Mode,
     /// Use only the first N inputs
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Inferences of an input in performance mode
+    /// Inferences per input in performance mode
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub inferences: u32,
-    /// Inferences before these that are not timed
+    /// Warm-up inferences before the timed ones
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub warmups: u32,
-    /// Seconds that one command may take
+    /// Time limit of one command, in seconds
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub timeout: u64,
-    /// Serial port of the board, or HOST:PORT of a server that passes bytes on; without one the board is emulated
+    /// Serial port of the board, or HOST:PORT of a server that forwards bytes; without it, the board is emulated
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
-    /// Write every line of the conversation
+    /// Write every line of the conversation to this file
     #[arg(long, value_name = "FILE")]
     pub transcript: Option<PathBuf>,
-    /// Write the result as JSON
+    /// Write the result as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
-/// What the device said; the keys are an interface.
+/// Results of the device; the keys are an interface.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Name of the board.
     pub board: String,
-    /// The benchmark's name of the model.
+    /// Name of the model in the benchmark.
     pub model: &'static str,
-    /// Inputs run.
+    /// Number of inputs run.
     pub inputs: usize,
-    /// Inputs whose printed results are those of the runtime on this machine.
+    /// Number of inputs whose printed results are those of the runtime on the host.
     pub identical: usize,
-    /// Share of inputs whose largest result is the labelled one.
+    /// Share of inputs whose largest result is the labelled one, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top1: Option<f64>,
-    /// Inferences between two timestamps, each time.
+    /// Inferences between two timestamps, per measurement.
     pub inferences: u32,
     /// Median over the inputs of the device's time for one inference, in microseconds.
     pub microseconds_per_inference: f64,
 }
 
-/// Runs, prints, and fails if a result is not that of this machine.
+/// Runs, prints, and fails if a result differs from the host's.
 ///
 /// # Errors
 ///
-/// Whatever keeps the blob from being run, and results that differ.
+/// If the blob cannot be run, or results differ.
 pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     let mut transcript = String::new();
     let report = run(args, environment, &mut transcript);
@@ -179,7 +179,7 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let report = report?;
-    let mut rows = table(&["board", "model", "identical", "top-1", "an inference"]);
+    let mut rows = table(&["board", "model", "identical", "top-1", "per inference"]);
     rows.add_row([
         report.board.clone(),
         report.model.to_owned(),
@@ -199,11 +199,11 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Runs and compares; `transcript` takes every line of the conversation, `<` from the device and `>` to it.
+/// Runs and compares; `transcript` gets every line of the conversation, `<` from the device and `>` to it.
 ///
 /// # Errors
 ///
-/// Whatever keeps the blob from being run.
+/// If the blob cannot be run.
 pub fn run(args: &Args, environment: &Environment, transcript: &mut String) -> Result<Report> {
     let board = Board::load(&environment.repository()?, &args.board)?;
     let blob =
@@ -281,10 +281,10 @@ pub fn run(args: &Args, environment: &Environment, transcript: &mut String) -> R
     })
 }
 
-/// The benchmark's bytes of each input, and labels where there are some.
+/// Bytes of the benchmark per input, and labels if there are any.
 type Samples = (Vec<Vec<u8>>, Option<Vec<u32>>);
 
-/// The benchmark's bytes of each input, and the labels.
+/// Bytes of the benchmark per input, and the labels.
 fn inputs(args: &Args, simulator: &Simulator, reals: &[f32]) -> Result<Samples> {
     /// Inputs of the benchmark's performance mode.
     const TIMED: usize = 5;
@@ -308,7 +308,7 @@ fn inputs(args: &Args, simulator: &Simulator, reals: &[f32]) -> Result<Samples> 
         let found = reals[usize::from(byte)];
         if (found - real).abs() > 1e-3 * found.abs().max(1e-3) {
             bail!(
-                "{}: {real} is none of the values that a byte of {} stands for",
+                "{}: {real} is not the value of any byte of {}",
                 args.data,
                 args.model.name()
             );
@@ -349,7 +349,7 @@ fn printed(simulator: &Simulator, output: &[i8]) -> Vec<String> {
         .collect()
 }
 
-/// The index of the largest number; the first of equal ones.
+/// Index of the largest number; the first of equal ones.
 fn largest(values: &[String]) -> Result<u32> {
     let mut best: Option<(u32, f64)> = None;
     for (index, text) in (0..).zip(values) {
@@ -363,10 +363,10 @@ fn largest(values: &[String]) -> Result<u32> {
     best.map(|(index, _)| index).context("there are no results")
 }
 
-/// What an `infer` returned.
+/// Results of an `infer` command.
 struct Results {
     values: Vec<String>,
-    /// Between the two timestamps.
+    /// Time between the two timestamps.
     microseconds: u64,
 }
 
@@ -375,25 +375,25 @@ struct Runner<'t> {
     line: Box<dyn Line>,
     limit: Duration,
     transcript: &'t mut String,
-    /// Bytes of a line that is not complete.
+    /// Bytes of an incomplete line.
     pending: Vec<u8>,
 }
 
 impl Runner<'_> {
-    /// Asks for name and model.
+    /// Requests name and model.
     fn identify(&mut self, model: Model, board: &Board) -> Result<()> {
         let name = self.command("name")?;
         let name = field(&name, "m-name-dut-[").context("the firmware did not say its name")?;
         if name != board.name {
             bail!(
-                "the firmware there is that of {name}, not of {}",
+                "the firmware on the board is for {name}, not for {}",
                 board.name
             );
         }
         let profile = self.command("profile")?;
         let found = field(&profile, "m-model-[").context("the firmware did not say its model")?;
         if found != model.name() {
-            bail!("the firmware holds {found}, not {}", model.name());
+            bail!("the firmware is for {found}, not for {}", model.name());
         }
         Ok(())
     }
@@ -428,7 +428,7 @@ impl Runner<'_> {
         })
     }
 
-    /// Sends a command and reads its answer up to `m-ready`; an error is one here too.
+    /// Sends a command and reads its answer up to `m-ready`; an error answer is an error here too.
     fn command(&mut self, command: &str) -> Result<Vec<String>> {
         let lines = self.ask(command)?;
         match lines.iter().find(|line| line.starts_with("e-")) {
@@ -437,7 +437,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Sends a command and reads its answer, an error or not.
+    /// Sends a command and reads its answer, which may be an error.
     fn ask(&mut self, command: &str) -> Result<Vec<String>> {
         let _ = writeln!(self.transcript, "> {command}%");
         self.line.send(format!("{command}%").as_bytes())?;
@@ -445,7 +445,7 @@ impl Runner<'_> {
             .with_context(|| format!("the answer to `{command}`"))
     }
 
-    /// Reads lines up to `m-ready`, which is not among them.
+    /// Reads lines up to `m-ready`, which is not returned.
     fn until_ready(&mut self) -> Result<Vec<String>> {
         let start = Instant::now();
         let mut lines = Vec::new();
@@ -470,7 +470,7 @@ impl Runner<'_> {
     }
 }
 
-/// What stands between a prefix and the closing bracket, in the first line that has both.
+/// Text between a prefix and the closing bracket, in the first line that has both.
 fn field<'l>(lines: &'l [String], prefix: &str) -> Option<&'l str> {
     lines
         .iter()

@@ -1,11 +1,11 @@
-//! Families that blobs are packed for, in words, and packing for a board.
+//! Names of the families that blobs are packed for, and packing for a board.
 
 use anyhow::Result;
 use fewbit::compile::repack::repack;
 use fewbit_device::board::Board;
 use fewbit_runtime::{AlignedBlob, Summary, format::family::Family};
 
-/// The family that a blob is packed for with its processors, and the way to pack one that runs everywhere.
+/// Family that a blob is packed for with its processors; for a blob that runs everywhere, also the way to pack it.
 pub(crate) fn described(packing: Family) -> &'static str {
     match packing {
         Family::Scalar => {
@@ -16,8 +16,8 @@ pub(crate) fn described(packing: Family) -> &'static str {
     }
 }
 
-/// A blob for any processor, packed for the board's kernel family; `None` for one that is packed already or that the runtime
-/// refuses, and where the family's order is the default one.
+/// Packs a blob that runs on any processor for the board's kernel family; `None` if it is packed already, if the runtime
+/// refuses it, or if the family's order is the default one.
 ///
 /// # Errors
 ///

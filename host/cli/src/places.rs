@@ -1,10 +1,10 @@
-//! Outputs that never take the place of inputs, or of each other.
+//! Checks that outputs do not overwrite inputs or one another.
 
 use anyhow::bail;
 use fewbit::output::{Identity, Target, WriteFileError};
 use std::path::{Path, PathBuf};
 
-/// The files of one command, to be compared before any work is done.
+/// Files of one command, compared before any work is done.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     inputs: Vec<(&'static str, PathBuf)>,
@@ -12,13 +12,13 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Adds a file that is read; `what` calls it "the model" or the like.
+    /// Adds a file that is read; `what` describes it in messages, for example "the model".
     pub(crate) fn reads(mut self, what: &'static str, path: Option<&Path>) -> Self {
         self.inputs.extend(path.map(|path| (what, path.to_owned())));
         self
     }
 
-    /// Adds a model file, and the files beside it that its weights lie in.
+    /// Adds a model file and its files of external weights.
     pub(crate) fn reads_model(mut self, what: &'static str, path: Option<&Path>) -> Self {
         let Some(path) = path else { return self };
         self.inputs.push((what, path.to_owned()));
@@ -41,7 +41,7 @@ impl Places {
     /// Compares all files.
     ///
     /// # Errors
-    /// An output in the place of an input, two in one place, or one in that of a folder.
+    /// If an output has the path of an input, of another output, or of a folder.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let mut taken: Vec<(Identity, &str, &Path)> = Vec::new();
         for (what, path) in &self.outputs {
@@ -80,7 +80,7 @@ pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
     identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-/// Files that an ONNX model's tensors lie in: the values of `location` among their entries of external data, as protobuf writes them.
+/// Files of an ONNX model's external tensors: the values of `location` in their entries of external data, as protobuf writes them.
 fn external_data(model: &[u8]) -> Vec<&str> {
     /// Field 1, 8 bytes: the key; then the tag of field 2, the value.
     const ENTRY: &[u8] = b"\x0a\x08location\x12";

@@ -1,4 +1,4 @@
-//! `fewbit quantize`: from a model to a blob, with what it cost.
+//! `fewbit quantize`: from a model to a blob, with the loss of accuracy.
 
 use crate::bar::Bar;
 use crate::places::{Places, same_file};
@@ -24,9 +24,9 @@ use std::time::Instant;
 /// Arguments of `quantize`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct QuantizeArgs {
-    /// The float model (.onnx); without one, the digits network that is built in
+    /// Float model (.onnx); default: the built-in digits network
     pub model: Option<PathBuf>,
-    /// Samples to find ranges on: FILE.npz or FILE.npy, arrays and slices as in `data.npz:x_train,y_train[0:512]` or `data.npz[::4]`
+    /// Calibration samples: FILE.npz or FILE.npy, with arrays and slices as in `data.npz:x_train,y_train[0:512]` or `data.npz[::4]`
     #[arg(long, value_name = "DATA")]
     pub calibration: Option<DatasetSpec>,
     /// Quantize without samples: activation ranges from BatchNorm statistics and from the input's range
@@ -40,37 +40,37 @@ pub struct QuantizeArgs {
         allow_hyphen_values = true
     )]
     pub input_range: Option<Vec<f32>>,
-    /// Samples to measure accuracy on, as for --calibration (`data.npz[!::4]` takes those that `[::4]` leaves); default: the calibration samples
+    /// Samples to measure accuracy on, as for --calibration (`data.npz[!::4]` selects the samples that `[::4]` does not); default: the calibration samples
     #[arg(long, value_name = "DATA")]
     pub eval: Option<DatasetSpec>,
     /// Storage type of the weights
     #[arg(long, value_parser = choice::<WeightBits>())]
     pub weights: Option<WeightBits>,
-    /// Storage type of the first and the last layer's weights, which often pays where all others are INT4
+    /// Storage type of the first and the last layer's weights; int8 often helps if all others are INT4
     #[arg(long, value_parser = choice::<WeightBits>(), value_name = "TYPE")]
     pub first_and_last: Option<WeightBits>,
-    /// One weight scale for each output channel, or one for each tensor
+    /// One weight scale per output channel, or one per tensor
     #[arg(long, value_parser = choice::<Granularity>())]
     pub granularity: Option<Granularity>,
-    /// Scale channels across layers until their ranges are alike
+    /// Equalization: scaling of channels across layers
     #[arg(long, value_parser = choice::<Equalize>())]
     pub equalize: Option<Equalize>,
-    /// How weights are rounded
+    /// Method of rounding weights
     #[arg(long, value_parser = choice::<RoundingMethod>())]
     pub rounding: Option<RoundingMethod>,
-    /// How the mean error of rounding is taken out of the biases
+    /// Method of correcting biases for the mean error of rounding
     #[arg(long, value_parser = choice::<BiasCorrection>())]
     pub bias_correction: Option<BiasCorrection>,
-    /// Pack the weights for a board, a processor, such as `cortex-m4`, or a kernel family; without, the blob runs on all of them
+    /// Pack the weights for a board, a processor, such as `cortex-m4`, or a kernel family; without it, the blob runs on all of them
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
-    /// A recipe with all choices; flags override it
+    /// Recipe with all choices; flags override it
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
-    /// Stored samples are divided by this first
+    /// Divisor of stored samples, applied first
     #[arg(long, value_name = "NUMBER")]
     pub input_divisor: Option<f32>,
-    /// Then this is subtracted: one number, one for each channel, or one for each element in the order of the model's own input
+    /// Mean, subtracted second: one number, one per channel, or one per element in the order of the model's own input
     #[arg(
         long,
         value_name = "NUMBERS",
@@ -78,47 +78,47 @@ pub struct QuantizeArgs {
         allow_hyphen_values = true
     )]
     pub input_mean: Option<Vec<f32>>,
-    /// Then they are divided by this: one number, one for each channel, or one for each element in the order of the model's own input
+    /// Standard deviation, divided by last: one number, one per channel, or one per element in the order of the model's own input
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     pub input_std: Option<Vec<f32>>,
-    /// Take this tensor of the model as its output, and drop what comes after it
+    /// Use this tensor of the model as its output, and drop the operators after it
     #[arg(long, value_name = "TENSOR")]
     pub output_tensor: Option<String>,
-    /// Megabytes of memory that quantization may take besides samples to evaluate on, by an estimate made before it begins [default: 2000]
+    /// Limit of memory in megabytes, without evaluation samples; the need is estimated in advance [default: 2000]
     #[arg(long, value_name = "MB")]
     pub memory: Option<usize>,
-    /// Where the blob goes; the recipe used is written beside it [default: the model's name with .fewbit]
+    /// Path of the blob; the recipe is written beside it [default: the model's name with .fewbit]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the report as JSON
+    /// Write the report as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Print every layer as well
+    /// Also print every layer
     #[arg(long)]
     pub layers: bool,
 }
 
-/// What `quantize` made.
+/// Result of `quantize`.
 pub struct Outcome {
     /// The report that was printed.
     pub report: QuantizeReport,
-    /// Where the blob is.
+    /// Path of the blob.
     pub blob: PathBuf,
 }
 
-/// Samples of noise that a network without data is measured on.
+/// Number of samples of noise on which a network without data is measured.
 const NOISE_SAMPLES: usize = 100;
 
-/// What a run is calibrated and measured on.
+/// Data for calibration and measurement.
 struct Data {
     calibration: Source,
-    /// The calibration samples where no others are given.
+    /// Evaluation samples; the calibration samples if no others are given.
     evaluation: Rc<Dataset>,
-    /// What the evaluation samples are, in words.
+    /// Description of the evaluation samples.
     measured_on: &'static str,
 }
 
-/// Where ranges come from.
+/// Source of the ranges.
 enum Source {
     Samples(Rc<Dataset>),
     Range([Range; 1]),
@@ -136,7 +136,7 @@ impl Data {
 /// Quantizes a model, writes the blob and its recipe, and prints the report.
 ///
 /// # Errors
-/// Whatever stage fails; nothing is written then.
+/// If any stage fails; nothing is written then.
 pub fn quantize(args: &QuantizeArgs, environment: &Environment) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     let source = ModelSource::new(args.model.as_deref());
@@ -190,7 +190,7 @@ pub fn quantize(args: &QuantizeArgs, environment: &Environment) -> anyhow::Resul
 }
 
 impl Environment {
-    /// The blob of the built-in network, made if it is not there yet.
+    /// Returns the blob of the built-in network, and makes it if needed.
     ///
     /// # Errors
     ///
@@ -204,11 +204,11 @@ impl Environment {
     }
 }
 
-/// What a recipe that this command wrote begins with; the checksum of the rest follows, and the line's end.
+/// Start of a recipe that this command wrote; the checksum of the rest and the line's end follow.
 const SIGNATURE: &str =
     "# Written by fewbit, which writes it again unless somebody changed it. Checksum: ";
 
-/// A recipe that can be told from one that somebody wrote or changed.
+/// Recipe text that can be distinguished from one that somebody wrote or changed.
 fn signed(recipe: &str) -> String {
     // FNV-1a.
     let checksum = (recipe.bytes()).fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
@@ -223,7 +223,7 @@ fn is_signed(text: &str) -> bool {
     body.is_some_and(|body| signed(body) == text)
 }
 
-/// Refuses to lose a recipe that somebody wrote or changed, and that says something else than the new one.
+/// Refuses to overwrite a recipe that somebody wrote or changed, if it differs from the new one.
 fn keep_foreign_recipe(path: &Path, text: &str) -> anyhow::Result<()> {
     let Ok(found) = std::fs::read(path) else {
         // Whatever else is wrong with the place, writing says so.
@@ -235,14 +235,14 @@ fn keep_foreign_recipe(path: &Path, text: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!(
-        "the recipe is written beside --out as {}, where there is a file that fewbit did not write, or that was changed since; \
+        "the recipe is written beside --out as {}, but fewbit did not write the file that is there, or it was changed since; \
          move it away, or give another --out",
         path.display()
     )
 }
 
 impl QuantizeArgs {
-    /// The recipe with the flags' choices in it.
+    /// Recipe with the choices of the flags.
     fn recipe_used(
         &self,
         source: &ModelSource,
@@ -285,7 +285,7 @@ impl QuantizeArgs {
         match self.input_range.as_deref() {
             None => {}
             Some(&[min, max]) => recipe.input.range = Some([min, max]),
-            Some(_) => bail!("--input-range wants two numbers, MIN,MAX"),
+            Some(_) => bail!("--input-range needs two numbers, MIN,MAX"),
         }
         if let Some(divisor) = self.input_divisor {
             recipe.input.divisor = divisor;
@@ -299,7 +299,7 @@ impl QuantizeArgs {
         Ok(recipe)
     }
 
-    /// Refuses outputs in the place of inputs.
+    /// Refuses outputs that would overwrite inputs.
     fn check_places(&self, blob: &Path, recipe: &Path, text: &str) -> anyhow::Result<()> {
         let path = |spec: &Option<DatasetSpec>| spec.as_ref().map(|spec| spec.path.clone());
         // The recipe that an earlier run wrote is written again; one that says more or something else would be lost.
@@ -387,7 +387,7 @@ impl QuantizeArgs {
         })
     }
 
-    /// What is printed.
+    /// Printed report.
     fn text(
         &self,
         report: &QuantizeReport,

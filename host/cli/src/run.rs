@@ -18,30 +18,30 @@ use std::path::{Path, PathBuf};
 /// Arguments of `run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
-    /// A float model (.onnx) or a blob (.fewbit)
+    /// Float model (.onnx) or blob (.fewbit)
     pub model: PathBuf,
     /// Inputs, one sample after the other along the first axis (.npy or .npz)
     #[arg(long, value_name = "DATA")]
     pub input: DatasetSpec,
-    /// Where the outputs go (.npy): int8 of a blob, float of a float model; in the model's own shape and order of axes
+    /// Output file (.npy): int8 of a blob, float of a float model; in the model's own shape and order of axes
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
-    /// Turn a blob's outputs back into real numbers
+    /// Convert a blob's outputs back to real numbers
     #[arg(long)]
     pub float: bool,
-    /// Write outputs as they lie on the device, channels last
+    /// Write outputs in the device's layout, channels last
     #[arg(long)]
     pub device_layout: bool,
-    /// The float model that a blob was made from, for a blob that does not hold its shape and order of axes, as the first ones did not
+    /// Float model that a blob was made from; needed for old blobs, which do not contain its shape and order of axes
     #[arg(long, value_name = "MODEL", conflicts_with = "device_layout")]
     pub layout_of: Option<PathBuf>,
-    /// The recipe that says how samples are prepared for a float model (a blob knows)
+    /// Recipe with the input transform of a float model (a blob contains its own)
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
-    /// Take this tensor of a float model as its output
+    /// Use this tensor of a float model as its output
     #[arg(long, value_name = "TENSOR")]
     pub output_tensor: Option<String>,
-    /// Write what was run, and where the outputs are, as JSON
+    /// Write a description of the run and its outputs as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -51,22 +51,22 @@ pub struct RunArgs {
 struct RunReport<'a> {
     model: &'a Path,
     samples: usize,
-    /// Of one output, as it is written.
+    /// Shape of one output, as written.
     shape: Vec<usize>,
-    /// Of one output in the model file, where it is known.
+    /// Shape of one output in the model file, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     model_shape: Option<Vec<usize>>,
-    /// Of one output on the device.
+    /// Shape of one output on the device.
     device_shape: Vec<usize>,
-    /// Of the array that is written.
+    /// Shape of the written array.
     file_shape: Vec<usize>,
     output: &'a Path,
 }
 
-/// Runs a model over inputs and writes what comes out.
+/// Runs a model over inputs and writes its outputs.
 ///
 /// # Errors
-/// Files that cannot be read, written, or do not fit together.
+/// If files cannot be read or written, or do not match.
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     Places::default()
         .reads_model("the model", Some(&args.model))
@@ -81,7 +81,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         match AnyModel::load(&args.model, args.output_tensor.as_deref())? {
             AnyModel::Float(graph) => {
                 if args.layout_of.is_some() {
-                    bail!("a float model has its own layout; --layout-of goes with blobs");
+                    bail!("a float model has its own layout; use --layout-of with blobs only");
                 }
                 let recipe = Recipe::load_or_default(args.recipe.as_deref())?;
                 let data =
@@ -95,7 +95,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
             AnyModel::Blob(blob) => {
                 if args.recipe.is_some() {
                     bail!(
-                        "a blob knows how its samples are prepared; --recipe goes with float models"
+                        "a blob contains its input transform; use --recipe with float models only"
                     );
                 }
                 let name = args.model.display();
@@ -156,7 +156,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 impl RunArgs {
-    /// Adds the outputs, sample after sample as on the device, as a file in the layout asked for, and says its shape.
+    /// Adds the outputs, sample after sample as on the device, as a file in the requested layout, and prints its shape.
     fn add<T: WritableElement + Copy>(
         &self,
         files: &mut Outputs,

@@ -1,14 +1,14 @@
-//! What commands print, and what happens where no one reads it.
+//! Output of commands, also if nothing reads it.
 
 use anyhow::Context;
 use std::io::{ErrorKind, Write, stderr, stdout};
 
 /// Prints text and a line break on standard output, at once.
 ///
-/// A reader that went away, such as `head`, has read what it wanted: that is no error.
+/// A reader that closed the pipe, such as `head`, is not an error.
 ///
 /// # Errors
-/// Whatever else keeps the text from being written, such as a full disk.
+/// If the text cannot be written for another reason, such as a full disk.
 pub fn show(text: &str) -> anyhow::Result<()> {
     print(&mut stdout().lock(), text).context("cannot write to standard output")
 }
@@ -20,7 +20,7 @@ fn print(out: &mut dyn Write, text: &str) -> std::io::Result<()> {
     }
 }
 
-/// Says on standard error what went wrong.
+/// Prints an error on standard error.
 pub fn show_error(error: &anyhow::Error) {
     note(&format!("error: {}", error_text(error)));
 }
@@ -30,7 +30,7 @@ pub fn error_text(error: &anyhow::Error) -> String {
     fewbit::error_text(&**error)
 }
 
-/// Prints help, or what is wrong with the command line, and returns the exit code.
+/// Prints help, or the error in the command line, and returns the exit code.
 pub fn show_usage(message: &clap::Error) -> u8 {
     match (message.print(), message.exit_code()) {
         (Err(error), 0) if error.kind() != ErrorKind::BrokenPipe => {
@@ -42,7 +42,7 @@ pub fn show_usage(message: &clap::Error) -> u8 {
     }
 }
 
-/// Says something on standard error.
+/// Prints a note on standard error.
 pub fn note(text: &str) {
     // There is no other place to say that this one cannot be written to; the exit code tells.
     let _ = writeln!(stderr(), "{text}");

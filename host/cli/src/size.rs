@@ -1,6 +1,6 @@
-//! `fewbit size`: what a model takes of a board's flash and RAM.
+//! `fewbit size`: the flash and RAM that a model takes on a board.
 //!
-//! The runtime's own flash is that of the least firmware around the model, `boards/bare`, without the model: only the
+//! The runtime's own flash is that of the smallest firmware that runs the model, `boards/bare`, without the model: only the
 //! kernels that it needs are linked. Stack is measured by running the shared application in the emulator, and bounded by
 //! the call graph of the same file (`bounds`). With `--base`
 //! the same is measured in a checkout of another revision, by that revision's own sources.
@@ -26,15 +26,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Environment, error_text, source, table, write_json};
 
-/// Time for the other revision's build and measurement.
+/// Time limit of the other revision's build and measurement.
 const BASE_LIMIT: Duration = Duration::from_secs(1800);
 
 /// Arguments of `size`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The blob; without one, the built-in digits network, packed for the board.
+    /// Blob; default: the built-in digits network, packed for the board.
     blob: Option<PathBuf>,
-    /// Folder of `boards/` to build for.
+    /// Board to build for, a folder of `boards/`.
     #[arg(long, default_value = "mps2-an386")]
     board: String,
     /// Compare with this revision of the repository, such as HEAD or HEAD~1.
@@ -50,30 +50,30 @@ pub struct Args {
 pub struct Sizes {
     /// Name of the board.
     pub board: String,
-    /// Code and constants of the least firmware: runtime, start-up and the compiler's support; none on a chip that does
+    /// Code and constants of the smallest firmware, in bytes: runtime, start-up and the compiler's support; none on a chip that does
     /// not start without its HAL.
     pub runtime_flash_bytes: Option<u64>,
-    /// Code and constants of the shared application, the runtime in it.
+    /// Code and constants of the shared application, including the runtime, in bytes.
     pub application_flash_bytes: u64,
-    /// The blob, which lies in flash too.
+    /// Length of the blob, which is in flash too.
     pub blob_bytes: u64,
-    /// Activations and scratch.
+    /// Bytes of the arena: activations and scratch.
     pub arena_bytes: u64,
-    /// Variables of the shared application, the arena in them.
+    /// Bytes of the shared application's variables, including the arena.
     pub static_ram_bytes: u64,
-    /// The deepest stack of an inference in the shared application; none on a board that is not emulated.
+    /// Deepest stack of an inference in the shared application, in bytes; none on a board that is not emulated.
     pub stack_bytes: Option<u64>,
-    /// A bound of the shared application's stack by its call graph, exceptions and ways into a panic left out; none
-    /// where the graph has no bound. Other revisions may not know it.
+    /// Bound of the shared application's stack by its call graph, in bytes, without exceptions and paths into a panic; none
+    /// if the graph has no bound. Other revisions may lack it.
     #[serde(default)]
     pub stack_bound_bytes: Option<u64>,
-    /// The board's flash and RAM.
+    /// Bytes of the board's flash.
     pub board_flash_bytes: u64,
-    /// See `board_flash_bytes`.
+    /// Bytes of the board's RAM.
     pub board_ram_bytes: u64,
 }
 
-/// Measures, prints and, if asked, compares.
+/// Measures, prints and, if requested, compares.
 ///
 /// # Errors
 ///
@@ -102,7 +102,7 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     write_json(args.json.as_deref(), &sizes)
 }
 
-/// The figures of `blob` on `board`.
+/// Figures of `blob` on `board`.
 ///
 /// # Errors
 ///
@@ -125,12 +125,12 @@ pub fn measure(board: &Board, blob: &[u8]) -> Result<Sizes> {
     })
 }
 
-/// The deepest stack of one inference, where the board is emulated, and its bound by the call graph, where it has one; both in bytes and
+/// Deepest stack of one inference if the board is emulated, and its bound by the call graph if there is one; both in bytes and
 /// from reset on.
 ///
 /// # Errors
 ///
-/// If the firmware cannot be run, or goes deeper than the bound says.
+/// If the firmware cannot be run, or its stack exceeds the bound.
 pub fn stack(board: &Board, application: &Firmware) -> Result<(Option<u64>, Option<u64>)> {
     let elf = fs::read(&application.elf)
         .with_context(|| format!("cannot read {}", application.elf.display()))?;
@@ -162,12 +162,12 @@ pub fn stack(board: &Board, application: &Firmware) -> Result<(Option<u64>, Opti
     if let Some(bound) = bound
         && measured > bound
     {
-        bail!("the stack went {measured} bytes deep, and its bound is {bound}");
+        bail!("the stack was {measured} bytes deep, more than its bound of {bound}");
     }
     Ok((Some(measured), bound))
 }
 
-/// The same figures by the sources of another revision, checked out in a temporary folder.
+/// The same figures for the sources of another revision, checked out in a temporary folder.
 fn measure_base(root: &Path, revision: &str, board: &str, blob: &[u8]) -> Result<Sizes> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let checkout = folder.path().join("base");

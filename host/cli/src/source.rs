@@ -1,4 +1,4 @@
-//! What the commands read: models, blobs and data sets, by path or built in.
+//! Inputs of the commands: models, blobs and data sets, by path or built in.
 
 use anyhow::{Context, bail};
 use fewbit::dataset::{Dataset, InputLayout, OutputForm};
@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 /// A float model: a file, or the built-in digits network.
 #[derive(Clone, Debug)]
 pub enum ModelSource {
-    /// The digits network that is part of this program.
+    /// The digits network that is built into this program.
     BuiltIn,
     /// A model file.
     File(PathBuf),
 }
 
 impl ModelSource {
-    /// The source for an optional path.
+    /// Source for an optional path.
     pub fn new(path: Option<&Path>) -> Self {
         path.map_or(ModelSource::BuiltIn, |path| {
             ModelSource::File(path.to_owned())
@@ -44,7 +44,7 @@ impl ModelSource {
         }
     }
 
-    /// The model's name as a file name without extension.
+    /// Name of the model, usable as a file name without extension.
     pub fn stem(&self) -> String {
         match self {
             ModelSource::BuiltIn => default_model::NAME.to_owned(),
@@ -56,7 +56,7 @@ impl ModelSource {
         }
     }
 
-    /// The recipe: the given file, else the built-in network's own, else the default.
+    /// Recipe: from the given file, otherwise the built-in network's own, otherwise the default.
     ///
     /// # Errors
     /// As [`Recipe::load`].
@@ -69,10 +69,10 @@ impl ModelSource {
     }
 }
 
-/// Imports the model at `path` up to the output that a blob was made for, if the model has one of that name, else as the file has it.
+/// Imports the model at `path` up to the output that a blob was made for if the model has one of that name, otherwise as in the file.
 ///
 /// # Errors
-/// As [`import::load`], or a model whose output is another one than the blob's.
+/// As [`import::load`], or if the model's output differs from the blob's.
 pub(crate) fn model_of_blob(path: &Path, blob: &Simulator<'_>) -> anyhow::Result<Graph> {
     let source = ModelSource::File(path.to_owned());
     let named = (blob.output_name()).and_then(|name| source.load(Some(name)).ok());
@@ -85,7 +85,7 @@ pub(crate) fn model_of_blob(path: &Path, blob: &Simulator<'_>) -> anyhow::Result
     let elements: usize = stored.iter().product();
     if elements != blob.output_elements() || stored.last().unwrap_or(&1) != &channels {
         bail!(
-            "{} puts out {stored:?} for a sample (channels last), the blob {:?}: it is not the model that the blob was made from",
+            "the output of {} has shape {stored:?} per sample (channels last), that of the blob {:?}: it is not the model that the blob was made from",
             path.display(),
             blob.output_shape()
         );
@@ -93,7 +93,7 @@ pub(crate) fn model_of_blob(path: &Path, blob: &Simulator<'_>) -> anyhow::Result
     Ok(graph)
 }
 
-/// The form of a blob's output with the layout of the model that it was made from.
+/// Form of a blob's output, with the layout of the model that it was made from.
 ///
 /// # Errors
 /// As [`model_of_blob`].
@@ -110,15 +110,15 @@ pub enum AnyModel {
 }
 
 impl AnyModel {
-    /// Reads either; a blob is known by its first bytes.
+    /// Reads either; the first bytes distinguish a blob.
     ///
     /// # Errors
-    /// A file that cannot be read or imported.
+    /// If the file cannot be read or imported.
     pub fn load(path: &Path, output: Option<&str>) -> anyhow::Result<AnyModel> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         if bytes.starts_with(&fewbit_runtime::format::header::MAGIC) {
             if output.is_some() {
-                bail!("a blob's output is fixed; --output-tensor goes with float models");
+                bail!("a blob's output is fixed; use --output-tensor with float models only");
             }
             return Ok(AnyModel::Blob(AlignedBlob::new(&bytes)));
         }

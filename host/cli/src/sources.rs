@@ -1,4 +1,4 @@
-//! Sources of firmware that this program brings along.
+//! Sources of firmware that this program contains.
 
 use std::{
     env, fs,
@@ -9,13 +9,13 @@ use anyhow::{Context as _, Result};
 use etcetera::BaseStrategy as _;
 use fewbit_device::repository::Repository;
 
-/// Each file's path in the repository, and its content; none where this crate was not built in the repository.
+/// Path in the repository and content of each file; none if this crate was not built in the repository.
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
-/// The workspace that the files are members of.
+/// Workspace that the files are members of.
 const MANIFEST: &str = "Cargo.toml";
 
-/// The repository that they make, unpacked into the user's cache if it is not there yet; none where there are none.
+/// Repository made of these files, unpacked into the user's cache if needed; `None` without files.
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ pub(crate) fn repository() -> Result<Option<Repository>> {
     Repository::at(&folder).map(Some)
 }
 
-/// Where they are unpacked.
+/// Folder to which they are unpacked.
 fn place() -> PathBuf {
     let cache = etcetera::choose_base_strategy()
         .map(|base| base.cache_dir())
@@ -45,12 +45,12 @@ fn place() -> PathBuf {
     cache.join("fewbit").join(name)
 }
 
-/// Whether a repository is the unpacked one: a cache, which nothing that stays may point to.
+/// Whether a repository is the unpacked one: a cache, to which no permanent project may point.
 pub(crate) fn is_cache(repository: &Repository) -> bool {
     !FILES.is_empty() && repository.root() == place()
 }
 
-/// Writes those files for whose path `wanted` holds below `folder`, which is there as a whole or not at all.
+/// Writes the files whose path satisfies `wanted` to `folder`, which appears complete or not at all.
 ///
 /// # Errors
 ///
@@ -83,7 +83,7 @@ pub(crate) fn unpack(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<()>
     }
 }
 
-/// The workspace of a manifest with those members alone whose folders are there.
+/// Workspace of a manifest, with only those members whose folders exist.
 fn workspace_of(manifest: &str, is_there: impl Fn(&str) -> bool) -> Result<String> {
     let mut manifest: toml::Table = manifest.parse()?;
     manifest.retain(|name, _| name == "workspace");

@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use fewbit::measure::report::{Accuracy, QuantizeReport};
 
-/// Headings of [`columns`], where `other` is what outputs are compared with.
+/// Headings of [`columns`]; `other` names the reference of the comparison.
 pub(crate) fn headings(accuracy: &Accuracy, other: &str) -> Vec<String> {
     let names = if accuracy.rmse.is_some() {
         vec!["RMSE", "MAE", "R2"]
@@ -21,7 +21,7 @@ pub(crate) fn headings(accuracy: &Accuracy, other: &str) -> Vec<String> {
         .collect()
 }
 
-/// The figures of a table's row: errors where there are targets, else shares of samples.
+/// Figures of a table's row: errors if there are targets, otherwise shares of samples.
 pub(crate) fn columns(accuracy: &Accuracy) -> Vec<String> {
     if accuracy.rmse.is_some() {
         let numbers = [accuracy.rmse, accuracy.mae, accuracy.r2].map(number);
@@ -36,7 +36,7 @@ pub(crate) fn columns(accuracy: &Accuracy) -> Vec<String> {
     ]
 }
 
-/// Accuracy and sizes.
+/// Table of accuracy and sizes.
 pub fn summary(report: &QuantizeReport) -> String {
     let headings: Vec<_> = ([String::new()].into_iter())
         .chain(headings(&report.float, "float"))
@@ -62,7 +62,7 @@ pub fn summary(report: &QuantizeReport) -> String {
     format!("{accuracy}\n{size}")
 }
 
-/// Every operator.
+/// Table of all operators.
 pub(crate) fn layer_table(report: &QuantizeReport) -> String {
     let columns = [
         "node",
@@ -112,7 +112,7 @@ pub fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
 }
 
-/// A number with four digits behind the point, or in scientific notation where these would show little of it; or a dash.
+/// A number with four decimals, or in scientific notation if it is too small for these; or a dash.
 pub fn number(value: Option<f64>) -> String {
     value.map_or_else(
         || "-".to_owned(),

@@ -1,4 +1,4 @@
-//! `fewbit update`: another model into the slots of a board that runs.
+//! `fewbit update`: replaces the model in the slots of a running board.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -17,29 +17,29 @@ use crate::{Bar, Environment, update_key};
 /// Arguments of `update`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The blob
+    /// Blob to send
     pub blob: PathBuf,
-    /// Folder of `boards/`
+    /// Board: a folder of `boards/`
     #[arg(long)]
     pub board: String,
-    /// Serial port of the board, such as /dev/ttyACM0, or HOST:PORT of a server that passes bytes on
+    /// Serial port of the board, such as /dev/ttyACM0, or HOST:PORT of a server that forwards bytes
     #[arg(long, value_name = "PORT")]
     pub port: String,
-    /// Sign the update with this secret key, for firmware that asks for it
+    /// Sign the update with this secret key, for firmware that requires signatures
     #[arg(long, value_name = "FILE", requires = "model_version")]
     pub key: Option<PathBuf>,
-    /// Version of the signed update: higher than that of every one before, and 1 at least
+    /// Version of the signed update, at least 1: higher than that of every earlier one
     #[arg(long, value_name = "NUMBER", requires = "key", value_parser = clap::value_parser!(u32).range(1..))]
     pub model_version: Option<u32>,
-    /// What the update is signed for, where the firmware was built for another name than the board's
+    /// Product in the signature, if the firmware was built for another name than the board's
     #[arg(long, value_name = "NAME", requires = "key")]
     pub product: Option<String>,
-    /// Seconds that erasing a slot may take
+    /// Time limit for erasing a slot, in seconds
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
 }
 
-/// The signature of an update, and what it is over.
+/// Signature of an update, and the data that it covers.
 struct Signed {
     version: u32,
     digest: [u8; fewbit_signed::DIGEST_BYTES],
@@ -47,7 +47,7 @@ struct Signed {
 }
 
 impl Signed {
-    /// Signs the blob if a key is given.
+    /// Signs the blob if a key was given.
     fn new(args: &Args, board: &Board, blob: &[u8]) -> Result<Option<Self>> {
         let (Some(key), Some(version)) = (&args.key, args.model_version) else {
             return Ok(None);
@@ -98,7 +98,7 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     let mut client = Client::connect(line::open(&args.port)?, patience)?;
     if client.identity().board != board.name {
         bail!(
-            "the firmware there is that of {}, not of {}",
+            "the firmware on the board is for {}, not for {}",
             client.identity().board,
             board.name
         );

@@ -1,6 +1,6 @@
 //! `fewbit update-key`: a key for signed updates of models.
 //!
-//! The secret half signs and stays with whoever makes updates; the public half is built into firmware.
+//! The secret half signs, and stays with the maker of updates; the public half is built into firmware.
 
 use std::{
     fs,
@@ -18,26 +18,26 @@ use crate::Environment;
 /// Arguments of `update-key`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The file of the secret key; the public one is written to FILE.pub
+    /// File of the secret key; the public key is written to FILE.pub
     pub file: PathBuf,
 }
 
-/// Makes both files; neither may be there.
+/// Makes both files; neither may exist.
 ///
 /// # Errors
 ///
-/// If one is there, or cannot be written.
+/// If one exists, or cannot be written.
 pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     let public_file = public_file(&args.file);
     if public_file.exists() {
         bail!(
-            "{} is there already; no key is overwritten",
+            "{} already exists; keys are never overwritten",
             public_file.display()
         );
     }
     let mut secret = [0; KEY_BYTES];
     getrandom::fill(&mut secret)
-        .map_err(|error| anyhow!("the system gives no random numbers: {error}"))?;
+        .map_err(|error| anyhow!("cannot get random numbers from the system: {error}"))?;
     write_new(&args.file, &show_secret_key(&secret).to_string(), true)?;
     let public = show_public_key(&public_key(&secret)).to_string();
     write_new(&public_file, &public, false)?;
@@ -51,14 +51,14 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     )
 }
 
-/// Where the public half of a key is.
+/// Path of the public half of a key.
 fn public_file(secret: &Path) -> PathBuf {
     let mut name = secret.as_os_str().to_owned();
     name.push(".pub");
     name.into()
 }
 
-/// Writes a file that is not there yet; a secret one for its owner's eyes only, from the first moment on.
+/// Writes a new file; a secret one is readable by its owner only, from its creation on.
 fn write_new(path: &Path, text: &str, secret: bool) -> Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -71,7 +71,10 @@ fn write_new(path: &Path, text: &str, secret: bool) -> Result<()> {
     let _ = secret;
     let mut file = options.open(path).map_err(|error| {
         if error.kind() == ErrorKind::AlreadyExists {
-            anyhow!("{} is there already; no key is overwritten", path.display())
+            anyhow!(
+                "{} already exists; keys are never overwritten",
+                path.display()
+            )
         } else {
             anyhow!(error).context(format!("cannot write {}", path.display()))
         }
@@ -85,7 +88,7 @@ fn write_new(path: &Path, text: &str, secret: bool) -> Result<()> {
 ///
 /// # Errors
 ///
-/// If the file cannot be read or is none.
+/// If the file cannot be read or is not a public key.
 pub fn read_public(path: &Path) -> Result<[u8; KEY_BYTES]> {
     let text = fs::read_to_string(path).with_context(|| shown(path))?;
     parse_public_key(&text).with_context(|| shown(path))
@@ -95,7 +98,7 @@ pub fn read_public(path: &Path) -> Result<[u8; KEY_BYTES]> {
 ///
 /// # Errors
 ///
-/// If the file cannot be read or is none.
+/// If the file cannot be read or is not a secret key.
 pub fn read_secret(path: &Path) -> Result<[u8; KEY_BYTES]> {
     let text = fs::read_to_string(path).with_context(|| shown(path))?;
     parse_secret_key(&text).with_context(|| shown(path))
@@ -131,12 +134,12 @@ mod tests {
         let error = task(&args("key"), &environment)
             .expect_err("there")
             .to_string();
-        assert!(error.contains("no key is overwritten"), "{error}");
+        assert!(error.contains("keys are never overwritten"), "{error}");
         fs::remove_file(folder.path().join("key.pub")).expect("there");
         let error = task(&args("key"), &environment)
             .expect_err("there")
             .to_string();
-        assert!(error.contains("no key is overwritten"), "{error}");
+        assert!(error.contains("keys are never overwritten"), "{error}");
         assert_eq!(fs::read(args("key").file).expect("there"), before);
         assert!(!folder.path().join("key.pub").exists());
         // Another one is another one.

@@ -35,7 +35,7 @@ fn digits(name: &str) -> String {
     common::digits(name).to_str().expect("text").to_owned()
 }
 
-/// How the digits network takes its inputs.
+/// Input transform of the digits network.
 const PREPARED: [&str; 6] = [
     "--input-divisor",
     "256",

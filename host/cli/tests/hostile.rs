@@ -214,7 +214,7 @@ fn a_full_disk_is_an_error() {
     assert_eq!(outputs.shape(), [3, 10]);
 }
 
-/// What a blob says of its input decides how data files are read; with the checksum made right, nothing there may be believed.
+/// Metadata of a blob's input decides how data files are read; with a correct checksum, none of it may be trusted.
 #[test]
 fn damaged_metadata_is_an_error_or_does_no_harm() {
     let session = Session::with_blob();

@@ -53,7 +53,7 @@ fn write_all(folder: &Path, run: u8) {
     outputs.commit().expect("commits");
 }
 
-/// What is killed: in a process that [`start_writer`] has started, writes run after run without an end.
+/// Victim: in a process that [`start_writer`] has started, it writes run after run without an end.
 fn write_if_started() {
     let Some(folder) = std::env::var_os(FOLDER) else {
         return;

@@ -1,4 +1,4 @@
-//! Where the command takes firmware's sources from.
+//! Sources of firmware that the command uses.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! A board, as its `board.toml` describes it.
+//! Boards, as their `board.toml` files describe them.
 //!
-//! The file is data only. What it says about memory must agree with the `memory.x` beside it, which the linker reads;
+//! The file is data only. Its memories must agree with the `memory.x` beside it, which the linker reads;
 //! `cargo xtask tidy` checks that.
 
 use std::{fs, path::PathBuf};
@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 use crate::{repository::Repository, setup::Emulator, toolchain::TARGETS};
 
-/// How QEMU emulates a board.
+/// QEMU's emulation of a board.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Emulation {
-    /// The argument of `-machine`.
+    /// Argument of `-machine`.
     pub machine: String,
     /// Further arguments.
     #[serde(default)]
@@ -23,25 +23,25 @@ pub struct Emulation {
     /// Whether the firmware answers on the machine's first UART.
     #[serde(default)]
     pub serial: bool,
-    /// Where that UART is, for firmware that boards share.
+    /// Address of that UART, for firmware that boards share.
     pub uart: Option<u32>,
 }
 
-/// How a real board is reached.
+/// Debug probe of a real board.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
-    /// The chip, as probe-rs names it.
+    /// Chip, as probe-rs names it.
     pub chip: String,
 }
 
-/// Where a board's flash has two slots for models, one behind the other; bytes.
+/// Place of two slots for models in a board's flash, one after the other; bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slots {
-    /// Of the first slot in the flash, behind the firmware.
+    /// Offset of the first slot in the flash, after the firmware.
     pub offset: u64,
-    /// Of one slot.
+    /// Size of one slot.
     pub slot_bytes: u64,
 }
 
@@ -51,37 +51,37 @@ pub struct Slots {
 pub struct Board {
     /// Name of the folder and of the command line option.
     pub name: String,
-    /// The package of its firmware, where it is not one of the board's name.
+    /// Package of its firmware, if it does not have the board's name.
     pub package: Option<String>,
     /// Features of the package that the board needs.
     #[serde(default)]
     pub features: Vec<String>,
-    /// Chip or image, for people.
+    /// Chip or image, for readers.
     pub chip: String,
     /// Processor core in the compiler's spelling, such as `cortex-m4`.
     pub cpu: String,
     /// Target triple.
     pub target: String,
-    /// The core that the project's own crates are compiled for; none for the least that the target allows.
+    /// Core that the project's own crates are compiled for; none for the target's minimum.
     pub target_cpu: Option<String>,
     /// Kernel family.
     pub isa: Family,
-    /// Whether the memory map is that of the chip's HAL, and there is no `memory.x`.
+    /// Whether the memory map is that of the chip's HAL, so that there is no `memory.x`.
     #[serde(default)]
     pub memory_of_hal: bool,
     /// Bytes of the memory that holds code and blob.
     pub flash_bytes: u64,
     /// Bytes of the memory that holds arena, variables and stack.
     pub ram_bytes: u64,
-    /// What the counter counts: SysTick of Cortex-M, which runs at the core's clock, `minstret` of RISC-V.
+    /// Frequency of the counter in Hz: SysTick of Cortex-M, which runs at the core's clock, `minstret` of RISC-V.
     pub clock_hz: u64,
-    /// Set where the firmware can keep models beside its own.
+    /// Set if the firmware can store models beside its own.
     pub slots: Option<Slots>,
     /// Set for a board that QEMU emulates.
     pub qemu: Option<Emulation>,
     /// Set for a real board.
     pub probe: Option<Probe>,
-    /// Where its folder is, and the sources of its firmware.
+    /// Repository with its folder and the sources of its firmware.
     #[serde(skip)]
     pub repository: Repository,
 }
@@ -91,7 +91,7 @@ impl Board {
     ///
     /// # Errors
     ///
-    /// If there is no such board (the message lists those there are), or the file does not hold what it must.
+    /// If there is no such board (the message lists the existing ones), or the file lacks a required field.
     pub fn load(repository: &Repository, name: &str) -> Result<Self> {
         let known = names(repository)?;
         if !known.iter().any(|known| known == name) {
@@ -111,7 +111,7 @@ impl Board {
         }
         if !TARGETS.contains(&board.target.as_str()) {
             bail!(
-                "{}: target {:?} is none of {}",
+                "{}: target {:?} is not one of {}",
                 path.display(),
                 board.target,
                 TARGETS.join(", ")
@@ -123,7 +123,7 @@ impl Board {
                 .saturating_add(slots.slot_bytes.saturating_mul(2))
                 > board.flash_bytes
         {
-            bail!("{}: the slots end behind the flash", path.display());
+            bail!("{}: the slots end after the flash", path.display());
         }
         if board.qemu.is_some() == board.probe.is_some() {
             bail!(

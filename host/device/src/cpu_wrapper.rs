@@ -1,13 +1,13 @@
 //! A rustc that compiles the project's own crates for a board's very core.
 //!
-//! `-C target-cpu` must not reach `core`, on parts of which LLVM fails for Cortex-M55, nor need it reach other
+//! `-C target-cpu` must not reach `core`, on parts of which LLVM fails for Cortex-M55, and need not reach other
 //! dependencies; and cargo has no stable setting for the flags of single crates. So cargo gives every crate a mark,
-//! `--cfg=fewbit_cpu="cortex-m55"` in `RUSTFLAGS`, by which it also tells builds for different cores apart, and starts
+//! `--cfg=fewbit_cpu="cortex-m55"` in `RUSTFLAGS`, by which it also distinguishes builds for different cores, and starts
 //! this program in place of rustc (`RUSTC_WRAPPER`), which turns the mark into the flag for the crates that
 //! [`CRATES`] names. [`crate::firmware`] sets all three.
 //!
-//! The file is a module of xtask, so that it is checked and tested, and the whole source of the program: rustc alone
-//! makes it, since a test that builds firmware has no `xtask` executable at hand.
+//! The file is a module of this crate, so that it is checked and tested, and the whole source of the program: rustc alone
+//! compiles it, since a test that builds firmware has no executable of `xtask`.
 
 use std::{
     env,
@@ -19,10 +19,10 @@ use std::{
 /// The variable that holds the names of the crates, separated by spaces.
 pub const CRATES: &str = "FEWBIT_CPU_CRATES";
 
-/// What marks a build; the core's name and a quotation mark follow.
+/// Start of the mark of a build; the core's name and a quotation mark follow.
 pub const MARK: &str = "--cfg=fewbit_cpu=\"";
 
-/// Runs the command that is the program's arguments, with the flag if it compiles one of the crates.
+/// Runs the command in the program's arguments, with the flag if it compiles one of the crates.
 pub fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
     let Some(rustc) = arguments.next() else {
@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Says something on standard error, if it can be written; nothing of the crate is at hand here.
+/// Prints on standard error, if it can be written; this file cannot use the rest of the crate.
 fn note(text: &str) {
     let _ = writeln!(stderr(), "{text}");
 }

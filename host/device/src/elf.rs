@@ -1,4 +1,4 @@
-//! What a firmware's ELF file says: flash and RAM, and whether it can panic.
+//! Contents of a firmware's ELF file: flash and RAM, and panic functions.
 
 use anyhow::{Context as _, Result, bail};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, elf};
@@ -6,9 +6,9 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, e
 /// Bytes of a linked firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Everything that lies in flash: code, constants, the blob, and the initial values of variables.
+    /// Bytes in flash: code, constants, the blob, and the initial values of variables.
     pub flash_bytes: u64,
-    /// Variables, the arena included; the stack is not part of it.
+    /// Bytes of variables, with the arena and without the stack.
     pub static_ram_bytes: u64,
 }
 
@@ -44,13 +44,13 @@ pub fn sizes(bytes: &[u8]) -> Result<Sizes> {
     Ok(sizes)
 }
 
-/// Names in the symbols of whatever a panic goes through: `core::panicking`, the functions of slices, options and strings that end in one,
+/// Names in the symbols of all panic functions: `core::panicking`, the functions of slices, options and strings that end in one,
 /// and the handler, without which nothing panics.
 const PANIC_MARKS: [&str; 3] = ["panic", "rust_begin_unwind", "_fail"];
 
-/// The functions of a firmware that a panic goes through, by their symbols; empty if it cannot panic.
+/// Panic functions of a firmware, by their symbols; empty if it cannot panic.
 ///
-/// `part` is in the name of some function that must be there, so that a file without symbols shows.
+/// `part` is in the name of some function that must exist, so that a file without symbols is detected.
 ///
 /// # Errors
 ///
@@ -76,7 +76,7 @@ pub fn panic_symbols(bytes: &[u8], part: &str) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Whether a symbol is that of a function that a panic goes through.
+/// Whether a symbol is that of a panic function.
 pub fn can_panic(symbol: &str) -> bool {
     PANIC_MARKS.iter().any(|mark| symbol.contains(mark))
 }

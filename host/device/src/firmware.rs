@@ -1,7 +1,7 @@
-//! Building the firmware of a board around a blob.
+//! Builds the firmware of a board with a blob.
 //!
-//! Blobs and finished firmware are kept under names made of their content, so that a build for another blob never
-//! changes a file that an emulator is just reading, and builds from several processes wait for each other.
+//! Blobs and finished firmware are stored under names made of their content, so that a build for another blob never
+//! changes a file that an emulator is reading, and builds from several processes wait for each other.
 
 use std::{
     env,
@@ -26,38 +26,38 @@ use crate::{
     toolchain::{self, DeviceToolchain},
 };
 
-/// Time for one build; the first one compiles all dependencies, and `core` too on the Debian way.
+/// Time limit of one build; the first one compiles all dependencies, and `core` too on the Debian way.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
-/// RAM that a firmware must leave for its stack, less than any takes: it grows with the model's tables. The run itself
-/// shows whether what is left was enough.
+/// RAM that firmware must leave for its stack, less than any needs: it grows with the model's tables. The run itself
+/// shows whether the rest was enough.
 pub const STACK_BYTES: u64 = 2048;
 
-/// The same where signatures of updates are checked: what that takes at most.
+/// The same if signatures of updates are checked: the most that this needs.
 pub const SIGNATURE_STACK_BYTES: u64 = 9 * 1024;
 
-/// A board has too little memory for a model.
+/// Error: a board has too little memory for a model.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the model does not fit {board}: its {what} takes {bytes} bytes of {memory}, and the board has {room}"
 )]
 pub struct DoesNotFit {
-    /// The board.
+    /// Name of the board.
     pub board: String,
-    /// The memory that is too small.
+    /// Memory that is too small.
     pub memory: &'static str,
-    /// What has no room in it.
+    /// Contents that do not fit.
     pub what: &'static str,
-    /// Bytes that it takes.
+    /// Bytes of these contents.
     pub bytes: u64,
-    /// Bytes that there are.
+    /// Bytes of the memory.
     pub room: u64,
 }
 
-/// What a firmware does with its model.
+/// Application of a firmware.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Application {
-    /// Runs a job file of the host's, by semihosting.
+    /// Runs a job file of the host, by semihosting.
     Job,
     /// Answers a host over a UART, by the framed serial protocol.
     Serial,
@@ -65,40 +65,40 @@ pub enum Application {
     Rtt,
     /// Answers a host over a UART, with the newest model in the board's slots, or its own.
     Slots {
-        /// Blobs that tables, kernels and the arena are to be large enough for, besides its own.
+        /// Blobs for which tables, kernels and the arena must be large enough, besides its own.
         room: Vec<Vec<u8>>,
-        /// Which updates it takes.
+        /// Updates that it accepts.
         updates: Updates,
     },
     /// Answers the runner of MLPerf Tiny over a UART.
     Mlperf {
-        /// The benchmark's name of the model, such as `kws01`.
+        /// Name of the model in the benchmark, such as `kws01`.
         model: &'static str,
-        /// The model's input value for each byte of the benchmark's.
+        /// Quantized input value of the model for each byte of the benchmark.
         table: Box<[i8; 256]>,
     },
 }
 
-/// Which updates a firmware with slots takes; by default, all that it can run.
+/// Updates that firmware with slots accepts; by default, all that it can run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Updates {
     /// Only those that are signed with the secret half of this key.
     pub key: Option<UpdateKey>,
-    /// Only those that take at most so many operations a run.
+    /// Only those that take at most this many operations per run.
     pub most_operations: Option<u64>,
 }
 
-/// Whom a firmware takes updates from.
+/// Signer whose updates a firmware accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateKey {
-    /// The public key.
+    /// Public key.
     pub public: [u8; fewbit_signed::KEY_BYTES],
-    /// What updates are signed for, if not the board's name.
+    /// Product in signatures, if it is not the board's name.
     pub product: Option<String>,
 }
 
 impl Application {
-    /// What a board runs where nothing else is asked for.
+    /// Default application of a board.
     pub fn of(board: &Board) -> Self {
         if board.qemu.is_some() {
             Self::Job
@@ -107,7 +107,7 @@ impl Application {
         }
     }
 
-    /// With slots for any update, and no more room than its own model takes.
+    /// Slots for any update, with no more room than its own model needs.
     pub fn plain_slots() -> Self {
         Self::Slots {
             room: Vec::new(),
@@ -115,7 +115,7 @@ impl Application {
         }
     }
 
-    /// With slots, and room for these blobs.
+    /// Slots, with room for these blobs.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl Application {
         })
     }
 
-    /// The feature of `fewbit-firmware` that makes it, if any.
+    /// Feature of `fewbit-firmware` that selects it, if any.
     fn feature(&self) -> Option<&'static str> {
         match self {
             Self::Job => None,
@@ -143,7 +143,7 @@ impl Application {
         }
     }
 
-    /// A word for file names, another one for each firmware that it makes of the same blob.
+    /// Part of file names, different for each firmware of the same blob.
     fn name(&self) -> String {
         match self {
             Self::Job => "job".to_owned(),
@@ -162,7 +162,7 @@ impl Application {
         }
     }
 
-    /// Adds what its build needs.
+    /// Adds the variables that its build needs.
     fn configure(&self, board: &Board, cargo: &mut Command) -> Result<()> {
         if let Some(feature) = self.feature() {
             cargo.args(["--features", &format!("fewbit-firmware/{feature}")]);
@@ -182,7 +182,7 @@ impl Application {
     }
 }
 
-/// What firmware with slots is built with.
+/// Build settings of firmware with slots.
 fn configure_slots(
     board: &Board,
     cargo: &mut Command,
@@ -228,11 +228,11 @@ fn configure_slots(
     Ok(())
 }
 
-/// Where a board has slots for models.
+/// Place of a board's slots for models.
 ///
 /// # Errors
 ///
-/// If it has none.
+/// If it has no slots.
 pub fn slots_of(board: &Board) -> Result<board::Slots> {
     board.slots.with_context(|| {
         format!(
@@ -242,7 +242,7 @@ pub fn slots_of(board: &Board) -> Result<board::Slots> {
     })
 }
 
-/// int8 values as they lie in memory.
+/// int8 values as bytes.
 fn bytes(values: &[i8]) -> Vec<u8> {
     values.iter().map(|value| value.cast_unsigned()).collect()
 }
@@ -250,19 +250,19 @@ fn bytes(values: &[i8]) -> Vec<u8> {
 /// A firmware, ready to run.
 #[derive(Clone, Debug)]
 pub struct Firmware {
-    /// The ELF file; its name holds a hash of the blob.
+    /// ELF file; its name contains a hash of the blob.
     pub elf: PathBuf,
     /// Bytes in flash without the blob: code and constants of application and kernels.
     pub flash_bytes: u64,
-    /// Bytes of the blob, which lies in flash too.
+    /// Bytes of the blob, which is in flash too.
     pub blob_bytes: u64,
     /// Bytes of variables, the arena included and the stack not.
     pub static_ram_bytes: u64,
-    /// The compiler, as it names itself.
+    /// Version of the compiler.
     pub compiler: String,
 }
 
-/// Builds the firmware of `board` around the blob in `blob_path`.
+/// Builds the firmware of `board` with the blob in `blob_path`.
 ///
 /// # Errors
 ///
@@ -275,7 +275,7 @@ pub fn build(board: &Board, blob_path: &Path) -> Result<Firmware> {
         .with_context(|| format!("firmware of {} for {}", board.name, blob_path.display()))
 }
 
-/// Builds the firmware of `board` around `blob`, with the application that the board runs by itself.
+/// Builds the firmware of `board` with `blob`, and with the board's default application.
 ///
 /// # Errors
 ///
@@ -284,7 +284,7 @@ pub fn build_bytes(board: &Board, blob: &[u8]) -> Result<Firmware> {
     build_application(board, blob, &Application::of(board))
 }
 
-/// Builds the firmware of `board` around `blob`, for another way to use it.
+/// Builds the firmware of `board` with `blob`, and with another application.
 ///
 /// # Errors
 ///
@@ -329,12 +329,12 @@ pub fn build_application(
     })
 }
 
-/// Whether the runtime runs `blob` and `board` has room for it, as far as can be known before a build: messages of
+/// Checks that the runtime runs `blob` and that `board` has room for it, as far as can be known before a build: messages of
 /// cargo and of the linker would be harder to read.
 ///
 /// # Errors
 ///
-/// If not; [`DoesNotFit`] where it is for room.
+/// If not; [`DoesNotFit`] for lack of room.
 pub fn check(board: &Board, blob: &[u8]) -> Result<()> {
     let summary = match Summary::from_bytes(blob) {
         Ok(summary) => summary,
@@ -355,8 +355,8 @@ pub fn check(board: &Board, blob: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Flash and RAM of the least firmware that runs `blob` on `board`, the blob not counted as flash: what the runtime
-/// costs. None where the chip's HAL is needed to start at all.
+/// Flash and RAM of the smallest firmware that runs `blob` on `board`, without the blob: the cost of the
+/// runtime. None if the chip needs its HAL to start.
 ///
 /// # Errors
 ///
@@ -370,7 +370,7 @@ pub fn bare_sizes(board: &Board, blob: &[u8]) -> Result<Option<elf::Sizes>> {
     Ok(Some(sizes))
 }
 
-/// The ELF file of the least firmware that runs `blob` on `board`; none where the chip's HAL is needed to start at all.
+/// ELF file of the smallest firmware that runs `blob` on `board`; none if the chip needs its HAL to start.
 ///
 /// # Errors
 ///
@@ -383,7 +383,7 @@ pub fn bare(board: &Board, blob: &[u8]) -> Result<Option<Vec<u8>>> {
     built(board, &setup::ensure()?, blob, "bare", None).map(Some)
 }
 
-/// The ELF file of the least firmware that runs `blob` on `board`, with the kernels of every operator linked.
+/// ELF file of the smallest firmware that runs `blob` on `board`, with the kernels of every operator linked.
 ///
 /// # Errors
 ///
@@ -403,7 +403,7 @@ fn kept(repository: &Repository) -> Result<PathBuf> {
     Ok(kept)
 }
 
-/// Builds the program of a package around `blob`, with the application where it is a board's; its ELF file.
+/// Builds the program of a package with `blob`, with the application if it is a board's; returns its ELF file.
 pub fn built(
     board: &Board,
     toolchain: &DeviceToolchain,
@@ -416,7 +416,7 @@ pub fn built(
     })
 }
 
-/// As [`built`]; `configure` adds what else the build needs.
+/// As [`built`]; `configure` adds further settings of the build.
 ///
 /// # Errors
 ///
@@ -458,8 +458,8 @@ pub fn built_with(
     fs::read(&program).with_context(|| format!("cannot read {}", program.display()))
 }
 
-/// Whether the workspace of the firmware has `package`, and `board` the files that it is built with: what cargo and the
-/// linker say of a new board that is not complete does not tell what to do.
+/// Checks that the workspace of the firmware has `package`, and `board` the files that it is built with: errors of cargo and the
+/// linker about an incomplete new board do not say what to do.
 fn check_sources(board: &Board, package: &str) -> Result<()> {
     let folder = board.folder();
     if !board.memory_of_hal && !folder.join("memory.x").is_file() {
@@ -484,7 +484,7 @@ fn check_sources(board: &Board, package: &str) -> Result<()> {
     let own = package_name(&folder.join("Cargo.toml"))?;
     if own.as_deref() == Some(package) {
         bail!(
-            "the package {package} is no member of the workspace of firmware: add \"{}\" to `members` in {}",
+            "the package {package} is not a member of the workspace of firmware: add \"{}\" to `members` in {}",
             board.name,
             manifest.display()
         );
@@ -526,7 +526,7 @@ fn members(manifest: &Path) -> Result<Option<Vec<String>>> {
     Ok((!pattern).then_some(members))
 }
 
-/// The name of the package that a manifest describes; none if there is no such file or it describes none.
+/// Name of the package that a manifest describes; none if there is no such file or it describes none.
 fn package_name(manifest: &Path) -> Result<Option<String>> {
     #[derive(Deserialize)]
     struct Manifest {
@@ -556,7 +556,7 @@ pub fn features(board: &Board) -> Vec<String> {
         .collect()
 }
 
-/// Refuses what a memory of the board has no room for.
+/// Refuses contents for which a memory of the board has no room.
 fn fits(
     board: &Board,
     memory: &'static str,
@@ -577,7 +577,7 @@ fn fits(
     Ok(())
 }
 
-/// A cargo in the workspace of the firmware, for a build of `board` around the blob in `blob`.
+/// A cargo in the workspace of the firmware, for a build of `board` with the blob in `blob`.
 ///
 /// # Errors
 ///
@@ -616,7 +616,7 @@ pub fn cargo(board: &Board, toolchain: &DeviceToolchain, blob: &Path) -> Result<
     Ok(cargo)
 }
 
-/// The program of [`cpu_wrapper`], compiled if it is not there yet.
+/// The program of [`cpu_wrapper`], compiled if needed.
 fn wrapper(repository: &Repository) -> Result<PathBuf> {
     const SOURCE: &str = include_str!("cpu_wrapper.rs");
     let folder = repository.device_dir().join("wrapper");
@@ -655,7 +655,7 @@ fn content_name(bytes: &[u8]) -> String {
     name
 }
 
-/// Writes beside the file and renames, so that no one ever reads a part of it.
+/// Writes beside the file and renames, so that no process ever reads a part of it.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().context("a file has a folder")?;
     let shown = || format!("cannot write {}", path.display());

@@ -1,7 +1,7 @@
-//! Installing distribution packages, or saying how the user installs them.
+//! Installs distribution packages, or tells the user how to.
 //!
-//! Nothing is installed silently: the packages that come and go are listed first. Where this task may not install
-//! (no root and no password-free sudo, or not a Debian), the error holds the commands to type.
+//! Nothing is installed silently: the packages to add and remove are listed first. If this task may not install
+//! (no root and no password-free sudo, or not a Debian), the error contains the commands to type.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -14,15 +14,15 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process;
 
-/// Time for one call of apt-get, downloads included.
+/// Time limit of one call of apt-get, including downloads.
 const APT_LIMIT: Duration = Duration::from_secs(900);
 
 /// Installs Debian packages, without those that they only recommend.
 ///
 /// # Errors
 ///
-/// If this is no Debian, this user may not install, the user declines or apt-get fails. `elsewhere` is what a user of
-/// another system does instead, and becomes part of the message.
+/// If this is not Debian, this user may not install, the user declines or apt-get fails. `elsewhere` is the instruction for
+/// other systems, and becomes part of the message.
 pub(crate) fn debian_packages(packages: &[&str], elsewhere: &str) -> Result<()> {
     let by_hand = format!(
         "sudo apt-get update\n  sudo apt-get install -y --no-install-recommends {}",
@@ -67,7 +67,7 @@ pub(crate) fn debian_packages(packages: &[&str], elsewhere: &str) -> Result<()> 
     process::run(&mut install, APT_LIMIT).with_context(|| format!("by hand:\n  {by_hand}"))
 }
 
-/// How this process may call apt-get.
+/// Privilege by which this process may call apt-get.
 enum Privilege {
     Root,
     Sudo,
@@ -105,7 +105,7 @@ impl Privilege {
     }
 }
 
-/// What apt-get would do.
+/// Changes that apt-get would make.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
     installed: Vec<String>,
@@ -113,7 +113,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// Asks apt-get, which changes nothing and needs no root for it.
+    /// Simulates with apt-get, which changes nothing and needs no root for it.
     fn of(packages: &[&str]) -> Result<Self> {
         let mut command = Command::new("apt-get");
         command

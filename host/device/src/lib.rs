@@ -1,13 +1,13 @@
-//! Boards: what they are, firmware for them, and ways to talk to them.
+//! Boards: their descriptions, firmware for them, and connections to them.
 //!
 #![doc = include_str!("../README.md")]
 //!
-//! A [`board::Board`] is read from the `boards/` folder of a [`repository::Repository`]. [`firmware`] builds a program around a blob for
-//! it; [`semihosted::run`] runs one in the emulator over any number of inputs and returns what the board reported, and [`link`] talks to
-//! one that runs, in the emulator or on a desk. [`setup`] finds or installs the toolchain and the emulators, [`bounds`] follows a
+//! A [`board::Board`] is read from the `boards/` folder of a [`repository::Repository`]. [`firmware`] builds a program with a blob for
+//! it; [`semihosted::run`] runs one in the emulator over any number of inputs and returns the board's report, and [`link`] communicates with
+//! a running one, in the emulator or on a cable. [`setup`] finds or installs the toolchain and the emulators, [`bounds`] analyses a
 //! firmware's machine code.
 //!
-//! What takes long is told through the `log` crate at level `info`; a program that shows it installs a logger.
+//! Steps that take long are reported through the `log` crate at level `info`; a program that shows them installs a logger.
 
 #![forbid(unsafe_code)]
 #![deny(

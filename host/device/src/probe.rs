@@ -1,4 +1,4 @@
-//! probe-rs, by its command line: what reaches real boards.
+//! probe-rs, by its command line, for access to real boards.
 
 use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
@@ -12,18 +12,18 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{board::Board, process};
 
-/// The program that talks to debug probes.
+/// Program that communicates with debug probes.
 pub const PROGRAM: &str = "probe-rs";
 
-/// Time for it to find the probe, attach to the chip and listen.
+/// Time limit for it to find the probe, attach to the chip and listen.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Where it is, if it is on this machine.
+/// Path of the program, if it is on the host.
 pub fn program() -> Option<PathBuf> {
     process::find_program(PROGRAM)
 }
 
-/// What to do without it.
+/// Advice if it is missing.
 pub fn missing() -> String {
     "probe-rs is not in PATH; get it with `cargo install probe-rs-tools --locked`, or as \
      https://probe.rs/docs/getting-started/installation says"

@@ -1,6 +1,6 @@
 //! Child processes with a time limit, and the environment they get.
 //!
-//! `cargo xtask` hands its own toolchain down in environment variables. A cargo of another toolchain must not see
+//! `cargo xtask` passes its own toolchain on in environment variables. A cargo of another toolchain must not see
 //! them, or it calls the outer rustc.
 
 use std::{
@@ -13,14 +13,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// How often a running child is looked at.
+/// Interval at which a running child is checked.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Waits for the child to end, and ends it when the time is over.
+/// Waits for the child to end, and kills it when the time is over.
 ///
 /// # Errors
 ///
-/// If the time limit was reached; the child has been killed and collected then.
+/// If the time limit was reached; the child has been killed and reaped then.
 pub fn wait(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
     let start = Instant::now();
     loop {
@@ -105,10 +105,10 @@ pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Removes what the outer cargo and its caller have set for host builds.
+/// Removes variables that the outer cargo and its caller have set for host builds.
 ///
-/// What a user sets for every cargo stays: where its home is, how it reaches the network and how it writes to the
-/// terminal. `RUSTFLAGS` goes, since flags for the host's processor break a build for another one.
+/// Variables that a user sets for every cargo stay: its home, its network settings and its terminal output.
+/// `RUSTFLAGS` is removed, since flags for the host's processor break a build for another one.
 pub fn clean_cargo_environment(command: &mut Command) {
     const KEPT: [&str; 6] = [
         "CARGO_HOME",

@@ -1,7 +1,7 @@
-//! Cargo's progress while firmware is built, as one line of a terminal.
+//! Cargo's progress during firmware builds, as one line of a terminal.
 //!
-//! The first build compiles all dependencies and takes minutes. Cargo shows how far it is only beside a line for each
-//! package; here the bar alone is shown, and what a user has to read: warnings and errors.
+//! The first build compiles all dependencies and takes minutes. Cargo shows its progress only beside one line per
+//! package; here only the bar is shown, and what a user must read: warnings and errors.
 
 use std::{
     env,
@@ -15,16 +15,16 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process;
 
-/// Removes what a terminal's line holds, and goes to its start.
+/// Clears the terminal's line, and goes to its start.
 const CLEAR: &str = "\r\x1b[K";
 
-/// Columns of the bar, where the terminal does not say how many it has.
+/// Columns of the bar, if the terminal does not report its width.
 const COLUMNS: u16 = 80;
 
 /// Columns in which the word of a step ends.
 const STEP_COLUMNS: usize = 12;
 
-/// What cargo says of its own steps, one a line: the bar says it too.
+/// Words of cargo's own steps, one per line: the bar shows them too.
 const STEPS: [&str; 10] = [
     "Adding",
     "Blocking",
@@ -38,7 +38,7 @@ const STEPS: [&str; 10] = [
     "Updating",
 ];
 
-/// Runs a build of cargo's, with its bar on a terminal and quietly elsewhere.
+/// Runs a build of cargo's, with its bar on a terminal and quietly otherwise.
 ///
 /// # Errors
 ///
@@ -83,7 +83,7 @@ pub(crate) fn run(cargo: &mut Command, limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Passes on what cargo writes, its bar in one line that disappears at the end, and leaves out its steps.
+/// Forwards what cargo writes, its bar in one line that disappears at the end, and drops its steps.
 fn pass_on(mut cargo: impl Read, terminal: &mut impl Write) -> std::io::Result<()> {
     let mut line = Vec::new();
     let mut chunk = [0; 4096];
@@ -130,7 +130,7 @@ fn write(text: &str, is_line: bool, terminal: &mut impl Write) -> std::io::Resul
     terminal.flush()
 }
 
-/// Whether a line says what cargo does, and nothing is wrong: its word ends in a column of its own.
+/// Whether a line reports a step of cargo without a problem: its word ends in a column of its own.
 fn is_step(plain: &str) -> bool {
     let Some((word, rest)) = plain.split_at_checked(STEP_COLUMNS) else {
         return false;
@@ -138,7 +138,7 @@ fn is_step(plain: &str) -> bool {
     STEPS.contains(&word.trim_start()) && rest.starts_with(' ')
 }
 
-/// The text without what colours it or clears its line.
+/// The text without the sequences that colour it or clear its line.
 fn without_colours(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     let mut plain = parts.next().unwrap_or_default().to_owned();

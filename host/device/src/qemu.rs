@@ -1,4 +1,4 @@
-//! Running a firmware in QEMU, and reading its log.
+//! Runs firmware in QEMU, and reads its log.
 //!
 //! `-icount shift=0` makes one executed instruction one nanosecond of virtual time: counts are exact and the same on
 //! every host. The firmware's log is defmt over semihosting, which arrives on QEMU's standard output and is decoded
@@ -21,16 +21,16 @@ use crate::{board::Board, process, setup};
 /// One decoded message of the firmware.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The level in lower case; none for the messages that report results.
+    /// Level in lower case; none for the messages that report results.
     pub level: Option<&'static str>,
     /// The message.
     pub text: String,
 }
 
-/// What a firmware did until it ended.
+/// Run of a firmware until its end.
 #[derive(Debug)]
 pub struct Run {
-    /// Its messages in order.
+    /// Messages in order.
     pub lines: Vec<Line>,
     /// Whether it ended with exit code 0.
     pub success: bool,
@@ -98,11 +98,11 @@ pub fn run(
     })
 }
 
-/// QEMU for `board` and `elf`, with its monitor and its first UART where the arguments say.
+/// QEMU for `board` and `elf`, with its monitor and its first UART connected as the arguments say.
 ///
 /// # Errors
 ///
-/// If the board is not an emulated one, or QEMU cannot be found and not be installed.
+/// If the board is not an emulated one, or QEMU cannot be found and cannot be installed.
 pub fn command(board: &Board, elf: &Path, monitor: &str, serial: &str) -> Result<Command> {
     let Some(emulation) = &board.qemu else {
         bail!(

@@ -1,4 +1,4 @@
-//! Reading the messages by which a firmware reports its results.
+//! Messages by which firmware reports its results.
 //!
 //! The words are those of [`fewbit_protocol::report`]. Anything else in the log is for people and is passed over.
 
@@ -15,14 +15,14 @@ const INFERENCE: &str = report!(concat, inference);
 const BYTES: &str = report!(concat, bytes);
 const DONE: &str = report!(concat, done);
 
-/// What a firmware says of the model that it holds.
+/// Facts about a firmware's model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelFacts {
     /// Entries of the tensor table.
     pub tensors: usize,
-    /// Operators.
+    /// Number of operators.
     pub ops: usize,
-    /// Bytes of the arena that the model asks for.
+    /// Bytes of the arena that the model needs.
     pub arena_bytes: usize,
     /// Bytes of one input.
     pub input_bytes: usize,
@@ -33,7 +33,7 @@ pub struct ModelFacts {
 pub(crate) enum Message {
     /// The blob has loaded.
     Model(ModelFacts),
-    /// The counter was tried on a loop of `2 * rounds` instructions.
+    /// Check of the counter by a loop of `2 * rounds` instructions.
     Spin { rounds: u32, cost: u64 },
     /// An operator has run.
     Operator {
@@ -48,7 +48,7 @@ pub(crate) enum Message {
         port: usize,
         bytes: Vec<i8>,
     },
-    /// An inference has ended and its outputs are out.
+    /// An inference has ended and its outputs are reported.
     Inference { input: usize, cost: u64 },
     /// All bytes of one operator's output.
     Bytes {
@@ -65,7 +65,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// If it is a report, but not one that this revision knows: firmware and xtask do not fit.
+    /// If it is a report of an unknown kind: the versions of firmware and host differ.
     pub(crate) fn parse(line: &str) -> Result<Option<Self>> {
         if !line.starts_with(report::MARK) {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Where sources of firmware are, and where what is built of them is kept.
+//! The repository: sources of firmware, and builds made of them.
 
 use std::{
     env,
@@ -7,14 +7,14 @@ use std::{
 
 use anyhow::{Result, bail};
 
-/// The variable that names a repository where no other is given.
+/// Variable that names a repository if no other is given.
 pub const VARIABLE: &str = "FEWBIT_REPOSITORY";
 
-/// No repository was named, and the current folder is in none.
+/// Error: no repository was named, and the current folder is not in one.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "firmware is built from the sources in fewbit's repository, and {} is in none; \
-     name one with --repository DIR or {VARIABLE}, or work in one",
+    "firmware is built from the sources in fewbit's repository, and {} is not in one; \
+     name a repository with --repository DIR or {VARIABLE}, or run the command inside one",
     folder.display()
 )]
 pub struct NoRepository {
@@ -24,7 +24,7 @@ pub struct NoRepository {
 
 /// A repository of fewbit: boards, firmware and the runtime's sources.
 ///
-/// Nothing in it is looked up from where this library was compiled: a copy of a repository works on itself.
+/// No path of it comes from where this library was compiled: a copy of a repository works on itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repository {
     root: PathBuf,
@@ -35,7 +35,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// If the folder holds none.
+    /// If the folder is not a repository.
     pub fn at(folder: &Path) -> Result<Self> {
         if !is_root(folder) {
             bail!(
@@ -48,7 +48,7 @@ impl Repository {
         })
     }
 
-    /// The repository that a folder is in, itself or one of those around it.
+    /// The repository that contains a folder, which may be its root.
     pub fn around(folder: &Path) -> Option<Self> {
         let folder = std::path::absolute(folder).ok()?;
         let root = folder.ancestors().find(|folder| is_root(folder))?;
@@ -57,11 +57,11 @@ impl Repository {
         })
     }
 
-    /// The given one, else the one that `FEWBIT_REPOSITORY` names, else the one that the current folder is in.
+    /// The given one, otherwise the one that `FEWBIT_REPOSITORY` names, otherwise the one that contains the current folder.
     ///
     /// # Errors
     ///
-    /// If what is named holds none; [`NoRepository`] if nothing is named and the current folder is in none.
+    /// If the named folder is not a repository; [`NoRepository`] if none is named and the current folder is not in one.
     pub fn find(given: Option<&Path>) -> Result<Self> {
         use anyhow::Context as _;
         if let Some(folder) = given {
@@ -77,7 +77,7 @@ impl Repository {
         }
     }
 
-    /// The one whose package cargo is running or testing, else the one that the current folder is in: for the project's own tasks and suites.
+    /// The one whose package cargo is running or testing, otherwise the one that contains the current folder: for the project's own tasks and suites.
     ///
     /// # Errors
     ///
@@ -90,17 +90,17 @@ impl Repository {
         }
     }
 
-    /// Its folder, as an absolute path.
+    /// Its root folder, as an absolute path.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The workspace of the firmware, with a folder for each board.
+    /// Workspace of the firmware, with one folder per board.
     pub fn boards(&self) -> PathBuf {
         self.root.join("boards")
     }
 
-    /// Where what is built for devices is kept: `target/device`, whatever the caller's target directory is, so that all callers share one
+    /// Folder of builds for devices: `target/device`, whatever the caller's target directory is, so that all callers share one
     /// cache.
     pub fn device_dir(&self) -> PathBuf {
         self.root.join("target").join("device")

@@ -1,6 +1,6 @@
-//! A model for checks that need some blob and care for the way it takes.
+//! A model for checks that need any blob, whatever it computes.
 //!
-//! Written with the runtime's own writer, so that no blob has to be committed for them, nor made by the host's tools.
+//! Written with the runtime's own writer, so that no blob must be committed for them, or made by the host's tools.
 
 use anyhow::{Context as _, Result};
 use fewbit_runtime::{
@@ -18,7 +18,7 @@ pub fn two_tables(size: u16) -> Result<Vec<u8>> {
     two_tables_adding(size, 3)
 }
 
-/// As [`two_tables`], with another number to add: models of equal sizes that say different things.
+/// As [`two_tables`], with another number to add: models of equal sizes with different outputs.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
-//! Running a model on a board over a set of inputs.
+//! Runs a model on an emulated board over a set of inputs.
 //!
-//! One build and one run of the emulator serve any number of inputs. What comes back is compared with the host's
-//! simulation by the caller; where operators differ, [`operator_bytes`] fetches the bytes of the first one.
+//! One build and one run of the emulator serve any number of inputs. The caller compares the outputs with the host's
+//! simulation; if operators differ, [`operator_bytes`] fetches the bytes of the first one.
 
 use std::{
     fs,
@@ -23,19 +23,19 @@ use fewbit::progress::{Progress, Silent};
 
 pub use crate::report::ModelFacts;
 
-/// What a run is asked for.
+/// Options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Report cost and CRC-32 of every operator too.
+    /// Also report cost and CRC-32 of every operator.
     pub operators: bool,
-    /// Rounds of the loop that proves the instruction counter before the first inference; 0 for none.
+    /// Rounds of the loop that checks the instruction counter before the first inference; 0 for none.
     pub spin_rounds: u32,
-    /// Time for the whole run in the emulator, not for the build.
+    /// Time limit of the whole run in the emulator, without the build.
     pub limit: Duration,
 }
 
 impl Default for Options {
-    /// Outputs only, a short proof of the counter, ten minutes.
+    /// Outputs only, a short check of the counter, ten minutes.
     fn default() -> Self {
         Self {
             operators: false,
@@ -45,32 +45,32 @@ impl Default for Options {
     }
 }
 
-/// One operator of one inference.
+/// Result of one operator in one inference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperatorRun {
-    /// Instructions it took, to within a tick of the board's counter (40 at 25 MHz).
+    /// Instructions, to within a tick of the board's counter (40 at 25 MHz).
     pub instructions: u64,
-    /// CRC-32 (zlib's) of its output.
+    /// CRC-32 (as zlib computes it) of its output.
     pub crc: u32,
 }
 
-/// What a board reported.
+/// Report of a board.
 #[derive(Clone, Debug)]
 pub struct DeviceReport {
-    /// The board's name.
+    /// Name of the board.
     pub board: String,
-    /// The compiler of the firmware, as it names itself; instruction counts depend on it.
+    /// Version of the firmware's compiler; instruction counts depend on it.
     pub compiler: String,
-    /// Output bytes, an entry for each input; several outputs of a model follow one another.
+    /// Output bytes, one entry per input; several outputs of a model follow one another.
     pub outputs: Vec<Vec<i8>>,
-    /// Instructions of each inference. Within a tick of the counter; with [`Options::operators`] within a tick an
-    /// operator, as they are added up, and without what the engine does between operators.
+    /// Instructions of each inference, to within a tick of the counter. With [`Options::operators`] it is the sum of the operators,
+    /// to within a tick per operator and without the engine's work between operators.
     pub instructions: Vec<u64>,
-    /// For each input the operators in order; empty without [`Options::operators`].
+    /// Operators in order, one list per input; empty without [`Options::operators`].
     pub operators: Vec<Vec<OperatorRun>>,
-    /// Bytes of the arena that the model asks for.
+    /// Bytes of the arena that the model needs.
     pub arena_bytes: usize,
-    /// Deepest stack since reset, of application and inference together.
+    /// Deepest stack since reset in bytes, of application and inference together.
     pub stack_bytes: usize,
     /// Bytes in flash without the blob.
     pub flash_bytes: u64,
@@ -80,7 +80,7 @@ pub struct DeviceReport {
     pub static_ram_bytes: u64,
 }
 
-/// Builds the firmware of `board` around the blob in `blob_path` and runs it over `inputs`.
+/// Builds the firmware of `board` with the blob in `blob_path` and runs it over `inputs`.
 ///
 /// # Errors
 ///
@@ -96,7 +96,7 @@ pub fn run(
     run_firmware(board, &firmware, inputs, options)
 }
 
-/// Runs a firmware that is already built; see [`run`].
+/// Runs firmware that is already built; see [`run`].
 ///
 /// # Errors
 ///
@@ -110,7 +110,7 @@ pub fn run_firmware(
     run_firmware_showing(board, firmware, inputs, options, &mut Silent)
 }
 
-/// As [`run_firmware`]; `progress` is told of each input that is done.
+/// As [`run_firmware`]; `progress` is called after each input.
 ///
 /// # Errors
 ///
@@ -192,7 +192,7 @@ pub fn run_firmware_showing(
                 report.instructions.push(cost);
             }
             Message::Bytes { op, .. } => {
-                bail!("bytes of operator {op} were reported, which no one asked for")
+                bail!("bytes of operator {op} were reported without a request")
             }
             Message::Done { stack_bytes, .. } => report.stack_bytes = stack_bytes,
         }
@@ -208,7 +208,7 @@ pub fn run_firmware_showing(
     Ok(report)
 }
 
-/// Asks a firmware what model it holds, without running it.
+/// Returns the facts of a firmware's model, without running it.
 ///
 /// # Errors
 ///
@@ -227,7 +227,7 @@ pub fn model_facts(board: &Board, firmware: &Firmware) -> Result<ModelFacts> {
         Message::Model(facts) => Some(facts),
         _ => None,
     });
-    facts.context("the firmware did not say what model it holds")
+    facts.context("the firmware did not report its model")
 }
 
 /// Fetches all bytes of the output of operator `op` for one input.
@@ -260,7 +260,7 @@ pub fn operator_bytes(
     bytes.with_context(|| format!("the bytes of operator {op} were not reported"))
 }
 
-/// Header and inputs, as the firmware reads them.
+/// Header and inputs, in the format that the firmware reads.
 fn job(mode: Mode, spin_rounds: u32, inputs: &[Vec<i8>]) -> Result<Vec<u8>> {
     let size = inputs.first().map_or(0, Vec::len);
     if let Some(index) = inputs.iter().position(|input| input.len() != size) {
@@ -282,7 +282,7 @@ fn job(mode: Mode, spin_rounds: u32, inputs: &[Vec<i8>]) -> Result<Vec<u8>> {
     Ok(job)
 }
 
-/// Runs a job to its end and returns what was reported.
+/// Runs a job to its end and returns its report.
 fn messages(
     board: &Board,
     firmware: &Firmware,
@@ -330,10 +330,10 @@ fn messages(
     }
 }
 
-/// The least slack of the check: the readings' own instructions fall between them, and are more than two short ticks.
+/// Smallest tolerance of the check: the readings' own instructions are counted too, and are more than two short ticks.
 const READINGS: u64 = 32;
 
-/// The stack grows towards the variables: where no byte is left between them, it may have overwritten some.
+/// The stack grows towards the variables: if no byte is left between them, it may have overwritten some.
 pub fn check_stack(board: &Board, static_ram_bytes: u64, stack_bytes: u64) -> Result<()> {
     if static_ram_bytes + stack_bytes >= board.ram_bytes {
         bail!(
@@ -345,7 +345,7 @@ pub fn check_stack(board: &Board, static_ram_bytes: u64, stack_bytes: u64) -> Re
     Ok(())
 }
 
-/// The loop takes two instructions a round; a reading is right to one tick, so a difference of two is to two ticks.
+/// The loop takes two instructions per round; a reading is right to one tick, so a difference of two is right to two ticks.
 pub fn check_counter(board: &Board, rounds: u32, cost: u64) -> Result<()> {
     let expected = 2 * u64::from(rounds);
     let slack = (2 * board.instructions_per_tick()).max(READINGS);
@@ -371,8 +371,8 @@ pub fn check_counter(board: &Board, rounds: u32, cost: u64) -> Result<()> {
     Ok(())
 }
 
-/// The roundest clock with which `expected` instructions would be counted right, where `cost` were at `clock_hz`. None
-/// where the counter stands still.
+/// Roundest clock for which `expected` instructions would be counted right, if `cost` were counted at `clock_hz`. None
+/// if the counter does not count.
 fn fitting_clock(clock_hz: u64, expected: u64, cost: u64, slack: u64) -> Option<u64> {
     if expected == 0 {
         return None;

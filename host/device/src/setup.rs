@@ -1,7 +1,7 @@
-//! Finding, or installing, what device builds and the emulator need.
+//! Finds, or installs, the programs for device builds and the emulator.
 //!
-//! Every task that needs them calls [`ensure`] or [`ensure_qemu`], so that no one has to run `setup` first. What is
-//! there is found by looking at files, in far less than a second; only what is missing costs time and network.
+//! Every task that needs them calls [`ensure`] or [`ensure_qemu`], so that nobody has to run `setup` first. Installed
+//! programs are found by looking at files, in far less than a second; only missing ones cost time and network.
 //! rustup's settings stay as they are.
 
 use std::{env, fs::File, path::PathBuf, time::Duration};
@@ -13,7 +13,7 @@ use crate::{
     toolchain::{self, DeviceToolchain, TARGET_32_BITS, TARGETS},
 };
 
-/// Forces one way to a toolchain, `rustup` or `debian`, for those who want to compare them.
+/// Variable that forces one way to a toolchain, `rustup` or `debian`, for comparisons.
 pub const TOOLCHAIN_VARIABLE: &str = "FEWBIT_DEVICE_TOOLCHAIN";
 
 /// Programs of QEMU, each for the processors of one architecture.
@@ -23,14 +23,14 @@ pub enum Emulator {
     Arm,
     /// 32-bit RISC-V.
     Riscv32,
-    /// Programs of Linux on x86-64, on other processors than this machine's.
+    /// Programs of Linux on x86-64, on other processors than the host's.
     X86,
     /// Programs of Linux on AArch64.
     Aarch64,
 }
 
 impl Emulator {
-    /// Every one that a board needs.
+    /// All that boards need.
     pub const BOARDS: [Self; 2] = [Self::Arm, Self::Riscv32];
 
     /// The program's name.
@@ -43,7 +43,7 @@ impl Emulator {
         }
     }
 
-    /// The Debian package that holds it.
+    /// Debian package that contains it.
     fn package(self) -> &'static str {
         match self {
             Self::Arm => "qemu-system-arm",
@@ -53,10 +53,10 @@ impl Emulator {
     }
 }
 
-/// Time for rustup to fetch all targets, some 40 MB; it is known to hang where its server is out of reach.
+/// Time limit for rustup to fetch all targets, some 40 MB; it is known to hang if its server cannot be reached.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(180);
 
-/// What the Debian way installs; clippy serves `cargo xtask ci`.
+/// Packages of the Debian way; clippy is for `cargo xtask ci`.
 const DEBIAN_PACKAGES: [&str; 5] = [
     "rustc-web",
     "cargo-web",
@@ -67,12 +67,12 @@ const DEBIAN_PACKAGES: [&str; 5] = [
 
 /// A toolchain for all device targets; installs one if there is none.
 ///
-/// In this order: the active rustup toolchain has the targets; Debian's packages are there; rustup fetches the
+/// The order is: the active rustup toolchain has the targets; Debian's packages are installed; rustup fetches the
 /// targets; Debian's packages are installed.
 ///
 /// # Errors
 ///
-/// If there is no way on this machine; the message holds the commands for the user.
+/// If there is no way on this machine; the message contains the commands for the user.
 pub fn ensure() -> Result<DeviceToolchain> {
     let (rustup, debian) = match env::var(TOOLCHAIN_VARIABLE).as_deref() {
         Err(_) => (true, true),
@@ -191,7 +191,7 @@ pub fn ensure_emulators() -> Result<()> {
 ///
 /// # Errors
 ///
-/// If it is missing and cannot be installed; the message holds the command for the user.
+/// If it is missing and cannot be installed; the message contains the command for the user.
 pub fn ensure_qemu(emulator: Emulator) -> Result<PathBuf> {
     let program = emulator.program();
     if let Some(found) = process::find_program(program) {
@@ -219,12 +219,12 @@ fn lock() -> Result<File> {
     Ok(file)
 }
 
-/// What a user types where rustup's server can be reached.
+/// Command for a user whose machine can reach rustup's server.
 fn by_rustup() -> String {
     format!("rustup target add {}", TARGETS.join(" "))
 }
 
-/// What a user types on a system that is no Debian.
+/// Instruction for a user of a system other than Debian.
 fn qemu_elsewhere(emulator: Emulator) -> String {
     const BY_PROGRAM: [(&str, [&str; 2]); 6] = [
         ("brew", ["brew install qemu"; 2]),
@@ -271,11 +271,11 @@ fn qemu_elsewhere(emulator: Emulator) -> String {
     }
 }
 
-/// Where the disassembler is; installs it if it is missing.
+/// Path of the disassembler; installs it if it is missing.
 ///
 /// # Errors
 ///
-/// If it is missing and cannot be installed; the message holds the command for the user.
+/// If it is missing and cannot be installed; the message contains the command for the user.
 pub fn ensure_disassembler() -> Result<PathBuf> {
     if let Some(found) = toolchain::disassembler() {
         return Ok(found);

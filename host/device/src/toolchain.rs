@@ -1,8 +1,8 @@
-//! A cargo that builds for the device targets, whichever way there is.
+//! Finds a cargo that builds for the device targets.
 //!
-//! Two ways give the same firmware. A rustup toolchain with the target's precompiled `core` is the usual one. Where
-//! rustup's server is out of reach, Debian's own Rust builds `core` from its source package; it brings no linker for
-//! bare-metal targets, so the one of the rustup toolchain, or the system's LLD, is named to it.
+//! Two ways give the same firmware. A rustup toolchain with the target's precompiled `core` is the usual one. If
+//! rustup's server cannot be reached, Debian's own Rust builds `core` from its source package; it has no linker for
+//! bare-metal targets, so builds use the one of the rustup toolchain, or the system's LLD.
 
 use std::{
     env,
@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{process, repository::Repository};
 
-/// Every target that the project builds for.
+/// All targets that the project builds for.
 pub const TARGETS: [&str; 5] = [
     "thumbv6m-none-eabi",
     "thumbv7m-none-eabi",
@@ -25,7 +25,7 @@ pub const TARGETS: [&str; 5] = [
     "riscv32imc-unknown-none-elf",
 ];
 
-/// The host's own processor with a `usize` of 32 bits, for tests; rustup brings all that it takes to link.
+/// The host's own processor with a `usize` of 32 bits, for tests; rustup provides everything for linking.
 pub const TARGET_32_BITS: &str = "i686-unknown-linux-musl";
 
 /// Another architecture, for tests under QEMU's user mode; links in the same way.
@@ -34,20 +34,20 @@ pub const TARGET_AARCH64: &str = "aarch64-unknown-linux-musl";
 /// Folder of the distribution's compilers.
 const SYSTEM_BIN: &str = "/usr/bin";
 
-/// Where Debian puts the source of `core`.
+/// Folder of the source of `core` on Debian.
 const SYSTEM_CORE: &str = "/usr/lib/rustlib/src/rust/library/core/Cargo.toml";
 
 /// Oldest compiler that builds the firmware; the `rust-version` of `boards/Cargo.toml`.
 const MINIMUM_MINOR: u32 = 95;
 
-/// Where the device targets' `core` comes from.
+/// Source of the device targets' `core`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
     /// The toolchain that runs this task has the targets.
     Rustup,
-    /// Debian's packages, with `core` built along.
+    /// Debian's packages; `core` is built with the firmware.
     Debian {
-        /// The linker for bare-metal targets.
+        /// Linker for bare-metal targets.
         linker: PathBuf,
     },
 }
@@ -56,7 +56,7 @@ pub enum Way {
 #[derive(Clone, Debug)]
 pub struct DeviceToolchain {
     way: Way,
-    /// First line of `rustc --version`; instruction counts depend on the compiler, so reports name it.
+    /// First line of `rustc --version`; instruction counts depend on the compiler, so reports include it.
     version: String,
 }
 
@@ -87,17 +87,17 @@ impl DeviceToolchain {
         })
     }
 
-    /// Which way builds are made.
+    /// Source of `core` in builds.
     pub fn way(&self) -> &Way {
         &self.way
     }
 
-    /// The compiler, as it names itself: `rustc 1.95.0 (...)`.
+    /// Version of the compiler: `rustc 1.95.0 (...)`.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Where builds of this toolchain go; the ways do not share artefacts.
+    /// Target directory of this toolchain; the two ways do not share artefacts.
     pub fn target_dir(&self, repository: &Repository) -> PathBuf {
         repository.device_dir().join(match self.way {
             Way::Rustup => "rustup",
@@ -105,9 +105,9 @@ impl DeviceToolchain {
         })
     }
 
-    /// A cargo for `target`, to which the caller adds a subcommand and its arguments.
+    /// Returns a cargo for `target`, to which the caller adds a subcommand and its arguments.
     ///
-    /// Target and target directory are set. Compiler wrappers and flags of the environment are not passed on: whoever
+    /// Target and target directory are set. Compiler wrappers and flags of the environment are removed: a caller that
     /// needs a flag for a board sets it on the returned command.
     pub fn cargo(&self, repository: &Repository, target: &str) -> Command {
         let mut command = match &self.way {
@@ -145,7 +145,7 @@ impl DeviceToolchain {
     }
 }
 
-/// The cargo of the toolchain that runs this task; cargo names itself to what it runs.
+/// The cargo of the toolchain that runs this task; cargo passes its path to the programs that it runs.
 fn rustup_cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
@@ -167,7 +167,7 @@ fn sysroot() -> Option<PathBuf> {
     Some(PathBuf::from(text.trim()))
 }
 
-/// A linker for bare-metal targets: the one that rustup's toolchains bring, or the system's LLD.
+/// A linker for bare-metal targets: the one of rustup's toolchains, or the system's LLD.
 fn linker() -> Option<PathBuf> {
     let host = concat!(env!("FEWBIT_HOST"), "/bin/rust-lld");
     sysroot()
@@ -182,7 +182,7 @@ pub fn disassembler() -> Option<PathBuf> {
     llvm_tool("llvm-objdump").or_else(|| process::find_program("llvm-objdump"))
 }
 
-/// What this program was compiled for, by Rust's name.
+/// Target that this program was compiled for.
 pub const HOST: &str = env!("FEWBIT_HOST");
 
 /// A tool of the toolchain's component `llvm-tools`.
@@ -196,7 +196,7 @@ pub fn llvm_tool(name: &str) -> Option<PathBuf> {
     file.is_file().then_some(file)
 }
 
-/// True if the Debian way lacks nothing but a linker, or would if its packages were there.
+/// True if the Debian way lacks only a linker, or would if its packages were installed.
 pub fn lacks_linker() -> bool {
     linker().is_none()
 }
@@ -211,7 +211,7 @@ fn version(rustc: &Path) -> Option<String> {
     text.lines().next().map(str::to_owned)
 }
 
-/// The 95 of `rustc 1.95.0 (...)`.
+/// Minor version: the 95 of `rustc 1.95.0 (...)`.
 fn minor(version: &str) -> Option<u32> {
     version
         .split_whitespace()
@@ -239,7 +239,7 @@ pub fn has(target: &str) -> bool {
     })
 }
 
-/// Asks rustup for those of the targets that the active toolchain lacks.
+/// Installs by rustup those targets that the active toolchain lacks.
 ///
 /// # Errors
 ///

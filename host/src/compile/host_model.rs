@@ -1,12 +1,12 @@
-//! The runtime's model with as much room as the host needs.
+//! The runtime's model type, with the host's capacity.
 
 use fewbit_runtime::Model;
 
-/// Most tensors and operators of a model that this tool handles.
+/// Largest number of tensors and operators of a model that this tool handles.
 const CAPACITY: usize = 2048;
 
-/// Most axes of an output that the metadata may speak of: as many as NumPy's arrays have.
+/// Largest number of axes of an output in the metadata: as in NumPy.
 pub(crate) const MAX_AXES: usize = 64;
 
-/// A model with as much room as the host needs.
+/// Model with the host's capacity.
 pub type HostModel<'a> = Model<'a, CAPACITY, CAPACITY>;

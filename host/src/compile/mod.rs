@@ -1,6 +1,6 @@
 //! Compiling: from a quantized network to a blob.
 //!
-//! [`lower`] makes device operators of the graph's, [`plan`] gives their tensors places in memory, and [`pack`] writes the bytes.
+//! [`lower`] makes device operators of the graph's, [`plan`] assigns their tensors places in memory, and [`pack`] writes the bytes.
 
 mod host_model;
 pub mod lower;

@@ -1,15 +1,15 @@
-//! Choices of a compilation.
+//! Options of a compilation.
 
 use crate::dataset::InputTransform;
 use crate::recipe::Recipe;
 use fewbit_runtime::format::family::Family;
 
-/// Choices of a compilation.
+/// Options of a compilation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
-    /// The kernel family that the weights are ordered for.
+    /// Kernel family for which the weights are ordered.
     pub packing: Family,
-    /// How stored samples become the network's inputs, for the blob's metadata; it changes nothing that the device computes.
+    /// Conversion of stored samples to the network's inputs, for the blob's metadata; it does not change the device's results.
     pub input: InputTransform,
 }
 

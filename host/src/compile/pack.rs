@@ -1,6 +1,6 @@
-//! Family: from lowered operators and their plan to the bytes of a blob.
+//! Packing: from lowered operators and their plan to the bytes of a blob.
 //!
-//! Equal input gives equal bytes. What is packed is loaded once by the runtime itself, so that no blob leaves the house that a device
+//! Equal input gives equal bytes. The runtime itself loads every packed blob once, so that no blob is written that a device
 //! would refuse.
 
 use super::host_model::{HostModel, MAX_AXES};
@@ -19,7 +19,7 @@ use fewbit_runtime::{
 /// Packs a network into a blob.
 ///
 /// # Errors
-/// A network that exceeds the format's limits.
+/// If the network exceeds the format's limits.
 pub fn pack(
     graph: &Graph,
     lowered: Lowered,
@@ -30,7 +30,7 @@ pub fn pack(
     write(lowered, plan, options.packing, &metadata)
 }
 
-/// Writes a network that is packed for a kernel family and placed into a blob.
+/// Writes a placed network, packed for a kernel family, into a blob.
 ///
 /// # Errors
 /// As [`pack`].
@@ -111,16 +111,16 @@ fn metadata(graph: &Graph, lowered: &Lowered, options: &Options) -> Metadata {
     }
 }
 
-/// Why a network cannot be packed.
+/// Reason why a network cannot be packed.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// The arena exceeds 4 GB.
     #[error("the activations need an arena of {0} bytes; use a smaller input or network")]
     Arena(usize),
-    /// The format has no room for something.
+    /// A part exceeds the format's limits.
     #[error("the network does not fit the blob format: {0}")]
     Write(#[from] WriteError),
-    /// The runtime would not run it.
+    /// The runtime refuses the blob.
     #[error("the runtime would refuse the network: {0}")]
     Load(#[from] LoadError),
 }

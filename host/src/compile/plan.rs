@@ -6,7 +6,7 @@
 //! free offset, starting from several natural orders and improving the best by random exchanges, until it meets the lower bound
 //! (the largest sum of sizes that live at one time) or has tried enough. It is deterministic.
 //!
-//! What may lie over what is the loader's rule, [`in_place`], which the planner asks for each input of each operator. Outputs that have to start
+//! The loader's rule [`in_place`] decides what may overlap; the planner calls it for each input of each operator. Outputs that must start
 //! at one place of their input without being it element by element, as a softmax's or a join's, tie buffers together, which often makes the arena
 //! larger where it is not at its largest anyway: they are used only where the plan with them is smaller than the one without.
 
@@ -198,7 +198,7 @@ fn buffers(lowered: &Lowered, rules: &Rules) -> (Vec<Buffer>, Vec<usize>) {
 struct Overlap {
     input: usize,
     output: usize,
-    /// How many bytes the output starts before the input, at least and in steps of `step`.
+    /// Bytes that the output starts before the input, at least and in steps of `step`.
     distance: usize,
     /// 0 for any number of bytes above the distance, and [`EXACT`] for none.
     step: usize,
@@ -223,7 +223,7 @@ impl Overlap {
     }
 }
 
-/// Where outputs may be written over inputs that die with their operator: some rows before them, and at one place only.
+/// Places of outputs over inputs that die with their operator: some rows before them, and at one place only.
 fn overlaps(
     lowered: &Lowered,
     rules: &Rules,

@@ -62,7 +62,7 @@ fn lowered(model: &HostModel<'_>) -> Lowered {
     }
 }
 
-/// Why a blob cannot be repacked.
+/// Reason why a blob cannot be repacked.
 #[derive(Debug, thiserror::Error)]
 pub enum RepackError {
     /// The runtime refuses the blob.

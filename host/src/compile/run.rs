@@ -11,9 +11,9 @@ use fewbit_runtime::AlignedBlob;
 /// A compiled network.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// Its device operators.
+    /// Device operators of the network.
     pub lowered: Lowered,
-    /// Their memory.
+    /// Places of its tensors in memory.
     pub plan: Plan,
     /// The packed result.
     pub blob: AlignedBlob,
@@ -22,7 +22,7 @@ pub struct Compiled {
 /// Compiles a quantized network into a blob.
 ///
 /// # Errors
-/// The first node that the device's operators cannot express, or a network that exceeds the format's limits.
+/// The first node that the device's operators cannot express, or that the network exceeds the format's limits.
 pub fn compile(network: &Network, options: &Options) -> Result<Compiled, Error> {
     let mut lowered = lower::lower(network).map_err(|e| Error::new(Stage::Lower, e))?;
     lowered.pack_for(options.packing);

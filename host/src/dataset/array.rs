@@ -1,4 +1,4 @@
-//! Arrays as files have them, whatever their element type.
+//! Arrays as stored in files, of any element type.
 
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 
@@ -9,7 +9,7 @@ pub(super) struct Array {
     pub(super) values: Values,
 }
 
-/// Elements as the file has them, so that only the samples that are used are converted.
+/// Elements in the file's type, so that only the samples that are used are converted.
 #[derive(Clone, Debug)]
 pub(super) enum Values {
     F32(Vec<f32>),
@@ -23,7 +23,7 @@ pub(super) enum Values {
 }
 
 impl Array {
-    /// An array whose elements lie as `fortran` says: with the first axis as the fastest, or with the last.
+    /// Creates an array whose first axis is the fastest if `fortran`, else the last.
     pub(super) fn new(shape: Vec<usize>, fortran: bool, values: Values) -> Result<Self, String> {
         fn in_c_order<T: Clone>(shape: &[usize], values: Vec<T>) -> Result<Vec<T>, String> {
             let array = ArrayD::from_shape_vec(IxDyn(shape).f(), values)
@@ -66,7 +66,7 @@ impl Array {
         shown(&self.values, index)
     }
 
-    /// Element `index` as a class number; `None` if it is no integer from 0 to `u32::MAX`.
+    /// Element `index` as a class number; `None` if it is not an integer from 0 to `u32::MAX`.
     pub(super) fn class(&self, index: usize) -> Option<u32> {
         match &self.values {
             Values::F32(values) => class_of_float(f64::from(values[index])),
@@ -81,7 +81,7 @@ impl Array {
     }
 }
 
-/// Any number of a file as it is shown in messages.
+/// A number of a file as shown in messages.
 fn shown(values: &Values, index: usize) -> f64 {
     match values {
         Values::F32(values) => values[index].into(),

@@ -1,39 +1,39 @@
-//! Why a data set cannot be used.
+//! Errors of data sets.
 
 use std::path::PathBuf;
 
 use super::DatasetSpecError;
 
-/// Why a data set cannot be used.
+/// Reason why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatasetError {
     /// The file cannot be opened.
     #[error("cannot open the data file {path}: {source}")]
     Open {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The reason.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// The file is no valid `.npz` or `.npy`.
+    /// The file is not a valid `.npz` or `.npy`.
     #[error("cannot read{} {path}: {problem}", of_array(array))]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The array, where it is known.
+        /// Name of the array, if known.
         array: String,
-        /// The reason.
+        /// Description of the fault.
         problem: String,
     },
     /// The file has no such array.
     #[error("{path} has no array `{array}`, only: {existing}; choose with {}:X or {}:X,Y", path.display(), path.display())]
     NoArray {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The array asked for.
+        /// Name of the requested array.
         array: String,
-        /// The arrays that exist.
+        /// Names of the arrays that exist.
         existing: String,
     },
     /// The elements have a type that cannot be read.
@@ -42,9 +42,9 @@ pub enum DatasetError {
         of_array(array)
     )]
     ElementType {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The array.
+        /// Name of the array.
         array: String,
         /// The NumPy type descriptor.
         found: String,
@@ -57,13 +57,13 @@ pub enum DatasetError {
         of_array(array)
     )]
     Shape {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The array.
+        /// Name of the array.
         array: String,
-        /// Its shape.
+        /// Shape of the array.
         found: Vec<usize>,
-        /// The shapes that would do.
+        /// Shapes that are accepted.
         expected: String,
     },
     /// A number of a sample is not finite.
@@ -73,44 +73,44 @@ pub enum DatasetError {
         of_array(array), *sample + 1
     )]
     NotFinite {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The array.
+        /// Name of the array.
         array: String,
-        /// The sample, as the file counts them.
+        /// Index of the sample in the file.
         sample: usize,
-        /// The element of the sample, in C order.
+        /// Index of the element in the sample, in C order.
         element: usize,
-        /// What it is.
+        /// Its value.
         value: f32,
-        /// After which step, in words; empty for the number as stored.
+        /// Description of the step that gave it; empty for the number as stored.
         after: &'static str,
     },
-    /// The labels do not suit the network or the samples.
+    /// The labels do not match the network or the samples.
     #[error("labels in{} {path}: {problem}", of_array(array))]
     Labels {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The array.
+        /// Name of the array.
         array: String,
-        /// What was found and what was expected.
+        /// Found and expected labels.
         problem: String,
     },
-    /// The choice of samples leaves none.
+    /// The selection contains no samples.
     #[error("`{spec}` chooses none of the {samples} samples")]
     Empty {
-        /// The data set asked for.
+        /// Requested data set.
         spec: String,
-        /// Samples in the file.
+        /// Number of samples in the file.
         samples: usize,
     },
-    /// The transform does not suit the network.
+    /// The transform does not match the network.
     #[error("input transform: {problem}")]
     Transform {
-        /// What was found and what was expected.
+        /// Found and expected numbers.
         problem: String,
     },
-    /// The text names no data set.
+    /// The text is not the name of a data set.
     #[error(transparent)]
     Spec(#[from] DatasetSpecError),
     /// The network does not have exactly one input.
@@ -120,12 +120,12 @@ pub enum DatasetError {
     Inputs {
         /// Name of the network.
         graph: String,
-        /// Its inputs.
+        /// Number of its inputs.
         inputs: usize,
     },
 }
 
-/// The array in words, in front of its file; nothing for an `.npy` file, which has no names.
+/// Description of the array, before its file; empty for an `.npy` file, which has no names.
 fn of_array(array: &str) -> String {
     match array {
         "" => String::new(),

@@ -1,14 +1,14 @@
-//! What outputs are measured against: classes, or what they should be.
+//! Labels for the measurement of outputs: classes or target values.
 
 use super::array::Array;
 use crate::graph::{Graph, OutputLayout};
 
-/// What a network puts out, which labels have to suit.
+/// Form of a network's output, which labels must match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputForm {
     /// Shape of the tensor, channels last, without the batch dimension.
     pub stored: Vec<usize>,
-    /// How the model file has it; `None` of a blob of the first ones, which do not say.
+    /// Layout in the model file; `None` for the first blobs, which do not store it.
     pub layout: Option<OutputLayout>,
 }
 
@@ -22,7 +22,7 @@ impl OutputForm {
         }
     }
 
-    /// Outputs, sample after sample, in the model file's order where it is known.
+    /// Outputs, sample after sample, in the model file's order if it is known.
     pub fn in_file_order<T: Copy>(&self, values: &[T]) -> Vec<T> {
         match &self.layout {
             Some(layout) => layout.samples_in_file_order(&self.stored, values),
@@ -38,13 +38,13 @@ impl OutputForm {
 
 /// Labels of samples.
 pub(super) enum Labels {
-    /// A class number each.
+    /// One class number per sample.
     Classes(Vec<u32>),
-    /// As many numbers each as the network puts out, in the order of its output tensor.
+    /// Target values: one per element of the output tensor, in its order.
     Targets(Vec<f32>),
 }
 
-/// Labels of the chosen samples for a network with such outputs: class numbers where it has several outputs and there is one integer a sample, else targets.
+/// Labels of the selected samples for a network with such outputs: class numbers if it has several outputs and there is one integer per sample, else targets.
 pub(super) fn for_output(
     array: &Array,
     samples: usize,
@@ -76,7 +76,7 @@ pub(super) fn for_output(
         .map(Labels::Classes)
 }
 
-/// Class numbers of the chosen samples, whatever the network, from an array `[samples]` (or with more axes of size 1).
+/// Class numbers of the selected samples for any network, from an array `[samples]` (or with more axes of size 1).
 pub(super) fn classes(
     array: &Array,
     samples: usize,
@@ -91,7 +91,7 @@ pub(super) fn classes(
     let class = |&index: &usize| {
         (array.class(index)).ok_or_else(|| {
             format!(
-                "sample {index} has the label {}, which is no class number, expected an integer from 0",
+                "sample {index} has the label {}, which is not a class number, expected an integer from 0",
                 array.real(index)
             )
         })
@@ -103,7 +103,7 @@ fn is_one_a_sample(shape: &[usize], samples: usize) -> bool {
     shape.first() == Some(&samples) && shape[1..].iter().all(|&size| size == 1)
 }
 
-/// Targets of the chosen samples, in the order of the output tensor.
+/// Targets of the selected samples, in the order of the output tensor.
 fn targets(
     array: &Array,
     samples: usize,

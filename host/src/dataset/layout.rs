@@ -1,9 +1,9 @@
-//! How samples lie in files and in the network.
+//! Layouts of samples in files and in the network.
 
 use super::DatasetError;
 use crate::graph::Graph;
 
-/// How samples lie in files and in the network.
+/// Layout of samples in files and in the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputLayout {
     /// Shape of the network's input tensor, channels last, without the batch dimension.
@@ -18,7 +18,7 @@ impl InputLayout {
     /// The layout of a network's only input.
     ///
     /// # Errors
-    /// A network with more inputs or none.
+    /// If the network has no input or several.
     pub fn of(graph: &Graph) -> Result<Self, DatasetError> {
         match &graph.inputs[..] {
             [input] => Ok(InputLayout {
@@ -33,7 +33,7 @@ impl InputLayout {
         }
     }
 
-    /// Pixels of `channels` channels, each as a sample of its own.
+    /// Layout of pixels of `channels` channels, each a sample of its own.
     pub fn pixels(channels: usize) -> Self {
         InputLayout {
             shape: vec![channels],

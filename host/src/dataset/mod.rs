@@ -1,7 +1,7 @@
 //! Samples for calibration and evaluation, from `.npz` and `.npy` files.
 //!
-//! A [`DatasetSpec`] says which file, arrays and samples; the file's layout is recognized by its shape and brought into the graph's
-//! (NHWC); an [`InputTransform`] turns stored numbers into those the network was trained on.
+//! A [`DatasetSpec`] names a file, arrays and samples; the file's layout is recognized by its shape and converted to the graph's
+//! (NHWC); an [`InputTransform`] converts stored numbers to those that the network was trained on.
 
 mod array;
 mod error;
@@ -34,34 +34,34 @@ use array::Array;
 use labels::Labels;
 use read::Reader;
 
-/// The array that holds the inputs where none is named.
+/// Name of the array of inputs if none is given.
 const INPUTS: &str = "x";
 
-/// Samples in a graph's input layout, with labels where there are some.
+/// Samples in a graph's input layout, with labels if there are any.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// Inputs, one sample after the other, each as the graph's input tensor lies (NHWC).
+    /// Inputs, one sample after the other, each in the layout of the graph's input tensor (NHWC).
     pub inputs: Vec<f32>,
     /// Number of samples.
     pub samples: usize,
     /// The class of each sample.
     pub labels: Option<Vec<u32>>,
-    /// What the network should put out for each sample, one after the other, each as its output tensor lies.
+    /// Target outputs of all samples, one after the other, each in the layout of its output tensor.
     pub targets: Option<Vec<f32>>,
 }
 
-/// Which labels a reader of samples needs.
+/// Labels that a reader of samples needs.
 #[derive(Clone, Copy)]
 enum Wanted<'a> {
     Nothing,
-    /// Class numbers, whatever the network.
+    /// Class numbers, for any network.
     Classes,
-    /// What suits a network with such outputs.
+    /// Labels that match a network with such outputs.
     For(&'a OutputForm),
 }
 
 impl Dataset {
-    /// What each network input gets, all samples one after the other.
+    /// Values of each network input, all samples one after the other.
     pub(crate) fn by_input(&self, graph: &Graph) -> Vec<(TensorId, Vec<f32>)> {
         let mut offset = 0;
         let of = |tensor: TensorId| {
@@ -79,14 +79,14 @@ impl Dataset {
             .collect()
     }
 
-    /// Reads the samples that `spec` names and brings them into the layout of the graph's input.
+    /// Reads the samples that `spec` names and converts them to the layout of the graph's input.
     ///
-    /// The array's axes behind the first must be those of the model file (for an image in ONNX `[c, h, w]`) or the graph's own
-    /// (`[h, w, c]`), up to axes of size 1; the model file's win where both fit. Scalars `input_scale` and `input_zero_point` in an
+    /// The array's axes after the first must be those of the model file (for an image in ONNX `[c, h, w]`) or the graph's own
+    /// (`[h, w, c]`), up to axes of size 1; the model file's take precedence. Scalars `input_scale` and `input_zero_point` in an
     /// `.npz` undo a quantization of the stored numbers first, `(x - zero_point) * scale`; then `transform` is applied.
     ///
     /// # Errors
-    /// If the file cannot be read, has other arrays, shapes or types, or the transform does not fit the channels.
+    /// If the file cannot be read, has other arrays, shapes or types, or the transform does not match the channels.
     pub fn load(
         spec: &DatasetSpec,
         layout: &InputLayout,
@@ -96,11 +96,11 @@ impl Dataset {
         Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, wanted)
     }
 
-    /// As [`Dataset::load`], with labels that a network with such outputs can be measured against: class numbers below the number of its
-    /// outputs, or targets in the shape of its output, which a network with one output has in any case.
+    /// As [`Dataset::load`], with labels for a network with such outputs: class numbers below the number of its
+    /// outputs, or targets in the shape of its output, which a network with one output always has.
     ///
     /// # Errors
-    /// As [`Dataset::load`]; a label that does not suit the network is named with its sample.
+    /// As [`Dataset::load`]; or if a label does not match the network (the error names its sample).
     pub fn load_for(
         spec: &DatasetSpec,
         layout: &InputLayout,
@@ -111,10 +111,10 @@ impl Dataset {
         Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, wanted)
     }
 
-    /// As [`Dataset::load`], for those who need no labels: whatever the file says about them, it is not read.
+    /// As [`Dataset::load`], for callers that need no labels: labels in the file are not read.
     ///
     /// # Errors
-    /// As [`Dataset::load`], but for labels.
+    /// As [`Dataset::load`], except for labels.
     pub fn load_inputs(
         spec: &DatasetSpec,
         layout: &InputLayout,
@@ -124,7 +124,7 @@ impl Dataset {
         Dataset::read(Reader::open(&spec.path)?, spec, layout, transform, wanted)
     }
 
-    /// Samples that `spec` names, by what the file says before any is read; `None` for a file that [`Dataset::load`] refuses.
+    /// Number of samples that `spec` names, from the file's headers alone; `None` for a file that [`Dataset::load`] refuses.
     pub fn count(spec: &DatasetSpec, layout: &InputLayout) -> Option<usize> {
         let names = spec.arrays.as_ref();
         let name = names.map_or(INPUTS, |names| names.inputs.as_str());
@@ -158,7 +158,7 @@ impl Dataset {
         self.chosen(places.into_iter())
     }
 
-    /// The samples in an order that depends on nothing but what they hold, and that has nothing to do with what they show: by a hash of their bits.
+    /// The samples in an order that depends only on their bits, and not on their contents' meaning: by a hash of their bits.
     pub fn in_canonical_order(&self) -> Dataset {
         let samples = self.inputs.chunks_exact(self.elements().max(1));
         let hashes: Vec<u64> = samples.map(hash).collect();
@@ -195,7 +195,7 @@ impl Dataset {
         }
     }
 
-    /// `samples` samples of uniform noise in `range`, for networks that come without data.
+    /// `samples` samples of uniform noise in `range`, for networks without data.
     pub fn uniform(layout: &InputLayout, range: Range, samples: usize, seed: u64) -> Self {
         let elements: usize = layout.shape.iter().product();
         Dataset {
@@ -206,7 +206,7 @@ impl Dataset {
         }
     }
 
-    /// As [`Dataset::load`], from the bytes of an `.npz` file; `spec.path` only names it in messages.
+    /// As [`Dataset::load`], from the bytes of an `.npz` file; `spec.path` is only used in messages.
     ///
     /// # Errors
     /// As [`Dataset::load`].
@@ -349,7 +349,7 @@ impl Dataset {
     }
 }
 
-/// Whether the array, behind its first axis, lies as in the model file (`true`: to be permuted) or as in the graph; `None` if neither.
+/// Whether the array, after its first axis, has the layout of the model file (`true`: to be permuted) or of the graph; `None` if neither.
 fn match_layout(found: &[usize], layout: &InputLayout) -> Option<bool> {
     let (_, found) = found.split_first()?;
     let (source, own) = (layout.source_shape.as_slice(), layout.shape.as_slice());
@@ -410,10 +410,10 @@ fn scalar(file: &mut Reader, path: &Path, name: &str) -> Result<f32, DatasetErro
     }
 }
 
-/// Writes an array as `.npy`: to a temporary file beside `path` first, which then takes its name, so that no half-written file stays.
+/// Writes an array as `.npy`: first to a temporary file beside `path`, which is then renamed, so that no incomplete file remains.
 ///
 /// # Errors
-/// If the file cannot be written, or `values` does not hold as many elements as `shape` says.
+/// If the file cannot be written, or the number of `values` does not match `shape`.
 pub fn write_npy<T: WritableElement>(
     path: &Path,
     shape: &[usize],
@@ -449,7 +449,7 @@ pub fn add_npy<T: WritableElement>(
 #[cfg(test)]
 mod tests;
 
-/// FNV-1a over the bits of values, of which 0 and -0 are one, with the high bits mixed into the low ones.
+/// FNV-1a over the bits of values, with 0 and -0 equal, and with the high bits mixed into the low ones.
 fn hash(values: &[f32]) -> u64 {
     let hash = values
         .iter()

@@ -1,21 +1,21 @@
-//! The `.npy` format: headers, held to the size of their file, and elements.
+//! The `.npy` format: headers, checked against the file size, and elements.
 //!
-//! A header is only a claim. Nothing is allocated for the elements before shape and element type give exactly the bytes that are there.
+//! A header is only a claim. Nothing is allocated for the elements before shape and element type give exactly the bytes of the file.
 
 use std::io::Read;
 
 use super::array::{Array, Values};
 
-/// What every `.npy` file begins with.
+/// First bytes of every `.npy` file.
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// No header of plain arrays comes near it: 128 bytes are usual.
+/// Limit of a header: 128 bytes are usual for plain arrays.
 const MAX_HEADER: u64 = 1 << 16;
 /// As in NumPy.
 const MAX_AXES: usize = 64;
 /// Elements that are converted at a time.
 const BLOCK: usize = 1 << 14;
 
-/// Why an array cannot be read.
+/// Reason why an array cannot be read.
 #[derive(Debug)]
 pub(super) enum NpyError {
     /// The elements have this type, which is none of those that can be read.
@@ -39,7 +39,7 @@ impl From<std::io::Error> for NpyError {
     }
 }
 
-/// What a header says.
+/// Contents of a header.
 #[derive(Debug, PartialEq)]
 struct Header {
     /// The type of the elements, as `<f4`.
@@ -49,7 +49,7 @@ struct Header {
     shape: Vec<usize>,
 }
 
-/// Reads an array from `source`, which is said to hold `size` bytes.
+/// Reads an array from `source`, of the stated length `size` in bytes.
 pub(super) fn read(source: impl Read, size: u64) -> Result<Array, NpyError> {
     // One more than there should be: who reads on finds the end, where an archive compares its checksum.
     let mut source = source.take(size.saturating_add(1));
@@ -62,7 +62,7 @@ pub(super) fn read(source: impl Read, size: u64) -> Result<Array, NpyError> {
     Array::new(header.shape, header.fortran, values).map_err(NpyError::Problem)
 }
 
-/// The shape of an array in `source`, which is said to hold `size` bytes; no elements are read.
+/// Shape of an array in `source`, of the stated length `size` in bytes; no elements are read.
 pub(super) fn shape(source: impl Read, size: u64) -> Result<Vec<usize>, NpyError> {
     let (header, _) = read_sound_header(&mut source.take(size), size)?;
     Ok(header.shape)
@@ -123,7 +123,7 @@ fn read_header(source: &mut impl Read, size: u64) -> Result<(Header, u64), NpyEr
     }
     let mut text = Vec::new();
     source.by_ref().take(length).read_to_end(&mut text)?;
-    let text = str::from_utf8(&text).map_err(|_| "the header is no text".to_owned())?;
+    let text = str::from_utf8(&text).map_err(|_| "the header is not text".to_owned())?;
     let header = parse_header(text)?;
     Ok((header, bytes))
 }
@@ -237,7 +237,7 @@ fn shortened(text: &str) -> String {
     text.chars().take(24).collect()
 }
 
-/// How elements lie in a file.
+/// Order of the elements in a file.
 #[derive(Clone, Copy, Debug)]
 struct ElementType<'d> {
     /// `f4` and so on.

@@ -1,4 +1,4 @@
-//! Arrays out of `.npz` and `.npy` files, whatever their element type.
+//! Arrays from `.npz` and `.npy` files, of any element type.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -82,7 +82,7 @@ impl<'p> Reader<'p> {
         self.with(name, |source, size| npy::shape(source, size))
     }
 
-    /// What `read` makes of the array called `name`, given its bytes and their number.
+    /// Result of `read` for the array called `name`, given its bytes and their number.
     fn with<T>(
         &mut self,
         name: &str,
@@ -136,7 +136,7 @@ fn open(path: &Path) -> Result<(BufReader<File>, u64), DatasetError> {
         let file = File::open(path)?;
         let found = file.metadata()?;
         if !found.is_file() {
-            return Err(std::io::Error::other("it is no regular file"));
+            return Err(std::io::Error::other("it is not a regular file"));
         }
         Ok((BufReader::new(file), found.len()))
     };

@@ -24,27 +24,27 @@ pub struct DatasetSpec {
 pub struct ArrayNames {
     /// The inputs.
     pub inputs: String,
-    /// The labels, if any are wanted.
+    /// Name of the array of labels, if any are needed.
     pub labels: Option<String>,
 }
 
-/// A choice of samples: those of a slice, or all others.
+/// Selection of samples: those of a slice, or all others.
 ///
-/// `start` and `stop` count from the end where negative, and lie at the ends where absent, as in Python.
+/// `start` and `stop` count from the end if negative, and are the ends if absent, as in Python.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SampleSlice {
     /// First index.
     pub start: Option<i64>,
-    /// Index behind the last one.
+    /// Index after the last one.
     pub stop: Option<i64>,
     /// Distance from index to index, at least 1.
     pub step: usize,
-    /// Take the samples that the slice leaves out.
+    /// Whether to select the samples that the slice leaves out.
     pub complement: bool,
 }
 
 impl SampleSlice {
-    /// The indices chosen out of `count`, ascending.
+    /// Selected indices out of `count`, ascending.
     pub fn indices(&self, count: usize) -> Vec<usize> {
         let position = |index: i64| {
             let magnitude = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
@@ -65,7 +65,7 @@ impl SampleSlice {
     }
 }
 
-/// What is wrong with the text of a [`DatasetSpec`].
+/// Error in the text of a [`DatasetSpec`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "data set `{text}`: {problem}; expected FILE.npz[:X[,Y]][[START:STOP:STEP]], for instance data.npz:x_test,y_test[0:512], data.npz[::4] or data.npz[!::4] for all but every fourth sample"
@@ -73,7 +73,7 @@ impl SampleSlice {
 pub struct DatasetSpecError {
     /// The text.
     pub text: String,
-    /// What is wrong with it.
+    /// Description of the error.
     pub problem: String,
 }
 

@@ -391,10 +391,10 @@ fn claims_of_archives_are_held_to_their_size() {
             "{message}"
         );
     }
-    // A folder is no file.
+    // A folder is not a file.
     std::fs::create_dir(directory.path("folder.npy")).unwrap();
     let folder = message(&directory.spec("folder.npy"), &scalar);
-    assert!(folder.contains("no regular file"), "{folder}");
+    assert!(folder.contains("not a regular file"), "{folder}");
 }
 
 #[test]

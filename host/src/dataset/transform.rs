@@ -1,4 +1,4 @@
-//! From the numbers of a file to the numbers a network was trained on.
+//! Conversion of a file's numbers to the numbers that a network was trained on.
 
 use super::{DatasetError, InputLayout};
 use crate::executor::layout::Transpose;
@@ -8,20 +8,20 @@ use std::borrow::Cow;
 
 /// `real = (x / divisor - mean) / std`, in `f32` and in this order of operations.
 ///
-/// In a recipe, `mean` and `std` are one number, a list of one number for each channel, or a list of one for each element of a sample, in the
+/// In a recipe, `mean` and `std` are one number, a list of one number per channel, or a list of one per element of a sample, in the
 /// order of the model file's own input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InputTransform {
-    /// Divides first, so that a byte becomes a fraction; 1 for nothing.
+    /// Divisor, applied first, so that a byte becomes a fraction; 1 for none.
     pub divisor: f32,
-    /// Subtracted: one value, one for each channel, or one for each element as the model file has them.
+    /// Mean, subtracted second: one value, one per channel, or one per element in the model file's order.
     #[serde(with = "one_or_many")]
     pub mean: Vec<f32>,
-    /// Divides last: one value, one for each channel, or one for each element as the model file has them.
+    /// Standard deviation, divided by last: one value, one per channel, or one per element in the model file's order.
     #[serde(with = "one_or_many")]
     pub std: Vec<f32>,
-    /// Smallest and largest number of a stored sample; what is needed to quantize without samples.
+    /// Smallest and largest number of a stored sample; required to quantize without samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<[f32; 2]>,
 }
@@ -38,7 +38,7 @@ impl Default for InputTransform {
 }
 
 impl InputTransform {
-    /// What is wrong with the transform for samples of a layout, if anything is.
+    /// Description of the transform's mismatch with samples of a layout, if there is one.
     pub fn problem(&self, layout: &InputLayout) -> Option<String> {
         let (channels, elements) = (layout.channels(), layout.elements());
         let wrong_length = |values: &[f32]| ![1, channels, elements].contains(&values.len());
@@ -105,7 +105,7 @@ impl InputTransform {
         }
     }
 
-    /// The range that real inputs lie in, over all elements, if the range of stored ones is known.
+    /// Range of real inputs, over all elements, if the range of stored ones is known.
     pub fn real_range(&self) -> Option<Range> {
         // Lists of elements are both in the same order.
         let count = self.mean.len().max(self.std.len());
@@ -121,10 +121,10 @@ impl InputTransform {
             .reduce(Range::union)
     }
 
-    /// Applies the transform to samples that lie as the graph's input does, channels last.
+    /// Applies the transform to samples in the layout of the graph's input, channels last.
     ///
     /// # Panics
-    /// Where [`InputTransform::problem`] has found one.
+    /// If [`InputTransform::problem`] reports a mismatch.
     pub fn apply(&self, values: &mut [f32], layout: &InputLayout) {
         let (mean, std) = (
             of_elements(&self.mean, layout),
@@ -139,7 +139,7 @@ impl InputTransform {
     }
 }
 
-/// One value, one for each channel, or those of elements in the order of the graph's input.
+/// One value, one per channel, or one per element in the order of the graph's input.
 fn of_elements<'v>(values: &'v [f32], layout: &InputLayout) -> Cow<'v, [f32]> {
     if values.len() == 1 || values.len() == layout.channels() {
         return Cow::Borrowed(values);

@@ -1,4 +1,4 @@
-//! Memory in which no vector lies across two cache lines.
+//! Memory in which no vector crosses a cache line.
 
 use std::ops::{Deref, DerefMut};
 

@@ -1,4 +1,4 @@
-//! What a graph must satisfy beyond `Graph::validate`.
+//! Conditions of a graph beyond `Graph::validate`.
 //!
 //! Kernels cannot fail on a graph that passes.
 

@@ -1,6 +1,6 @@
 //! Convolution with one or more groups of several channels.
 //!
-//! What an output pixel sees of an input without padding is a few contiguous runs of elements, the same distances apart for every
+//! Without padding, the inputs of an output pixel are a few contiguous runs of elements, the same distances apart for every
 //! pixel; the inner loops read them in place. An input with padding is first copied, with its border, to a buffer that stays in
 //! the cache, a tile at a time.
 
@@ -29,7 +29,7 @@ pub(super) struct DenseConv {
     out_channels: usize,
     /// Weights of each group.
     groups: Vec<Panels>,
-    /// Where the runs of a window begin, seen from its first element, and how long each is.
+    /// Offsets of a window's runs from its first element, and the length of each.
     runs: Vec<usize>,
     run_len: usize,
 }
@@ -68,7 +68,7 @@ impl DenseConv {
         prepared
     }
 
-    /// Whether output pixel `i` sees input pixel `i` and no other, whatever their lines.
+    /// Whether output pixel `i` depends on input pixel `i` and no other, for any line length.
     fn is_pointwise(&self) -> bool {
         self.window.kernel == [1, 1] && self.window.stride == [1, 1] && !self.window.is_padded()
     }

@@ -1,4 +1,4 @@
-//! The inner loops of depthwise convolution with one filter a channel.
+//! The inner loops of depthwise convolution with one filter per channel.
 //!
 //! Output pixels side by side share the loads of the weights, and their sums stay in registers while the loops go through the
 //! taps, always in the same order. Vector lanes are channels, so the width of the vectors changes no sum.

@@ -12,9 +12,9 @@ use super::tiles;
 /// One elementwise function.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// `x + bias`, one value a channel.
+    /// `x + bias`, one value per channel.
     Bias(Vec<f32>),
-    /// `x * scale + shift`, one pair a channel.
+    /// `x * scale + shift`, one pair per channel.
     Affine { scale: Vec<f32>, shift: Vec<f32> },
     /// The same function of every element.
     Activation(Activation),
@@ -110,7 +110,7 @@ impl Tail<'_> {
 }
 
 impl Epilogue {
-    /// What kernels do themselves, and the steps that are left.
+    /// Steps that kernels do themselves, and the remaining ones.
     pub(super) fn split(&self) -> (Tail<'_>, &[Step]) {
         let mut tail = Tail::default();
         let mut steps = self.steps.as_slice();

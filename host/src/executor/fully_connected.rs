@@ -1,4 +1,4 @@
-//! Fully connected layer: one dot product an output.
+//! Fully connected layer: one dot product per output.
 //!
 //! Not a matrix product: with one sample there is nothing to reuse but the input, and a sum that does not depend on how many
 //! samples come together makes a sample's result its own.
@@ -10,7 +10,7 @@ use crate::graph::Linear;
 use super::epilogue::Epilogue;
 use super::tiles;
 
-/// Partial sums of a dot product: element `i` goes to sum `i % LANES`, whatever the width of the machine's vectors.
+/// Partial sums of a dot product: element `i` goes to sum `i % LANES`, for any width of the machine's vectors.
 const LANES: usize = 16;
 
 /// Outputs that share the loads of the input.
@@ -98,7 +98,7 @@ fn accumulate(sums: &mut Lanes, x: &Lanes, w: &Lanes) {
     }
 }
 
-/// What is left behind the last whole block, and the sum of all lanes.
+/// Remainder after the last whole block, and the sum of all lanes.
 #[inline(always)]
 fn finish(mut sums: Lanes, x: &[f32], w: &[f32]) -> f32 {
     for ((sum, &x), &w) in sums.iter_mut().zip(x).zip(w) {

@@ -7,7 +7,7 @@ use crate::graph::Op;
 use super::epilogue::Epilogue;
 use super::tiles;
 
-/// What a binary operator computes.
+/// Function of a binary operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
     Add,
@@ -17,14 +17,14 @@ pub(super) enum Function {
     Min,
 }
 
-/// Which elements of the second operand go with which of the first.
+/// Pairing of the second operand's elements with those of the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Broadcast {
     /// Element with element.
     Same,
-    /// One element a channel.
+    /// One element per channel.
     Channel,
-    /// One element a sample.
+    /// One element per sample.
     Scalar,
 }
 

@@ -23,10 +23,10 @@ pub(crate) struct Rows {
 }
 
 impl Right {
-    /// Of a matrix `[depth][columns]`.
+    /// Columns of a matrix `[depth][columns]`.
     ///
     /// # Panics
-    /// Where there are no columns.
+    /// If there are no columns.
     pub(crate) fn new(matrix: &[f32], columns: usize) -> Right {
         Right {
             panels: Panels::of_matrix(matrix, columns),
@@ -38,7 +38,7 @@ impl Right {
     /// `out = lhs * self`, `out` without gaps between its rows.
     ///
     /// # Panics
-    /// Where a slice is shorter than the shapes say.
+    /// If a slice is shorter than its shape.
     pub(crate) fn multiply(&self, lhs: &[f32], rows: Rows, out: &mut [f32]) {
         self.multiply_from(0, lhs, rows, out);
     }

@@ -57,7 +57,7 @@ impl<F: FnMut(TensorId, &mut [f32])> Hook for F {
     }
 }
 
-/// Why a run was refused.
+/// Reason why a run was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExecutorError {
     /// The input does not hold as many elements as the samples have.
@@ -69,7 +69,7 @@ pub enum ExecutorError {
         graph: String,
         /// Elements given.
         found: usize,
-        /// Samples asked for.
+        /// Requested number of samples.
         samples: usize,
         /// Elements of one sample.
         elements: usize,

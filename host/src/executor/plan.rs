@@ -11,7 +11,7 @@ use super::fully_connected::FullyConnected;
 use super::layout::{self, Binary, Broadcast, Concat, Pad, Transpose};
 use super::windowed::{Reduction, Windowed};
 
-/// What a step computes, before its epilogue.
+/// Computation of a step, before its epilogue.
 #[derive(Clone, Debug)]
 pub(super) enum Kernel<'g> {
     DenseConv(DenseConv),
@@ -35,7 +35,7 @@ pub(super) struct Step<'g> {
     pub(super) output: TensorId,
     /// The output lies where the first input lay.
     pub(super) in_place: bool,
-    /// What follows the kernel within this node.
+    /// Operations after the kernel within this node.
     pub(super) own: Epilogue,
     /// The same, with what the nodes fused into this one do.
     pub(super) fused: Epilogue,

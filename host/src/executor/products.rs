@@ -150,7 +150,7 @@ pub(super) struct Products<'a, 'o> {
     pub(super) panels: &'a Panels,
     /// The columns that are wanted; others of the same panels may be written too, where `out` has them.
     pub(super) wanted: Range<usize>,
-    /// What is done to each sum.
+    /// Function applied to each sum.
     pub(super) tail: Tail<'a>,
     /// Columns of each pixel, beginning with column `origin`.
     pub(super) out: &'a mut [&'o mut [f32]],

@@ -25,7 +25,7 @@ pub(crate) fn blocks(samples: usize, size: usize) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// A graph that holds one node of another, and whatever that node reads as its inputs.
+/// A graph that contains one node of another, with the node's operands as its inputs.
 #[derive(Clone, Debug)]
 pub struct SingleNode {
     graph: Graph,
@@ -150,7 +150,7 @@ fn forward(
     executor.forward(&input, samples)
 }
 
-/// Why a single node did not run.
+/// Reason why a single node did not run.
 #[derive(Debug, thiserror::Error)]
 pub enum SingleNodeError {
     /// The node is not sound.

@@ -24,9 +24,9 @@ pub(super) struct Strip {
     /// Index of the first output element.
     pub(super) out: usize,
     pub(super) pixels: usize,
-    /// Lines of the kernel that lie inside the input.
+    /// Lines of the kernel that are inside the input.
     pub(super) lines: Range<usize>,
-    /// Columns that lie inside the input, counted from the first pixel's first tap.
+    /// Columns that are inside the input, counted from the first pixel's first tap.
     pub(super) columns: Range<usize>,
     /// Index of the input element at the first of these lines and columns.
     pub(super) input: usize,
@@ -45,7 +45,7 @@ pub(super) struct Tile<'a> {
     pub(super) kernel: usize,
     pub(super) stride: usize,
     pub(super) strips: &'a [Strip],
-    /// What is done to each sum.
+    /// Function applied to each sum.
     pub(super) tail: Tail<'a>,
 }
 

@@ -1,6 +1,6 @@
-//! Taps of a window that lie inside the input.
+//! Taps of a window that are inside the input.
 
-/// The taps of one output pixel that lie inside the input, and where the first of them is.
+/// Taps of one output pixel that are inside the input, and the position of the first of them.
 #[derive(Clone, Copy)]
 pub(super) struct Taps {
     pub(super) rows: usize,

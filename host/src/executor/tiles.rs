@@ -1,4 +1,4 @@
-//! How the work of one node is cut into tasks.
+//! Division of a node's work into tasks.
 //!
 //! No tile adds to another one's sums, and no sum depends on where a tile ends: results are the same bits however many threads and
 //! samples there are.
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::aligned::Aligned;
 use crate::parallel;
 
-/// Operations (multiply-accumulates, or elements moved) below which handing tasks to other threads costs more than it saves.
+/// Number of operations (multiply-accumulates, or elements moved) below which passing tasks to other threads costs more than it saves.
 const WORTH_SHARING: usize = 1 << 15;
 
 /// Elements of a tile of elementwise work.

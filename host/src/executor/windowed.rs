@@ -21,7 +21,7 @@ use super::tiles;
 /// first-level cache.
 const TILE_TAPS: usize = 1 << 18;
 
-/// How taps are combined.
+/// Combination of taps.
 #[derive(Clone, Debug)]
 pub(super) enum Reduction {
     /// Weighted sum; weights `[kernel_h][kernel_w][out_channels]`.
@@ -126,7 +126,7 @@ impl Windowed {
     }
 }
 
-/// The output columns, of `columns`, whose window lies wholly within the `size` columns of the input.
+/// Output columns, of `columns`, whose window is inside the `size` columns of the input.
 fn inner(window: &Window, columns: usize, size: usize) -> Range<usize> {
     let whole = |&x: &usize| window.taps_inside(1, x, size) == (0..window.kernel[1]);
     let first = (0..columns).find(whole).unwrap_or(columns);
@@ -291,7 +291,7 @@ impl Windowed {
         }
     }
 
-    /// One output pixel of a pool, or of a depthwise convolution with several filters a channel.
+    /// One output pixel of a pool, or of a depthwise convolution with several filters per channel.
     #[inline(always)]
     fn reduce(&self, input: &[f32], out: &mut [f32], taps: Taps) {
         match &self.reduction {
@@ -354,7 +354,7 @@ fn block<const WIDTH: usize>(
     out[first..first + WIDTH].copy_from_slice(&acc);
 }
 
-/// One output pixel of a depthwise convolution with several filters a channel.
+/// One output pixel of a depthwise convolution with several filters per channel.
 #[inline(always)]
 fn multiplied(input: &[f32], out: &mut [f32], taps: Taps, weights: &[f32], multiplier: usize) {
     let channels = out.len();

@@ -3,9 +3,9 @@
 /// Weights and bias of a layer that sums products.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Linear {
-    /// Weights, one row an output channel: OHWI of a convolution, OI of a fully connected layer.
+    /// Weights, one row per output channel: OHWI of a convolution, OI of a fully connected layer.
     pub weights: Vec<f32>,
-    /// Bias, one value an output channel.
+    /// Bias, one value per output channel.
     pub bias: Vec<f32>,
     /// Output channels.
     pub out_channels: usize,
@@ -19,7 +19,7 @@ impl Linear {
         self.weights.len() / self.out_channels.max(1)
     }
 
-    /// The rows of weights, one an output channel.
+    /// The rows of weights, one per output channel.
     pub fn rows(&self) -> impl Iterator<Item = &[f32]> {
         self.weights.chunks_exact(self.weights_per_channel().max(1))
     }
@@ -31,7 +31,7 @@ impl Linear {
     }
 }
 
-/// Parameters and statistics of a BatchNorm, one value a channel.
+/// Parameters and statistics of a BatchNorm, one value per channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchNorm {
     /// Scale: standard deviation of the output.

@@ -1,4 +1,4 @@
-//! Where a network's result is compared.
+//! Place at which a network's results are compared.
 
 use super::{Graph, Op, TensorId};
 

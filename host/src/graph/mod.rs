@@ -33,7 +33,7 @@ pub struct Graph {
     pub inputs: Vec<Input>,
     /// The network's outputs.
     pub outputs: Vec<TensorId>,
-    /// How the model file has each output; empty for a graph that comes from no file.
+    /// Layout of each output in the model file; empty for a graph that was not imported.
     pub output_layouts: Vec<OutputLayout>,
 }
 
@@ -64,7 +64,7 @@ pub struct Tensor {
 pub struct Node {
     /// Name in the model file (or made from the output's), unique in the graph.
     pub name: String,
-    /// What it computes.
+    /// Function of the node.
     pub op: Op,
     /// The tensors it reads.
     pub inputs: Vec<TensorId>,
@@ -74,7 +74,7 @@ pub struct Node {
     pub activation: Option<Activation>,
 }
 
-/// What a node computes.
+/// Function of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Convolution `[h, w, in] -> [h', w', out]`; depthwise when `groups == in_channels`.
@@ -245,7 +245,7 @@ impl Graph {
         self.tensors.position(|tensor| tensor.name == name)
     }
 
-    /// How the model file has output `index`; as its tensor lies where the graph comes from no file.
+    /// Layout of output `index` in the model file; that of its tensor if the graph was not imported.
     pub fn output_layout(&self, index: usize) -> OutputLayout {
         let tensor = || self.outputs.get(index).map(|&output| &self.tensors[output]);
         (self.output_layouts.get(index).cloned()).unwrap_or_else(|| {

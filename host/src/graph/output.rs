@@ -1,4 +1,4 @@
-//! How a model file lays out what the network puts out.
+//! Layout of a network's output in its model file.
 
 /// Shape and axis order of a network output in the model file, which need not be those of its tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct OutputLayout {
 }
 
 impl OutputLayout {
-    /// The layout of a tensor that lies as its file has it.
+    /// Layout of a tensor that has its file's order.
     pub fn as_stored(shape: &[usize]) -> Self {
         OutputLayout {
             shape: shape.to_vec(),

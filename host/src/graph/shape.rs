@@ -2,7 +2,7 @@
 
 use super::{Activation, Conv2d, Graph, Linear, Node, Op, TensorId, Window};
 
-/// What is wrong with a graph, and where.
+/// Error of a graph, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("node `{node}` ({op}): {problem}")]
 pub struct GraphError {
@@ -10,7 +10,7 @@ pub struct GraphError {
     pub node: String,
     /// Its operator.
     pub op: String,
-    /// What was found and what was expected.
+    /// Found and expected values.
     pub problem: String,
 }
 
@@ -18,7 +18,7 @@ impl Graph {
     /// Shape of the output of `node`, from its operator and the shapes of its inputs.
     ///
     /// # Errors
-    /// Where the inputs do not suit the operator; a [`Op::Reshape`] has the shape that its output tensor already has.
+    /// If the inputs do not match the operator; a [`Op::Reshape`] has the shape that its output tensor already has.
     pub fn output_shape(&self, node: &Node) -> Result<Vec<usize>, GraphError> {
         let error = |problem: String| GraphError {
             node: node.name.clone(),
@@ -89,7 +89,7 @@ impl Graph {
                 && (min.len() != channels || max.len() != channels)
             {
                 return Err(error(format!(
-                    "is clipped to {} lower and {} upper bounds, expected {channels}, one a channel",
+                    "is clipped to {} lower and {} upper bounds, expected {channels}, one per channel",
                     min.len(),
                     max.len()
                 )));
@@ -140,7 +140,7 @@ fn shape_of(op: &Op, inputs: &[&[usize]], wanted: &[usize]) -> Result<Vec<usize>
             let mut sorted = perm.clone();
             sorted.sort_unstable();
             if !sorted.into_iter().eq(0..rank) {
-                return Err(format!("{perm:?} is no permutation of {rank} axes"));
+                return Err(format!("{perm:?} is not a permutation of {rank} axes"));
             }
             Ok(perm.iter().map(|&axis| first[axis]).collect())
         }

@@ -40,7 +40,7 @@ impl Window {
         Some(padded.checked_sub(self.extent(axis))? / self.stride[axis] + 1)
     }
 
-    /// The taps along an axis that lie inside an input of `size`, for the output at `position`.
+    /// Taps along an axis that are inside an input of `size`, for the output at `position`.
     #[inline(always)]
     pub(crate) fn taps_inside(&self, axis: usize, position: usize, size: usize) -> Range<usize> {
         let (dilation, pad) = (self.dilation[axis], self.pad_before[axis]);
@@ -53,7 +53,7 @@ impl Window {
         first.min(end)..end
     }
 
-    /// Whether at some position all taps along an axis lie in the padding of an input of `size`.
+    /// Whether at some position all taps along an axis are in the padding of an input of `size`.
     pub(crate) fn misses_input(&self, axis: usize, size: usize) -> bool {
         let positions = self.output_size(axis, size).unwrap_or(0);
         (0..positions).any(|position| self.taps_inside(axis, position, size).is_empty())

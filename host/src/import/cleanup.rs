@@ -1,4 +1,4 @@
-//! What is done to the graph once all operators are in it.
+//! Clean-up of the graph once all operators are in it.
 
 use crate::graph::{Activation, Graph, NodeId, Op, TensorId, TensorMap};
 

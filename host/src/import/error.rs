@@ -1,4 +1,4 @@
-//! What can be wrong with a model file.
+//! Errors of model files.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use crate::graph::GraphError;
 
-/// Why a model file could not be imported, and where in it.
+/// Reason why a model file could not be imported, and its place in the file.
 #[derive(Debug, thiserror::Error)]
 #[error("import of `{file}`: {place}{kind}")]
 pub struct ImportError {
@@ -14,7 +14,7 @@ pub struct ImportError {
     pub file: String,
     /// The operator at fault; [`Place::default`] where it is the file as a whole.
     pub place: Place,
-    /// What was found, what was expected and what to do.
+    /// Found and expected values, and a way out.
     pub kind: Box<ImportErrorKind>,
 }
 
@@ -39,7 +39,7 @@ impl ImportError {
 pub struct Place {
     /// Name of the node, or of its first output if it has no name.
     pub node: Option<String>,
-    /// Its operator.
+    /// Operator of the node.
     pub op: Option<String>,
 }
 
@@ -61,14 +61,14 @@ pub enum ImportErrorKind {
     #[error("cannot be read: {0}")]
     Read(#[from] io::Error),
     /// No importer knows this kind of file.
-    #[error("is no model file that can be read ({found}); {help}")]
+    #[error("is not a readable model file ({found}); {help}")]
     UnknownFormat {
-        /// What the file looks like.
+        /// Apparent format of the file.
         found: String,
         /// The way out.
         help: String,
     },
-    /// The bytes are no sound model file.
+    /// The bytes are not a valid model file.
     #[error("is damaged: {0}; export the model again")]
     Malformed(String),
     /// The operator set's version is outside the supported range.
@@ -90,7 +90,7 @@ pub enum ImportErrorKind {
     /// The operator is supported, but not as it is used here.
     #[error("{what}; {help}")]
     UnsupportedForm {
-        /// What is not supported.
+        /// Unsupported feature.
         what: String,
         /// The way out.
         help: &'static str,
@@ -106,7 +106,7 @@ pub enum ImportErrorKind {
     /// A tensor would be larger than any microcontroller's memory.
     #[error("{what} has more than {limit} elements; use a smaller network or input")]
     TooLarge {
-        /// Which tensor.
+        /// Name of the tensor.
         what: String,
         /// Largest supported number of elements.
         limit: usize,

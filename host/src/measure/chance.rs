@@ -1,9 +1,9 @@
 //! Signs that the float network itself classifies no better than chance.
 
-/// Fewest samples that chance can be told from.
+/// Smallest number of samples for which results can be distinguished from chance.
 const FEWEST_SAMPLES: usize = 20;
 
-/// What is doubtful about the float network's share of samples classified as labelled.
+/// Doubt about the float network's share of samples classified as labelled, if any.
 pub(super) fn of_accuracy(top1: Option<f64>, samples: usize, classes: usize) -> Option<String> {
     let top1 = top1.filter(|_| samples >= FEWEST_SAMPLES && classes > 1)?;
     let chance = 1.0 / classes as f64;

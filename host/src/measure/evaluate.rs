@@ -16,14 +16,14 @@ use crate::recipe::Recipe;
 use crate::{Error, Stage};
 use std::time::Instant;
 
-/// Samples run at a time between two steps of the progress bar.
+/// Samples between two steps of the progress bar.
 const BLOCK: usize = 64;
 
-/// Measures a compiled network against the float one it came from. Notes, warnings and the number of calibration samples are left to the caller, but
-/// for a warning where the float network does no better than chance.
+/// Measures a compiled network against the float one it came from. The caller adds notes, warnings and the number of calibration samples, except
+/// a warning if the float network does no better than chance.
 ///
 /// # Errors
-/// Samples that do not suit the network.
+/// If the samples do not match the network.
 pub fn evaluate(
     float: &Graph,
     subject: Subject<'_>,
@@ -121,13 +121,13 @@ pub fn evaluate(
     })
 }
 
-/// Where the network's result is compared: its output, or the input of its final softmax, which would hide what lies before it.
+/// Place of the comparison: the network's output, or the input of its final softmax, which would hide earlier differences.
 struct Logits {
-    /// In the float graph.
+    /// Tensor in the float graph.
     float: TensorId,
-    /// In the folded graph.
+    /// Tensor in the folded graph.
     folded: TensorId,
-    /// The device operator that writes it; `None` where it is the network's output.
+    /// Device operator that writes it; `None` if it is the network's output.
     op: Option<usize>,
 }
 
@@ -170,7 +170,7 @@ impl Measured {
         }
     }
 
-    /// Takes in a block: outputs and logits, found and of the float network.
+    /// Adds a block: outputs and logits, of this form and of the float network.
     fn add(&mut self, output: &[f32], float_output: &[f32], logits: &[f32], float_logits: &[f32]) {
         self.outputs.extend_from_slice(output);
         self.sqnr.add(float_logits, logits);

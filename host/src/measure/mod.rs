@@ -1,4 +1,4 @@
-//! Measuring a quantized network against the float one that it came from.
+//! Comparison of a quantized network with the float one that it came from.
 
 mod chance;
 mod evaluate;

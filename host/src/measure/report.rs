@@ -1,4 +1,4 @@
-//! What a run found, as values that become JSON.
+//! Results of a run, as values that become JSON.
 //!
 //! The JSON keys are an interface: they are added to, never renamed. A metric that does not apply is left out.
 
@@ -13,35 +13,35 @@ pub struct QuantizeReport {
     pub model: String,
     /// The recipe that was used.
     pub recipe: Recipe,
-    /// Samples that the accuracy was measured on.
+    /// Number of samples that the accuracy was measured on.
     pub samples: usize,
-    /// The float network.
+    /// Accuracy of the float network.
     pub float: Accuracy,
-    /// The float network on the grid of the integers.
+    /// Accuracy of the fake-quantized network.
     pub simulated: Accuracy,
-    /// The device's integer engine.
+    /// Accuracy of the device's integer engine.
     pub integer: Accuracy,
-    /// Size of the blob.
+    /// Bytes of the blob.
     pub blob_bytes: usize,
-    /// Bytes of weights in it, as stored.
+    /// Bytes of weights in the blob, as stored.
     pub weight_bytes: usize,
-    /// RAM for activations.
+    /// Bytes of RAM for activations and scratch.
     pub arena_bytes: usize,
-    /// No plan of the same operators can need less.
+    /// Lower bound of the arena for these operators, in bytes.
     pub arena_lower_bound_bytes: usize,
     /// Multiply-accumulates of one inference.
     pub macs: u64,
-    /// Wall time of the run.
+    /// Wall time of the run, in seconds.
     pub seconds: f64,
-    /// Samples that ranges were found on.
+    /// Number of calibration samples.
     pub calibration_samples: usize,
-    /// Tensor that `sqnr_db` is measured at: the network's output, or what goes into its final softmax.
+    /// Name of the tensor at which `sqnr_db` is measured: the network's output, or the input of its final softmax.
     pub sqnr_tensor: String,
-    /// Every operator.
+    /// Report of every operator.
     pub layers: Vec<LayerReport>,
-    /// What a user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// What makes the result doubtful.
+    /// Warnings: reasons to doubt the result.
     pub warnings: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ pub struct Accuracy {
     /// Share of samples classified as labelled, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top1: Option<f64>,
-    /// Signal-to-quantization-noise ratio against float.
+    /// Signal-to-quantization-noise ratio against float, in dB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sqnr_db: Option<f64>,
     /// Share of samples with the float network's arg max, 0 to 1.
@@ -69,7 +69,7 @@ pub struct Accuracy {
 }
 
 impl Accuracy {
-    /// With the errors against targets in it.
+    /// Adds the errors against targets.
     pub fn with_regression(self, found: Option<Regression>) -> Accuracy {
         Accuracy {
             rmse: found.map(|found| found.rmse),
@@ -91,14 +91,14 @@ pub struct LayerReport {
     pub shape: [u16; 3],
     /// Multiply-accumulates.
     pub macs: u64,
-    /// Its output's scale.
+    /// Scale of its output, positive and finite.
     pub scale: f32,
-    /// Its output's zero point.
+    /// Zero point of its output, -128 to 127.
     pub zero_point: i32,
-    /// Of the fake-quantized network, against float.
+    /// SQNR of the fake-quantized network against float, in dB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub simulated_sqnr_db: Option<f64>,
-    /// Of the integer engine, against float.
+    /// SQNR of the integer engine against float, in dB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub integer_sqnr_db: Option<f64>,
     /// Share of values in which simulation and engine differ, 0 to 1.

@@ -18,7 +18,7 @@ pub struct Simulator<'a> {
     output: PortInfo,
 }
 
-/// What a batch of samples gave.
+/// Results of a batch of samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
     /// The network's output, sample after sample.
@@ -120,7 +120,7 @@ impl<'a> Simulator<'a> {
         self.metadata.ops.get(op).map_or("?", |op| &op.name)
     }
 
-    /// How stored data becomes the input: layout and preprocessing.
+    /// Conversion of stored data to the input: layout and preprocessing.
     pub fn input_source(&self) -> (InputLayout, InputTransform) {
         let shape = self.input_shape().to_vec();
         let sizes = |sizes: &[u32]| sizes.iter().map(|&size| size as usize).collect();
@@ -150,14 +150,14 @@ impl<'a> Simulator<'a> {
         }
     }
 
-    /// What is wrong with how the metadata says that stored data becomes the input, or outputs become those of the source model.
+    /// Error in the metadata's conversion of stored data to the input, or of outputs to those of the source model.
     fn source_problem(&self) -> Option<String> {
         let (layout, transform) = self.input_source();
         let expected = self.input_elements();
         for shape in [&layout.shape, &layout.source_shape] {
             if elements(shape) != Some(expected) {
                 return Some(format!(
-                    "the input has the shape {shape:?}, and the program wants {expected} elements"
+                    "the input has the shape {shape:?}, and the program needs {expected} elements"
                 ));
             }
         }
@@ -165,14 +165,14 @@ impl<'a> Simulator<'a> {
         axes.sort_unstable();
         if !axes.into_iter().eq(0..layout.source_shape.len()) {
             return Some(format!(
-                "{:?} is no order of the axes of {:?}",
+                "{:?} is not an order of the axes of {:?}",
                 layout.source_axes, layout.source_shape
             ));
         }
         transform.problem(&layout).or_else(|| self.output_problem())
     }
 
-    /// What is wrong with how the metadata says that the source model has the output.
+    /// Error in the metadata's layout of the output in the source model.
     fn output_problem(&self) -> Option<String> {
         let OutputForm {
             stored,
@@ -204,7 +204,7 @@ impl<'a> Simulator<'a> {
             && left_out.into_iter().all(|axis| stored[axis] == 1);
         if !whole {
             return Some(format!(
-                "{:?} is no order of the axes of {stored:?}",
+                "{:?} is not an order of the axes of {stored:?}",
                 layout.order
             ));
         }
@@ -331,7 +331,7 @@ fn encoding(port: PortInfo) -> Encoding {
     Encoding::int8(f32::from_bits(port.scale_bits), i32::from(port.zero_point))
 }
 
-/// What to do about a blob that does not load, where the error does not say so itself.
+/// Advice on a blob that does not load, if the error does not give it itself.
 fn way_out(error: &LoadError) -> &'static str {
     match error {
         LoadError::Packing { .. }
@@ -346,7 +346,7 @@ fn way_out(error: &LoadError) -> &'static str {
     }
 }
 
-/// Why a blob cannot be run.
+/// Reason why a blob cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
     /// The runtime refuses it.
@@ -447,9 +447,15 @@ mod tests {
             (problem(&huge, &[3, 2], &[2, 1], None), "6 elements"),
             (problem(&[1, 2, 3], &[3, 3], &[2, 1], None), "[3, 3]"),
             (problem(&[1, 2, 3], &[3, 0], &[2, 1], None), "[3, 0]"),
-            (problem(&[1, 2, 3], &[3, 2], &[2], None), "no order"),
-            (problem(&[1, 2, 3], &[3, 2], &[2, 2, 1], None), "no order"),
-            (problem(&[1, 2, 3], &[3, 2], &[2, 1, 3], None), "no order"),
+            (problem(&[1, 2, 3], &[3, 2], &[2], None), "not an order"),
+            (
+                problem(&[1, 2, 3], &[3, 2], &[2, 2, 1], None),
+                "not an order",
+            ),
+            (
+                problem(&[1, 2, 3], &[3, 2], &[2, 1, 3], None),
+                "not an order",
+            ),
             (problem(&[1, 2, 3], &[3, 2], &[2, 1], Some(3)), "axis 3"),
             (problem(&many, &[3, 2], &[1, 0], None), "65 axes"),
             (problem(&[6], &many, &[0], None), "65 axes"),

@@ -1,17 +1,17 @@
-//! A network that is measured.
+//! Subject of a measurement.
 
 use crate::compile::lower::Lowered;
 use crate::compile::plan::Plan;
 use crate::quantize::Network;
 
-/// A quantized network and what it was compiled to.
+/// A quantized network with its compiled form.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The network, whose fake-quantized form is simulated.
+    /// Quantized network, which is also simulated in float.
     pub network: &'a Network,
-    /// Its device operators.
+    /// Device operators of the network.
     pub lowered: &'a Lowered,
-    /// Their memory.
+    /// Places of its tensors in memory.
     pub plan: &'a Plan,
     /// The blob, aligned as for [`Simulator`](super::simulate::Simulator).
     pub blob: &'a [u8],

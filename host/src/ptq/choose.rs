@@ -67,7 +67,7 @@ pub(super) fn choose_encodings(
     Ok(encodings)
 }
 
-/// Outputs that are less than a step of their encoding, and so are 0 whatever the input.
+/// Outputs that are less than a step of their encoding, and so are 0 for any input.
 fn vanishing_outputs(graph: &Graph, ranges: &Ranges, encodings: &Encodings) -> Vec<String> {
     let vanishes = |&&tensor: &&TensorId| {
         let range = ranges.of(tensor);
@@ -92,13 +92,13 @@ fn vanishing_outputs(graph: &Graph, ranges: &Ranges, encodings: &Encodings) -> V
 /// Part of a range that is added at either end where only noise tells it.
 const NOISE_ROOM: f32 = 0.25;
 
-/// The same for means over an image, of which every sample shows but one value a channel.
+/// The same for means over an image, of which every sample shows but one value per channel.
 const POOL_ROOM: f32 = 1.0;
 
-/// Widens what noise told: behind it tensors reach less far than behind what networks see.
+/// Widens ranges that were found on noise: on noise, tensors have less extreme values than on real inputs.
 ///
-/// Where moments were recorded, and in sums of such tensors, they say how far that may be; behind other layers some room is left. Means over an image get
-/// more room, but no more than their pixels have: how much less they vary is not recorded.
+/// Recorded moments, also in sums of such tensors, bound the widening; other layers get a fixed margin. Means over an image get
+/// more margin, but no more than their pixels: their smaller variation is not recorded.
 fn widen(
     graph: &Graph,
     ranges: &mut Ranges,

@@ -5,20 +5,20 @@ use crate::executor::Executor;
 use crate::graph::{BatchNorm, Graph, NodeId, Op, TensorId};
 use crate::{Error, Stage};
 
-/// Samples that are looked at: their values number thousands in images, and in vectors they tell a spread to an eighth.
+/// Number of samples that are examined: images give thousands of values each, and vectors enough for the spread to an eighth.
 const SAMPLES: usize = 32;
 
-/// How many times as far as recorded, or as little, values may spread. Forgotten divisors, means and deviations are worth 50 and more for
+/// Ratio of the values' spread to the recorded one, or its inverse, that is a doubt. Forgotten divisors, means and deviations give 50 and more for
 /// bytes; other data of the same kind, a quarter of the samples or another crop stay below 2.
 const SPREAD: f64 = 4.0;
 
-/// Values of a channel that a spread is told from.
+/// Smallest number of a channel's values for which a spread is computed.
 const FEWEST_VALUES: usize = 8;
 
-/// What is doubtful about calibration samples, in words that name the flag which is likely missing; empty where nothing is.
+/// Doubts about calibration samples, in sentences that name the flag which is probably missing; empty if there are none.
 ///
 /// # Errors
-/// Samples that do not suit the network.
+/// If the samples do not match the network.
 pub fn doubtful_samples(float: &Graph, samples: &Dataset) -> Result<Vec<String>, Error> {
     let elements = samples.elements();
     let mut each = samples.inputs.chunks_exact(elements);

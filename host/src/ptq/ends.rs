@@ -1,4 +1,4 @@
-//! What the first and the last layer would gain from more bits.
+//! Gain from 8 bits in the first and the last layer.
 
 use super::trial::Trial;
 use crate::Error;
@@ -14,11 +14,11 @@ const WORTHWHILE: f64 = 0.5;
 /// Most weights of a network for which INT8 is tried: that takes as long as the first time.
 const MOST_WEIGHTS: usize = 1 << 19;
 
-/// What INT8 in the first and the last layer would bring, in words, where these have 4 bits: measured on the calibration samples that `network`
-/// was made from with `recipe`, of `float`. Of large networks it only says that there is such a choice, and nothing where no other layer is left.
+/// Describes the gain from INT8 in the first and the last layer if these have 4 bits, measured on the calibration samples that `network`
+/// was made from with `recipe`, of `float`. For large networks it only mentions this option; `None` if there is no other layer.
 ///
 /// # Errors
-/// Samples that do not suit the network.
+/// If the samples do not match the network.
 pub fn propose_first_and_last(
     float: &Graph,
     network: &Network,

@@ -14,7 +14,7 @@ use crate::recipe::{BiasCorrection, Recipe};
 use crate::{Error, Stage};
 use rayon::prelude::*;
 
-/// How much errors matter, found on a share of the samples.
+/// Sensitivities, measured on a part of the samples.
 pub(super) fn sensitivity(
     graph: &Graph,
     evidence: &Evidence<'_>,

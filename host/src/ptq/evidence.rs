@@ -1,4 +1,4 @@
-//! What is known of activations: samples, or what takes their place.
+//! Calibration data: samples, or their replacement.
 
 use super::synthetic;
 use crate::dataset::Dataset;
@@ -11,7 +11,7 @@ use crate::recipe::{BiasCorrection, Recipe, WeightBits};
 use crate::{Error, Stage};
 use std::borrow::Cow;
 
-/// What ranges are found on.
+/// Source of ranges.
 #[derive(Clone, Copy, Debug)]
 pub enum Calibration<'a> {
     /// Samples.
@@ -30,17 +30,17 @@ fn affordable(graph: &Graph) -> usize {
     (SYNTHETIC_ELEMENTS / largest.unwrap_or(1).max(1)).max(LEAST_SYNTHETIC)
 }
 
-/// Synthetic samples that are made where there are no others.
+/// Synthetic samples for networks without others.
 pub(super) fn synthetic_samples(graph: &Graph, recipe: &Recipe) -> usize {
     recipe.data_free.samples.min(affordable(graph))
 }
 
-/// What is known of the network's activations: samples, and without data what has to be done to them.
+/// Data about the network's activations: samples, and the corrections that synthetic ones need.
 pub(super) struct Evidence<'a> {
     pub(super) samples: Cow<'a, Dataset>,
-    /// Of synthetic samples only.
+    /// For synthetic samples only.
     pub(super) adjustments: Option<Adjustments>,
-    /// Of the inputs that synthetic samples stand for.
+    /// Ranges of the network's inputs, for which synthetic samples are made.
     ranges: &'a [Range],
 }
 
@@ -118,7 +118,7 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// How many times as far as in the samples inputs may reach; the device saturates them at about once.
+/// Ratio by which inputs may exceed the samples' range; the device saturates them at about 1.
 const UNSEEN: f32 = 16.0;
 
 /// Ranges that the network's inputs do not leave; empty where that is not known.

@@ -1,4 +1,4 @@
-//! What quantization takes in memory, estimated before it begins.
+//! Memory of quantization, estimated before it begins.
 //!
 //! Samples to evaluate on are not in it. Where the number of samples is known before they are read, what is too large is refused then. It is meant to lie above what a run takes; `docs/guide/quantization.md` has both, measured.
 
@@ -26,10 +26,10 @@ const MOMENTS: usize = 5 * size_of::<f64>() + FLOAT;
 /// Buffers of a thread: values of a walk backwards, blocks of samples on the way through a layer.
 const BUFFERS: usize = 96 << 20;
 
-/// What a run takes.
+/// Memory of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Estimate {
-    /// Bytes whatever the samples are.
+    /// Bytes that do not depend on the samples.
     fixed: usize,
     /// Bytes of so many samples as there are.
     samples: usize,
@@ -86,7 +86,7 @@ fn batches(graph: &Graph, samples: usize, recipe: &Recipe) -> usize {
     graph.nodes.iter().map(of).max().unwrap_or(0)
 }
 
-/// Where samples come from.
+/// Source of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Samples {
     /// So many are given.

@@ -1,4 +1,4 @@
-//! How many samples a step looks at that runs them more than once.
+//! Numbers of samples for steps that run them more than once.
 
 use crate::graph::Graph;
 

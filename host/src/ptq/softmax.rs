@@ -13,7 +13,7 @@ use crate::quantize::{Encoding, Encodings};
 use crate::range::{Range, Ranges};
 use crate::{Error, Stage};
 
-/// How much larger than all of the calibration samples' outputs others may be before they saturate.
+/// Ratio by which other outputs may exceed those of the calibration samples before they saturate.
 const HEADROOM: f32 = 2.0;
 
 /// Samples run at once.

@@ -30,7 +30,7 @@ pub struct Trial<'a> {
 pub struct Measured {
     /// The quantized network.
     pub outcome: Outcome,
-    /// Signal to quantization noise at its result in dB; `None` where nothing differs from the float network, or there is no signal.
+    /// Signal-to-quantization-noise ratio at its output in dB; `None` if it equals the float network, or there is no signal.
     pub sqnr_db: Option<f64>,
 }
 
@@ -39,7 +39,7 @@ impl<'a> Trial<'a> {
     /// `folded`, the network without its BatchNorms, is small enough for.
     ///
     /// # Errors
-    /// Samples that do not suit the network.
+    /// If the samples do not match the network.
     pub fn new(
         float: &'a Graph,
         folded: &Graph,
@@ -55,7 +55,7 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// Signal to quantization noise at the result of `network` in dB; `None` where nothing differs from the float network, or there is no signal.
+    /// Signal-to-quantization-noise ratio at the output of `network` in dB; `None` if it equals the float network, or there is no signal.
     ///
     /// # Errors
     /// A network of another input.

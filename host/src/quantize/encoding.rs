@@ -113,7 +113,7 @@ impl Encoding {
         }
     }
 
-    /// The quantized value of `real`: rounded to nearest, ties upwards, saturated; the smallest for what is no number.
+    /// Quantized value of `real`: rounded to nearest, ties upwards, saturated; the smallest for NaN.
     pub fn quantize(&self, real: f32) -> i8 {
         // Seen from the smallest integer, so that no value left after the clamp is negative and the cast rounds downwards.
         let smallest = self.bits.min();

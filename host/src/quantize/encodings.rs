@@ -180,7 +180,7 @@ impl Encodings {
 /// rounded twice, to its operand's steps and to the output's; one rounding to steps of less than `sqrt(2)` times the size leaves less noise.
 const ALIKE: f32 = 1.25;
 
-/// What an encoding has to cover, 0 included.
+/// Range that an encoding must cover, 0 included.
 fn width(range: Range) -> f32 {
     range.max.max(0.0) - range.min.min(0.0)
 }

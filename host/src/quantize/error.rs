@@ -1,21 +1,21 @@
-//! Why a network cannot be quantized as asked or as given.
+//! Errors of quantized networks.
 
 use crate::graph::{Graph, GraphError, NodeId, TensorId};
 
-/// What a node cannot be quantized for.
+/// Reason why a node cannot be quantized.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("node `{node}`: {problem}")]
 pub struct QuantizeError {
     /// Name of the node.
     pub node: String,
-    /// What was found, what was expected, what to do.
+    /// Found and expected values, and a way out.
     pub problem: String,
 }
 
-/// Why given encodings or integers do not make a quantized network.
+/// Reason why given encodings or integers do not make a quantized network.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum NetworkError {
-    /// The encoding of a tensor.
+    /// Encoding of a tensor.
     #[error("tensor `{tensor}`: {problem}")]
     Tensor {
         /// Name of the tensor.

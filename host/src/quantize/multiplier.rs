@@ -38,9 +38,9 @@ impl Multipliers {
 /// The two multipliers of a sum, in units of `2^-shift`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddMultipliers {
-    /// Of the first operand.
+    /// Multiplier of the first operand.
     pub a: i16,
-    /// Of the second operand.
+    /// Multiplier of the second operand.
     pub b: i16,
     /// Fraction bits, 1..=22.
     pub shift: u8,

@@ -13,7 +13,7 @@ use fewbit_runtime::limits::accumulator_limit;
 
 /// Largest quantized bias before the zero point is folded in. `2^26` steps leave 5 bits of the accumulator for the products, and a
 /// channel whose weights are so small that its bias takes more has less than 1/4 output step of weight rounding error
-/// even at 1000 products an output.
+/// even at 1000 products per output.
 const BIAS_ROOM: f64 = (1u32 << 26) as f64;
 
 /// Quantized weights of a layer and the bias that goes with them: chosen by passes, or given.
@@ -148,12 +148,12 @@ impl LayerWeights {
     }
 }
 
-/// What a layer's kernel reads beside its weights, for a given input and output encoding.
+/// Integers that a layer's kernel reads beside its weights, for a given input and output encoding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requantization {
     /// Bias of each output channel with the zero point of the input folded in, in steps of `s_x * s_w`.
     pub bias: Vec<i32>,
-    /// Requantization multipliers, one an output channel.
+    /// Requantization multipliers, one per output channel.
     pub multipliers: Multipliers,
 }
 

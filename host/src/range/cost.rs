@@ -1,4 +1,4 @@
-//! What quantizing a distribution to a grid costs.
+//! Cost of quantizing a distribution to a grid.
 //!
 //! Costs are exact for the distribution given: a histogram's bins are taken as evenly filled and integrated in closed form, points as
 //! they are. The grid holds 0, so that zeros cost nothing and need not be part of the distribution.
@@ -108,7 +108,7 @@ fn spread_error(a: f64, b: f64, grid: Grid, saturation: f64) -> f64 {
     sum / (b - a)
 }
 
-/// Kullback-Leibler divergence of the quantized distribution from the true one, whose outliers lie on its outermost bins.
+/// Kullback-Leibler divergence of the quantized distribution from the true one, whose outliers are in its outermost bins.
 ///
 /// Migacz, "8-bit Inference with TensorRT" (2017), for a grid around any zero point: every bin falls to its nearest level, and a level's
 /// mass is handed back in equal parts to its bins that are not empty. `pieces` are the bins that are not empty, in ascending order. Infinite where

@@ -49,7 +49,7 @@ impl Ranges {
 }
 
 choices! {
-    /// How a tensor's range is found, by its name in recipes.
+    /// Method of finding a tensor's range, by its name in recipes.
     ///
     /// All but the first leave out values that are rare and far away, so that the others get finer steps. Zeros cost nothing in any of
     /// them: 0 is always represented exactly.
@@ -78,7 +78,7 @@ pub struct RangeOptions {
 }
 
 impl RangeOptions {
-    /// Share of values kept on each side, in percent, where nothing else is asked for.
+    /// Share of values kept on each side, in percent, by default.
     pub const DEFAULT_PERCENTILE: f64 = 99.99;
 
     /// A method with the default parameters.

@@ -3,7 +3,7 @@
 use crate::choice::choices;
 
 choices! {
-    /// How channels are scaled across layers.
+    /// Scaling of channels across layers.
     pub enum Equalize, Full by default {
         /// Not at all.
         Off = "off",

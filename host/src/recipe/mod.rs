@@ -25,7 +25,7 @@ use crate::range::{RangeMethod, RangeOptions};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Standard deviations that a range reaches by formulas alone, where nothing else is asked for. Nagel et al. (2019), section 5, take more; 4 was the better balance of rounding and saturation.
+/// Default number of standard deviations in ranges by formulas alone. Nagel et al. (2019), section 5, take more; 4 was the better balance of rounding and saturation.
 pub const DEFAULT_DEVIATIONS: f32 = 4.0;
 
 /// The same beside synthetic samples, which differ in contrast and so have tails of their own: docs/guide/accuracy.md has the figures.
@@ -35,19 +35,19 @@ pub const SYNTHETIC_DEVIATIONS: f32 = 3.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Recipe {
-    /// How stored samples become the network's inputs.
+    /// Conversion of stored samples to the network's inputs.
     pub input: InputTransform,
     /// Weight quantization.
     pub weights: WeightOptions,
     /// Activation quantization.
     pub activations: ActivationOptions,
-    /// What takes the place of samples where there are none.
+    /// Replacement of samples if there are none.
     pub data_free: DataFreeOptions,
-    /// Which optional passes run.
+    /// Optional passes.
     pub passes: PassOptions,
-    /// How weights are rounded where there are samples.
+    /// Rounding of weights with samples.
     pub rounding: AdaRoundOptions,
-    /// What the blob is packed for.
+    /// Processor or family that the blob is packed for.
     #[serde(skip_serializing_if = "Target::is_any")]
     pub target: Target,
     /// Seed of what is random: samples made up without data, batches of AdaRound.
@@ -76,11 +76,11 @@ impl Default for Recipe {
     }
 }
 
-/// How activations are quantized: int8, asymmetric, per tensor.
+/// Quantization of activations: int8, asymmetric, per tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct ActivationOptions {
-    /// How ranges are found where there are samples.
+    /// Method of finding ranges with samples.
     pub range: RangeMethod,
     /// For the range method `percentile`: values that the range covers, in percent, at either end.
     pub percentile: f64,
@@ -101,7 +101,7 @@ impl Default for ActivationOptions {
 }
 
 impl ActivationOptions {
-    /// What observers are made from.
+    /// Settings of observers.
     pub fn range_options(&self) -> RangeOptions {
         RangeOptions {
             method: self.range,
@@ -119,7 +119,7 @@ impl ActivationOptions {
 }
 
 choices! {
-    /// Where ranges, biases and roundings come from without data.
+    /// Source of ranges, biases and roundings without data.
     pub enum DataFreeMethod, Synthetic by default {
         /// Samples made from noise that give every layer the moments that its BatchNorm recorded.
         Synthetic = "synthetic",
@@ -147,7 +147,7 @@ impl Default for DataFreeOptions {
     }
 }
 
-/// Which optional passes run.
+/// Optional passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct PassOptions {
@@ -174,7 +174,7 @@ impl Default for PassOptions {
 }
 
 choices! {
-    /// Where the mean error of a layer's outputs comes from, which bias correction takes out.
+    /// Source of the mean error of a layer's outputs, which bias correction removes.
     pub enum BiasCorrection, Auto by default {
         /// From samples where there are some, else from statistics.
         Auto = "auto",
@@ -188,7 +188,7 @@ choices! {
 }
 
 impl BiasCorrection {
-    /// What [`BiasCorrection::Auto`] stands for where there are samples.
+    /// Meaning of [`BiasCorrection::Auto`] with samples.
     pub fn with_data(self) -> BiasCorrection {
         match self {
             BiasCorrection::Auto => BiasCorrection::Empirical,
@@ -196,7 +196,7 @@ impl BiasCorrection {
         }
     }
 
-    /// What [`BiasCorrection::Auto`] stands for where there are none.
+    /// Meaning of [`BiasCorrection::Auto`] without samples.
     pub fn without_data(self) -> BiasCorrection {
         match self {
             BiasCorrection::Auto => BiasCorrection::Analytic,
@@ -209,7 +209,7 @@ impl Recipe {
     /// Reads a recipe.
     ///
     /// # Errors
-    /// A file that cannot be read, is no TOML, or has a field that no recipe has.
+    /// If the file cannot be read, is not TOML, or has an unknown field.
     pub fn load(path: &Path) -> Result<Recipe, RecipeError> {
         let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read {
             path: path.to_owned(),
@@ -251,7 +251,7 @@ impl Recipe {
     /// Parses a recipe.
     ///
     /// # Errors
-    /// Text that is no TOML or has a field that no recipe has.
+    /// If the text is not TOML, or has an unknown field.
     pub fn from_toml(text: &str) -> Result<Recipe, Box<toml::de::Error>> {
         toml::from_str(text).map_err(Box::new)
     }
@@ -265,7 +265,7 @@ impl Recipe {
     }
 }
 
-/// Why a recipe could not be used.
+/// Reason why a recipe could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
     /// The file cannot be read.
@@ -292,7 +292,7 @@ pub enum RecipeError {
     Deviations {
         /// The file.
         path: PathBuf,
-        /// What it says.
+        /// Value in the recipe.
         found: f32,
     },
     /// No synthetic sample is to be made.
@@ -304,17 +304,17 @@ pub enum RecipeError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is no recipe.
-    #[error("{path} is no recipe: {problem}", path = path.display())]
+    /// The file is not a recipe.
+    #[error("{path} is not a recipe: {problem}", path = path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// Place and reason.
         problem: String,
     },
 }
 
-/// What the parser expected, without the names of Rust's types.
+/// Type that the parser expected, without the names of Rust's types.
 fn in_plain_words(message: &str) -> String {
     let types = [
         (

@@ -1,4 +1,4 @@
-//! What a recipe says about one layer.
+//! Overrides of a recipe for single layers.
 
 use super::weights::{Granularity, WeightBits, WeightOptions};
 use crate::range::RangeMethod;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Other choices for the layers whose names match a pattern; what is not given stays as it is for all.
 ///
-/// Where several overrides match a layer, later ones win.
+/// If several overrides match a layer, later ones win.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LayerOverride {
@@ -19,13 +19,13 @@ pub struct LayerOverride {
     /// Scales of the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granularity: Option<Granularity>,
-    /// How the weights' range is found.
+    /// Method of finding the weights' range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<RangeMethod>,
     /// Whether the weights' scale is searched for the least output error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_search: Option<bool>,
-    /// How weights are rounded.
+    /// Rounding of the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounding: Option<RoundingMethod>,
     /// Whether the bias is corrected.
@@ -38,7 +38,7 @@ pub struct LayerOverride {
 pub struct LayerOptions {
     /// Type, granularity and range of its weights.
     pub weights: WeightOptions,
-    /// How they are rounded where there are samples.
+    /// Rounding with samples.
     pub rounding: RoundingMethod,
     /// Whether its bias is corrected.
     pub correct_bias: bool,

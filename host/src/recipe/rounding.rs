@@ -1,4 +1,4 @@
-//! How weights are rounded: the part of a recipe.
+//! Rounding of weights: options of a recipe.
 
 use crate::choice::choices;
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ impl Default for AdaRoundOptions {
 }
 
 impl AdaRoundOptions {
-    /// What AIMET does: batches, activation in the loss, 10000 iterations.
+    /// Settings of AIMET: batches, activation in the loss, 10000 iterations.
     pub fn aimet() -> Self {
         AdaRoundOptions {
             method: RoundingMethod::AdaroundBatch,
@@ -77,7 +77,7 @@ impl AdaRoundOptions {
         }
     }
 
-    /// What is wrong with the parameters, if anything is.
+    /// Description of the first invalid parameter, if there is one.
     pub fn problem(&self) -> Option<String> {
         let positive = [
             ("learning-rate", self.learning_rate),

@@ -1,4 +1,4 @@
-//! What a blob is packed for.
+//! Processors and families that blobs are packed for.
 
 use fewbit_runtime::format::family::Family;
 use serde::{Deserialize, Serialize};
@@ -46,9 +46,9 @@ impl From<Family> for Target {
     }
 }
 
-/// The name is no processor's and no family's.
+/// Error: the name is not that of a processor or a family.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no processor or kernel family that fewbit knows; it knows {names}", names = PROCESSORS.map(|(name, _)| name).join(", "))]
+#[error("`{0}` is not a processor or kernel family that fewbit knows; it knows {names}", names = PROCESSORS.map(|(name, _)| name).join(", "))]
 pub struct UnknownTarget(String);
 
 impl FromStr for Target {

@@ -1,18 +1,18 @@
-//! What a recipe says about weights.
+//! Options of a recipe for weights.
 
 use crate::choice::choices;
 use crate::range::RangeMethod;
 use serde::{Deserialize, Serialize};
 
-/// How weights are quantized.
+/// Quantization of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct WeightOptions {
     /// Storage type.
     pub bits: WeightBits,
-    /// One scale a channel, or one a tensor.
+    /// One scale per channel, or one per tensor.
     pub granularity: Granularity,
-    /// How the range of the weights is found.
+    /// Method of finding the range of the weights.
     pub range: RangeMethod,
     /// Whether the scale is then searched for the least error of the layer's output, where there are samples.
     pub scale_search: bool,
@@ -81,7 +81,7 @@ impl WeightBits {
 }
 
 choices! {
-    /// How many scales a weight tensor has.
+    /// Number of scales of a weight tensor.
     pub enum Granularity, PerChannel by default {
         /// One for each output channel.
         PerChannel = "per-channel",

@@ -1,77 +1,77 @@
-//! Why a model is not built in.
+//! Errors of embedding models.
 
 use std::{fmt, io, path::PathBuf};
 
 use fewbit_runtime::{LoadError, format::family::Family, target};
 
-/// Why a model is not built in; the message names the file and a way out.
+/// Reason why a model is not embedded; the message names the file and a way out.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// A variable of cargo's is missing.
+    /// A variable that cargo sets is missing.
     NotABuildScript {
-        /// Its name.
+        /// Name of the variable.
         variable: &'static str,
     },
     /// No model was given.
     NoModel,
     /// A file cannot be read.
     Read {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// Why.
+        /// Error of the system.
         error: io::Error,
     },
-    /// A file is no blob that the runtime runs.
+    /// A file is not a blob that the runtime can run.
     Blob {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// Error of the loader.
         error: LoadError,
     },
-    /// A file's name, or a name that was given, makes no module.
+    /// A file's name, or a given name, is not valid for a module.
     Name {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// The name.
+        /// Invalid name.
         name: String,
     },
-    /// Two models have one name.
+    /// Two models have the same name.
     Twice {
-        /// The second one's file.
+        /// File of the second model.
         file: PathBuf,
-        /// The name.
+        /// Name of both.
         name: String,
     },
-    /// `FEWBIT_ISA` is nothing that the target can have.
+    /// `FEWBIT_ISA` is not a family that the target can have.
     Isa {
-        /// What is wrong with it.
+        /// Description of the error.
         message: String,
     },
     /// A blob is packed for kernels that the build does not have.
     OtherFamily {
-        /// The blob.
+        /// Path of the blob.
         file: PathBuf,
-        /// What it is packed for.
+        /// Family that the blob is packed for.
         packing: Family,
-        /// What the build has.
+        /// Family of the build.
         family: &'static str,
-        /// The target of the build.
+        /// Target of the build.
         target: String,
     },
-    /// A run takes too long.
+    /// A run takes more operations than allowed.
     Work {
-        /// The blob.
+        /// Path of the blob.
         file: PathBuf,
-        /// Elementary operations of a run.
+        /// Elementary operations per inference.
         operations: u64,
-        /// As many as are allowed.
+        /// Allowed number of operations.
         most: u64,
     },
     /// A file in `OUT_DIR` cannot be written.
     Write {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// Why.
+        /// Error of the system.
         error: io::Error,
     },
 }
@@ -97,7 +97,7 @@ impl fmt::Display for Error {
             ),
             Self::Name { file, name } => write!(
                 f,
-                "{}: {name:?} is no name for a module; give one with `Models::named`",
+                "{}: {name:?} is not valid as the name of a module; give one with `Models::named`",
                 file.display()
             ),
             Self::Twice { file, name } => write!(
@@ -136,7 +136,7 @@ impl fmt::Display for Error {
                 most,
             } => write!(
                 f,
-                "{} takes {operations} operations a run, and {most} are allowed; take a smaller model, or allow more",
+                "{} takes {operations} operations per run, and {most} are allowed; use a smaller model, or allow more",
                 file.display()
             ),
             Self::Write { file, error } => write!(f, "cannot write {}: {error}", file.display()),

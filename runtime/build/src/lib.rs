@@ -1,4 +1,4 @@
-//! Models in firmware, for build scripts.
+//! Embeds models in firmware, from build scripts.
 //!
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
@@ -18,16 +18,16 @@ use std::{
 use error::Error;
 pub use models::Models;
 
-/// Puts one model into the firmware: writes `NAME.rs` and the blob to `OUT_DIR`, NAME being the file's.
+/// Embeds one model in the firmware: writes `NAME.rs` and the blob to `OUT_DIR`, where NAME is the file's.
 ///
-/// Ends the build with an error where that cannot be.
+/// On an error, ends the build with a message that names the file and a way out.
 pub fn embed(model: impl AsRef<Path>) {
     Models::new().model(model).emit();
 }
 
-/// Hands a memory map, usually `memory.x`, and the script `link.x` of the start-up code to the linker.
+/// Passes a memory map, usually `memory.x`, and the script `link.x` of the start-up code to the linker.
 ///
-/// Ends the build with an error where there is no such file.
+/// Ends the build with an error if there is no such file.
 pub fn memory_map(file: impl AsRef<Path>) {
     let file = file.as_ref();
     println!("cargo::rerun-if-changed={}", file.display());

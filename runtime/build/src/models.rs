@@ -1,4 +1,4 @@
-//! Models that a firmware is built with.
+//! Models embedded in firmware.
 
 use std::{
     collections::BTreeSet,
@@ -13,36 +13,36 @@ use crate::{
     source::{Needs, Sizes},
 };
 
-/// Models that a firmware is built with.
+/// Models embedded in one firmware.
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing is written before `emit`"]
 pub struct Models {
-    /// Names, where they are not the files', and files.
+    /// Names, if they differ from the files', and files.
     models: Vec<(Option<String>, PathBuf)>,
     room: Vec<PathBuf>,
     every_kernel: bool,
     most_work: Option<u64>,
 }
 
-/// What cargo tells a build script.
+/// Settings that cargo passes to a build script.
 #[derive(Clone, Debug)]
 pub(crate) struct Build {
     pub(crate) target: String,
-    /// The value of `FEWBIT_ISA`.
+    /// Value of `FEWBIT_ISA`.
     pub(crate) isa: Option<String>,
     pub(crate) out: PathBuf,
 }
 
-/// What is to be written, and said.
+/// Files to write, and lines to print.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Output {
-    /// Names in `OUT_DIR`, and content.
+    /// Names in `OUT_DIR`, and contents.
     pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) warnings: Vec<String>,
 }
 
 impl Models {
-    /// None yet.
+    /// Creates an empty set of models.
     pub fn new() -> Self {
         Self::default()
     }
@@ -53,34 +53,34 @@ impl Models {
         self
     }
 
-    /// Adds a model under a name, which is to be one for a module.
+    /// Adds a model under a name, which must be valid for a module.
     pub fn named(mut self, name: &str, file: impl AsRef<Path>) -> Self {
         let file = file.as_ref().to_path_buf();
         self.models.push((Some(name.to_owned()), file));
         self
     }
 
-    /// Makes `models.rs` have room and kernels for a model that is not built in.
+    /// Gives `models.rs` the capacity and the kernels for a model that is not embedded.
     pub fn room(mut self, file: impl AsRef<Path>) -> Self {
         self.room.push(file.as_ref().to_path_buf());
         self
     }
 
-    /// Links the kernels of every operator, whatever the models have.
+    /// Links the kernels of every operator, not only those of the models.
     pub fn every_kernel(mut self) -> Self {
         self.every_kernel = true;
         self
     }
 
-    /// Refuses models of which a run takes more elementary operations than these.
+    /// Refuses models that take more elementary operations per inference than this.
     pub fn most_work(mut self, operations: u64) -> Self {
         self.most_work = Some(operations);
         self
     }
 
-    /// Writes a file for each model, `models.rs` for all of them, and the blobs to `OUT_DIR`.
+    /// Writes one file per model, `models.rs` for all of them, and the blobs to `OUT_DIR`.
     ///
-    /// Ends the build with an error where that cannot be.
+    /// On an error, ends the build with a message that names the file and a way out.
     pub fn emit(&self) {
         println!("cargo::rerun-if-env-changed={}", target::VARIABLE);
         let built_in = self.models.iter().map(|(_, file)| file);
@@ -105,7 +105,7 @@ impl Models {
         }
     }
 
-    /// What [`Models::emit`] writes.
+    /// Files that [`Models::emit`] writes.
     pub(crate) fn output(&self, build: &Build) -> Result<Output, Error> {
         if self.models.is_empty() {
             return Err(Error::NoModel);
@@ -152,7 +152,7 @@ impl Models {
         needs
     }
 
-    /// Reads a blob, if the build can run it.
+    /// Reads a blob, and checks that the build can run it.
     fn read(
         &self,
         file: &Path,
@@ -202,7 +202,7 @@ impl Build {
         target::of_target(&self.target, isa).map_err(|message| Error::Isa { message })
     }
 
-    /// A warning, where the target may have faster kernels and nothing says so.
+    /// Warning if the target may have faster kernels and `FEWBIT_ISA` is not set.
     fn slower_than_it_could(&self, family: &str) -> Option<String> {
         let variable = target::VARIABLE;
         let faster = target::of_target(&self.target, Some(Family::Dsp.name())).is_ok();
@@ -216,7 +216,7 @@ impl Build {
     }
 }
 
-/// The name of a model's module: the one given, or the file's without its extension.
+/// Name of a model's module: the given one, or the file's without its extension.
 fn name_of(given: Option<&str>, file: &Path) -> Result<String, Error> {
     let name = match given {
         Some(name) => name.to_owned(),
@@ -235,7 +235,7 @@ fn name_of(given: Option<&str>, file: &Path) -> Result<String, Error> {
     Ok(name)
 }
 
-/// Words of the language, which name no module.
+/// Keywords of Rust, which cannot name a module.
 const KEYWORDS: [&str; 52] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
     "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",

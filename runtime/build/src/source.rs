@@ -1,4 +1,4 @@
-//! What of a model is written as Rust.
+//! Rust source of a model's constants.
 
 use std::{io, panic, path::Path, thread};
 
@@ -6,13 +6,13 @@ use fewbit_runtime::{
     AlignedBlob, KernelSet, LoadError, Model, Summary, format::family::Family, load::kernels_of,
 };
 
-/// Tensors and operators that a build script has room for, as the host's tools do.
+/// Capacity of a build script's tables of tensors and operators, as in the host's tools.
 const CAPACITY: usize = 2048;
 
 /// Bytes of stack that reading a blob into tables of that size may take; some systems give a program 1 MB.
 const STACK_BYTES: usize = 32 << 20;
 
-/// What a program needs for a model, or for any of several.
+/// Constants that a program needs for a model, or for any of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     pub(crate) tensors: u16,
@@ -21,20 +21,20 @@ pub(crate) struct Needs {
     pub(crate) arena_bytes: u32,
 }
 
-/// The sizes of one model.
+/// Sizes of one model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     pub(crate) needs: Needs,
     pub(crate) packing: Family,
-    /// Of all inputs, and of all outputs.
+    /// Bytes of all inputs, and of all outputs.
     input_bytes: usize,
     output_bytes: usize,
-    /// Elementary operations of a run.
+    /// Elementary operations per inference.
     pub(crate) work: u64,
 }
 
 impl Needs {
-    /// Enough for both.
+    /// Sizes that are enough for both.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
             tensors: self.tensors.max(other.tensors),
@@ -68,7 +68,7 @@ impl Sizes {
     ///
     /// # Errors
     ///
-    /// That of the system where it gives no such stack, and within, what is wrong with the blob.
+    /// If the system gives no such stack; within, the error of the blob.
     pub(crate) fn read(blob: &[u8]) -> io::Result<Result<Self, LoadError>> {
         thread::scope(|scope| {
             let reader = thread::Builder::new().stack_size(STACK_BYTES);
@@ -100,7 +100,7 @@ impl Sizes {
         })
     }
 
-    /// All items of the model, whose blob will lie at `blob`.
+    /// All items of the model, whose blob will have the path `blob`.
     pub(crate) fn source(&self, needs: &Needs, blob: &Path) -> String {
         let whose = "the model needs.";
         let mut text = needs.source(whose);
@@ -118,7 +118,7 @@ impl Sizes {
     }
 }
 
-/// Programs take what they need.
+/// Allowed because programs use only the items that they need.
 const ALLOWED: &str = "#[allow(dead_code, reason = \"a program need not use it\")]\n";
 
 fn constant(

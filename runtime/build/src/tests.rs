@@ -1,4 +1,4 @@
-//! The text that is generated, and what is refused.
+//! The generated text, and refused models.
 
 use std::{
     fs,
@@ -36,7 +36,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// Writes a chain of `tables` tables over `elements` numbers.
+    /// Writes a chain of `tables` lookup tables over `elements` numbers.
     fn model(&self, name: &str, tables: u16, elements: u16, packing: Family) -> PathBuf {
         let mut writer = BlobWriter::new();
         let tensor = |index: u16| {

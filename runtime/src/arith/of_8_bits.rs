@@ -1,6 +1,6 @@
 //! The rounding rule with words of 8 bits: all values.
 //!
-//! The source is the runtime's own; only what it calls a word is another type.
+//! The source is the runtime's own; only the type of a word differs.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,

@@ -1,7 +1,7 @@
-//! Bytes at a multiple of 16, where a blob has to lie.
+//! Bytes at a multiple of 16, as blobs must be.
 //!
-//! `include_bytes!` promises no alignment; [`Aligned`] gives it to a blob in flash without a copy, `AlignedBlob` (with the feature
-//! `std`) to one that was read from a file.
+//! `include_bytes!` promises no alignment; [`Aligned`] aligns a blob in flash without a copy, `AlignedBlob` (with the feature
+//! `std`) a blob that was read from a file.
 
 /// A value that starts at a multiple of 16 bytes.
 ///
@@ -23,7 +23,7 @@ pub struct Aligned<T: ?Sized>(
 #[cfg(feature = "std")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlignedBlob {
-    /// Room for `len` bytes, zeros behind them; `u128` for its alignment.
+    /// Buffer for `len` bytes, followed by zeros; `u128` for its alignment.
     words: Vec<u128>,
     len: usize,
 }

@@ -1,6 +1,6 @@
 //! The fixed header of a blob, and the summary that build scripts read.
 //!
-//! 64 bytes, little-endian, before anything that needs a decoder: a tool can size an arena and a firmware can refuse a
+//! 64 bytes, little-endian, that need no decoder: a tool can size an arena and firmware can refuse a
 //! foreign file from these alone. Byte table: `docs/model-format.md`.
 
 use super::family::Family;
@@ -13,10 +13,10 @@ pub const HEADER_BYTES: u32 = 64;
 /// "FEWBIT\r\n": a transfer in text mode that changes line ends breaks it.
 pub const MAGIC: [u8; 8] = *b"FEWBIT\r\n";
 
-/// The checksum's first byte; what is before is checked by value, but for the packing.
+/// First byte that the checksum covers; the bytes before are checked by value, except the packing.
 const CRC_START: usize = 20;
 
-/// Place of the packing.
+/// Offset of the packing byte.
 const PACKING_AT: usize = 10;
 
 /// CRC-32 of IEEE 802.3, as in zlib.
@@ -25,14 +25,14 @@ const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 /// Place of a section in the blob, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SectionRange {
-    /// First byte.
+    /// Offset of the first byte.
     pub offset: u32,
-    /// Length without the padding that follows.
+    /// Length in bytes, without the padding that follows.
     pub length: u32,
 }
 
 impl SectionRange {
-    /// The section's bytes; empty when it does not lie inside the blob.
+    /// The section's bytes; empty if it is not inside the blob.
     pub(crate) fn of(self, blob: &[u8]) -> &[u8] {
         let start = self.offset as usize;
         blob.get(start..start.saturating_add(self.length as usize))
@@ -53,13 +53,13 @@ pub struct Header {
     pub length: u32,
     /// CRC-32 of the bytes 20..length.
     pub crc: u32,
-    /// Tensors and operators.
+    /// Section of tensors and operators.
     pub program: SectionRange,
-    /// Bytes: weights, tables, clamps, constants.
+    /// Section of bytes: weights, tables, clamps, constants.
     pub weights: SectionRange,
-    /// int32: biases, multipliers, softmax tables.
+    /// Section of int32 values: biases, multipliers, softmax tables.
     pub parameters: SectionRange,
-    /// Names and scales.
+    /// Section of names and scales.
     pub metadata: SectionRange,
     /// Number of tensors.
     pub tensors: u16,
@@ -71,7 +71,7 @@ pub struct Header {
     pub reserved: u32,
 }
 
-/// Takes fields off the front of the header; short input reads as zeros, which the caller has ruled out.
+/// Reads fields from the front of the header; short input reads as zeros, which the caller has excluded.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
@@ -106,10 +106,10 @@ impl Fields<'_> {
 }
 
 impl Header {
-    /// Reads the fields without judging them beyond the magic.
+    /// Reads the fields without checking them beyond the magic.
     ///
     /// # Errors
-    /// [`LoadError::TooShort`] below 64 bytes, [`LoadError::Magic`] when they are not a blob's.
+    /// [`LoadError::TooShort`] below 64 bytes, [`LoadError::Magic`] if they are not a blob's.
     pub fn parse(bytes: &[u8]) -> Result<Self, LoadError> {
         let Some(header) = bytes.get(..HEADER_BYTES as usize) else {
             // The magic first: the first bytes of some other file are not a short blob.
@@ -142,7 +142,7 @@ impl Header {
         })
     }
 
-    /// The header's bytes.
+    /// Encodes the header.
     #[must_use]
     pub fn emit(&self) -> [u8; HEADER_BYTES as usize] {
         let mut bytes = [0; HEADER_BYTES as usize];
@@ -166,7 +166,7 @@ impl Header {
         bytes
     }
 
-    /// The kernel family of a checked header.
+    /// Kernel family of a checked header.
     pub(crate) fn packing(&self) -> Family {
         Family::from_code(self.packing).unwrap_or_default()
     }
@@ -182,7 +182,7 @@ impl Header {
         ]
     }
 
-    /// Parses the header and checks it, the checksum and the section table; returns the blob without what follows it.
+    /// Parses the header and checks it, the checksum and the section table; returns the blob without the bytes after it.
     ///
     /// # Errors
     /// The first condition of `docs/model-format.md` that does not hold.
@@ -190,7 +190,7 @@ impl Header {
         Self::check_for(Family::of_this_build(), bytes)
     }
 
-    /// As [`check`](Self::check), in a build of a family, or one of all.
+    /// As [`check`](Self::check), in a build of one family, or of all (`None`).
     #[inline]
     pub(crate) fn check_for(
         build: Option<Family>,
@@ -252,7 +252,7 @@ impl Header {
         Ok((header, blob))
     }
 
-    /// Each section starts where the one before ends, rounded up, with zeros between; the last ends the blob.
+    /// Checks that each section starts at the end of the one before, rounded up, with zeros between, and that the last ends the blob.
     fn check_sections(&self, blob: &[u8]) -> Result<(), LoadError> {
         let mut expected = HEADER_BYTES;
         for (section, range) in self.sections() {
@@ -284,7 +284,7 @@ impl Header {
     }
 }
 
-/// The checksum that the header of `blob` should carry: the CRC-32 of everything behind it, and the packing in each of its bytes, as that
+/// Checksum that the header of `blob` must have: the CRC-32 of everything after it, exclusive or the packing in each of its bytes, as that
 /// one field before it may hold several valid values.
 #[must_use]
 pub fn checksum(blob: &[u8]) -> u32 {
@@ -292,12 +292,12 @@ pub fn checksum(blob: &[u8]) -> u32 {
     CRC.checksum(blob.get(CRC_START..).unwrap_or_default()) ^ u32::from_le_bytes([packing; 4])
 }
 
-/// A length for an error message.
+/// Length for an error message; larger ones saturate.
 pub(crate) fn saturate(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// What a build script needs to know of a blob: how much memory to reserve.
+/// Facts about a blob that a build script needs to reserve memory.
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
@@ -333,9 +333,9 @@ pub struct Summary {
     pub program_bytes: u32,
     /// Bytes of metadata.
     pub metadata_bytes: u32,
-    /// The blob's checksum: a name for its contents.
+    /// Checksum of the blob, which identifies its contents.
     pub crc: u32,
-    /// The kernel family that it is packed for.
+    /// Kernel family that the blob is packed for.
     pub packing: Family,
 }
 

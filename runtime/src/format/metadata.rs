@@ -1,6 +1,6 @@
-//! The metadata section: names and scales, for tools and people.
+//! The metadata section: names and scales, for tools and readers.
 //!
-//! The engine never reads it; a report or a layer-by-layer comparison does.
+//! The engine never reads it; reports and comparisons per layer do.
 
 use super::header::Header;
 use crate::error::LoadError;
@@ -8,56 +8,56 @@ use serde::{Deserialize, Serialize};
 
 /// Names of a model and of its parts. Any list may be shorter than the program's.
 ///
-/// What a later version adds goes behind the rest, so that tools read what they know and leave the remainder.
+/// Later versions add fields at the end, so that tools read the fields that they know and ignore the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// The model.
+    /// Name of the model.
     pub name: String,
-    /// Of each model input: how the data that a user has becomes the input tensor.
+    /// Conversion of stored data to the input tensor, per model input.
     pub inputs: Vec<InputMetadata>,
-    /// Of each tensor, in the program's order.
+    /// Facts per tensor, in the program's order.
     pub tensors: Vec<TensorMetadata>,
-    /// Of each operator, in execution order.
+    /// Facts per operator, in execution order.
     pub ops: Vec<OpMetadata>,
-    /// Of each model output: how the source model has it. The first blobs end before this list, and have it empty.
+    /// Layout in the source model, per model output. The first blobs end before this list, which is then empty.
     // `Metadata::from_bytes` reads it, as postcard cannot leave out a field at the end.
     #[serde(skip_deserializing)]
     pub outputs: Vec<OutputMetadata>,
 }
 
-/// How stored data becomes a model input: `real = (stored / divisor - mean) / std`, then the axes are put in order.
+/// Conversion of stored data to a model input: `real = (stored / divisor - mean) / std`, then the axes are put in order.
 ///
-/// Mean and standard deviation have one entry, one for each channel, or one for each element of `source_shape`; numbers are the bits of IEEE 754 singles.
+/// Mean and standard deviation have one entry, one per channel, or one per element of `source_shape`; numbers are the bits of IEEE 754 singles.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputMetadata {
-    /// Shape of the input as the host's graph has it, channels last; `[h, w, c]` of the tensor up to leading ones.
+    /// Shape of the input in the host's graph, channels last; `[h, w, c]` of the tensor up to leading ones.
     pub shape: Vec<u32>,
     /// Shape in the source model without the batch dimension.
     pub source_shape: Vec<u32>,
     /// Axis `i` of `shape` is axis `source_axes[i]` of `source_shape`.
     pub source_axes: Vec<u32>,
-    /// Divisor of stored values.
+    /// Bits of the divisor of stored values.
     pub divisor_bits: u32,
-    /// Means.
+    /// Bits of the means.
     pub mean_bits: Vec<u32>,
-    /// Standard deviations.
+    /// Bits of the standard deviations.
     pub std_bits: Vec<u32>,
 }
 
-/// How a model output becomes that of the source model: its axes are put in order, and the result is read under another shape.
+/// Conversion of a model output to that of the source model: its axes are put in order, and the result has another shape.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputMetadata {
-    /// Shape of the output as the host's graph has it, channels last; as many elements as the tensor, in the same order.
+    /// Shape of the output in the host's graph, channels last; as many elements as the tensor, in the same order.
     pub shape: Vec<u32>,
     /// Shape of one sample's output in the source model, without the batch dimension.
     pub source_shape: Vec<u32>,
     /// The axes of `shape` in the source model's order; those of size 1 may be left out.
     pub order: Vec<u32>,
-    /// How many axes of `source_shape` the source model has before the batch; `None` where it has no axis for that.
+    /// Number of axes of `source_shape` before the batch in the source model; `None` if it has no batch axis.
     pub batch: Option<u32>,
 }
 
-/// What is known of a tensor besides the program.
+/// Facts about a tensor besides the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorMetadata {
     /// Name in the source model.
@@ -66,7 +66,7 @@ pub struct TensorMetadata {
     pub scale_bits: u32,
 }
 
-/// What is known of an operator besides the program.
+/// Facts about an operator besides the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpMetadata {
     /// Name of the source model's node.
@@ -74,7 +74,7 @@ pub struct OpMetadata {
 }
 
 impl Metadata {
-    /// Decodes the metadata of a blob; `None` when its section does not hold any.
+    /// Decodes the metadata of a blob; `None` if its section does not contain any.
     ///
     /// # Errors
     /// As [`Summary::from_bytes`](crate::Summary::from_bytes).

@@ -112,9 +112,9 @@ impl DType {
 /// Storage of a weight tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WeightType {
-    /// One byte a weight, -127..=127.
+    /// One byte per weight, -127..=127.
     Int8,
-    /// Two weights a byte, -7..=7, low nibble first, rows padded to a byte.
+    /// Two weights per byte, -7..=7, low nibble first, rows padded to a byte.
     Int4,
     /// As [`Int8`](Self::Int8), two output channels side by side, for the DSP family.
     PairedInt8,
@@ -261,7 +261,7 @@ impl Op {
     }
 }
 
-/// Where an operator may keep intermediate bytes; part of the plan like any tensor.
+/// Place for an operator's intermediate bytes; part of the plan like any tensor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scratch {
     /// First byte in the arena.
@@ -312,7 +312,7 @@ pub enum Clamp {
     },
 }
 
-/// How the accumulators of an operator become its outputs: equations (2) to (4).
+/// Requantization of an operator's accumulators to its outputs: equations (2) to (4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requant {
     /// First Q32 multiplier.

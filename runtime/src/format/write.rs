@@ -42,7 +42,7 @@ pub fn arena_bytes(tensors: &[Tensor], ops: &[Op]) -> u32 {
     u32::try_from(tensors.chain(scratch).max().unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
-/// Why a blob cannot be written.
+/// Reason why a blob cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -228,7 +228,7 @@ fn append_section(blob: &mut Vec<u8>, bytes: &[u8]) -> Result<SectionRange, Writ
     Ok(SectionRange { offset, length })
 }
 
-/// Packs int4 weights two a byte: the first in the low nibble, two's complement, a last unused nibble 0.
+/// Packs int4 weights two per byte: the first in the low nibble, two's complement, a last unused nibble 0.
 ///
 /// Values are -7..=7; of anything else only the low four bits are kept.
 #[must_use]

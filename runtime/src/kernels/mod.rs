@@ -57,15 +57,15 @@ macro_rules! kernel {
     };
 }
 
-/// What an operator refers to by index and offset.
+/// Memories to which an operator refers by index and offset.
 pub(crate) struct Memory<'r> {
     pub(crate) tensors: &'r [Tensor],
     pub(crate) weights: &'r [i8],
     pub(crate) params: &'r [i32],
     pub(crate) arena: &'r [Cell<i8>],
-    /// The kernel family that runs: what this firmware was built for, or what the blob was packed for on the desk.
+    /// Kernel family that runs: what this firmware was built for, or on the host what the blob was packed for.
     pub(crate) family: Family,
-    /// What the blob was packed for, which decides how outputs may lie over inputs.
+    /// Family that the blob was packed for, which decides how outputs may overwrite inputs.
     pub(crate) packed_for: Family,
 }
 

@@ -1,4 +1,4 @@
-//! What kernels are called with: shapes as `usize`, sections cut to size.
+//! Parameters of kernels: shapes as `usize`, sections cut to size.
 
 use crate::arith::Requantizer;
 use crate::format::program::{Clamp, Requant, Tensor, WeightType, Window};
@@ -216,7 +216,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Of both convolutions.
+/// Parameters of both convolutions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conv2dParams<'a> {
     pub(crate) input: Shape,
@@ -239,7 +239,7 @@ pub(crate) struct Conv2dParams<'a> {
     pub(crate) scratch: &'a [Cell<i8>],
 }
 
-/// Of a fully connected layer.
+/// Parameters of a fully connected layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FullyConnectedParams<'a> {
     pub(crate) weight_type: WeightType,
@@ -257,7 +257,7 @@ pub(crate) struct FullyConnectedParams<'a> {
     pub(crate) scratch: &'a [Cell<i8>],
 }
 
-/// Of a maximum over a window.
+/// Parameters of a maximum over a window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MaxPoolParams {
     pub(crate) input: Shape,
@@ -267,7 +267,7 @@ pub(crate) struct MaxPoolParams {
     pub(crate) max: i8,
 }
 
-/// Of a mean over a window.
+/// Parameters of a mean over a window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AveragePoolParams<'a> {
     pub(crate) input: Shape,
@@ -279,7 +279,7 @@ pub(crate) struct AveragePoolParams<'a> {
     pub(crate) stage: Stage<'a>,
 }
 
-/// Of a sum.
+/// Parameters of a sum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AddParams {
     pub(crate) channels: usize,
@@ -294,7 +294,7 @@ pub(crate) struct AddParams {
 }
 
 impl AddParams {
-    /// What is added to the products: the zero points' share, and half a step for the rounding.
+    /// Addend of the products: the zero points' share, and half a step for the rounding.
     pub(crate) fn offset(&self) -> i32 {
         let shift = u32::from(self.shift);
         i32::from(self.zero_point).wrapping_shl(shift) + (1_i32.wrapping_shl(shift) >> 1)
@@ -340,25 +340,25 @@ pub(crate) struct MulParams<'a> {
     pub(crate) stage: Stage<'a>,
 }
 
-/// Of a permutation.
+/// Parameters of a permutation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TransposeParams {
     pub(crate) dims: [usize; 4],
     pub(crate) perm: [usize; 4],
 }
 
-/// Of a copy of equal runs into rows.
+/// Parameters of a copy of equal runs into rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CopyParams {
-    /// Elements of a run; the input is runs, one after the other.
+    /// Elements per run; the input is runs, one after the other.
     pub(crate) run: usize,
-    /// Where a run starts in its row of the output.
+    /// Start of a run in its row of the output, in elements.
     pub(crate) start: usize,
     /// Elements of a row of the output.
     pub(crate) row: usize,
 }
 
-/// Of a border.
+/// Parameters of a border.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PadParams {
     pub(crate) input: Shape,

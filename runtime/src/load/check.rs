@@ -31,7 +31,7 @@ pub(super) struct Checker<'p> {
 /// Weights of a convolution or a fully connected layer.
 pub(super) struct Layer<'p> {
     pub(super) weight_type: WeightType,
-    /// What rows of weights in pairs are filled up to; `None` where there are no pairs.
+    /// Multiple to which rows of weights in pairs are padded; `None` if there are no pairs.
     pub(super) multiple: Option<u64>,
     pub(super) weights: WeightsOffset,
     /// Number of rows that start on a byte, and weights in a row.
@@ -307,7 +307,7 @@ impl<'p> Checker<'p> {
         Ok(())
     }
 
-    /// Shapes of an elementwise operator with two operands, of which the second may be one value, or one a channel.
+    /// Shapes of an elementwise operator with two operands, of which the second may be one value, or one per channel.
     pub(super) fn binary(
         &self,
         a: TensorIndex,

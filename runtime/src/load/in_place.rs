@@ -1,7 +1,7 @@
-//! Outputs over rows of inputs that are done with.
+//! Outputs over rows of inputs that are no longer needed.
 //!
-//! Writing outputs over inputs that are done with is what Blacker et al. call diagonal memory optimisation ("Diagonal Memory
-//! Optimisation for Machine Learning on Micro-controllers", 2020), here by rows, or by pixels where scratch holds one.
+//! Blacker et al. call this diagonal memory optimisation ("Diagonal Memory
+//! Optimisation for Machine Learning on Micro-controllers", 2020), here by rows, or by pixels if scratch holds one.
 
 use crate::format::program::{Tensor, Window};
 
@@ -24,7 +24,7 @@ pub(super) fn row_distance(input: &Tensor, window: &Window, output: &Tensor, hel
     distance(above).max(inside).max(distance(u32::MAX))
 }
 
-/// What row `at` of the output, or the last one before it, asks for.
+/// Distance that row `at` of the output, or the last one before it, needs.
 #[inline(never)]
 fn row_distance_at(input: &Tensor, window: &Window, output: &Tensor, held: u32, at: u32) -> u32 {
     let at = at.min(u32::from(output.h).saturating_sub(1));

@@ -1,12 +1,12 @@
-//! Who needs which bytes of the arena, and until when.
+//! Lifetimes of the arena's bytes.
 //!
 //! Time is counted in operators: model inputs are written at time 0, operator `i` reads and writes at time `i + 1`, and
 //! model outputs are read after the last one. A reshape's output is its input under another name: the two share one
 //! lifetime. Two tensors may share bytes only when one is dead before the other is written, or when an operator that
 //! reads each element before it writes that element's place works in place.
 //!
-//! What is alive is a list, so that an operator meets only what is needed beside it: how often tensors are looked at is limited by the blob's length,
-//! whatever a forged program keeps alive.
+//! Living tensors are in a list, so that an operator is compared only with those that are needed beside it: the number of comparisons is limited by the blob's length,
+//! for any forged program.
 
 use super::ops;
 use super::site::Site;
@@ -20,11 +20,11 @@ use crate::parts::Kernels;
 struct Life {
     /// Whether it is written.
     written: bool,
-    /// When it is last read, or written if it never is.
+    /// Time of the last read, or of the write if it is never read.
     last: u32,
     /// The tensor whose bytes these are: itself, or the origin of a chain of reshapes, which then holds the lifetime.
     root: TensorIndex,
-    /// The next one in the list of those that are alive.
+    /// Next tensor in the list of living ones.
     next: TensorIndex,
 }
 
@@ -32,7 +32,7 @@ struct Life {
 const NONE: TensorIndex = TensorIndex::MAX;
 
 /// Checks that operators read only what was written, that every tensor is written once, and that nothing is overwritten
-/// while it is needed. Tensors are looked at `limit` times at most, a few instructions each.
+/// while it is needed. At most `limit` comparisons are made, of a few instructions each.
 pub(super) fn check<K: Kernels, const TENSORS: usize, const OPS: usize>(
     program: &Program<TENSORS, OPS>,
     packing: Family,
@@ -73,7 +73,7 @@ fn life(lives: &mut [Life], index: TensorIndex) -> Option<&mut Life> {
     lives.get_mut(usize::from(index))
 }
 
-/// Runs through the program and notes when each tensor is written and last read.
+/// Walks the program and records the times of each tensor's write and last read.
 fn fill<const TENSORS: usize, const OPS: usize>(
     lives: &mut [Life],
     program: &Program<TENSORS, OPS>,
@@ -123,7 +123,7 @@ fn fill<const TENSORS: usize, const OPS: usize>(
     Ok(())
 }
 
-/// Prolongs the life of a tensor's bytes; `None` when they are not written.
+/// Prolongs the life of a tensor's bytes; `None` if they are not written.
 fn read(lives: &mut [Life], tensor: TensorIndex, now: u32) -> Option<()> {
     let reader = life(lives, tensor)?;
     if !reader.written {
@@ -135,22 +135,22 @@ fn read(lives: &mut [Life], tensor: TensorIndex, now: u32) -> Option<()> {
     Some(())
 }
 
-/// The complete lifetimes beside what they belong to.
+/// Complete lifetimes, with their tensors.
 struct Plan<'p> {
     lives: &'p mut [Life],
     tensors: &'p [Tensor],
     ops: &'p [Op],
     packing: Family,
-    /// The first in the list of those that are alive, in the order in which they came to life.
+    /// First in the list of living tensors, in the order of their writes.
     alive: TensorIndex,
-    /// How often tensors may be looked at, and what is left of that.
+    /// Allowed comparisons, and the rest of them.
     limit: u32,
     left: u32,
 }
 
 impl Plan<'_> {
-    /// What happens at time `now`: `new` comes to life, if it owns its bytes, beside a scratch area. Neither may lie over what is alive, which
-    /// is what is read now or later.
+    /// Processes time `now`: `new` comes to life, if it owns its bytes, beside a scratch area. Neither may overlap a living tensor,
+    /// which is one that is read now or later.
     #[inline(never)]
     fn step<K: Kernels>(
         &mut self,
@@ -204,7 +204,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Puts `next` behind `before` in the list of those that are alive.
+    /// Inserts `next` after `before` in the list of living tensors.
     fn link(&mut self, before: TensorIndex, next: TensorIndex) {
         match life(self.lives, before) {
             Some(before) => before.next = next,

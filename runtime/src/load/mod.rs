@@ -93,14 +93,14 @@ impl<'a, const TENSORS: usize, const OPS: usize> Model<'a, TENSORS, OPS, AllKern
     /// is compared with all tensors that are needed then or later, which again may not be more than [`CHECK_FACTOR`] times the blob's length in all.
     /// So the time is linear in the blob's length.
     ///
-    /// A blob with more than [`MAX_WORK`] operations a run is refused before its weights are read. That limit is high, minutes on a desk and days on
+    /// A blob with more than [`MAX_WORK`] operations per run is refused before its weights are read. That limit is high, minutes on a host and days on
     /// a microcontroller: who takes blobs from elsewhere sets a lower one with [`with_work_limit`](Model::with_work_limit).
     ///
     /// # Errors
     /// The first condition that does not hold, as a [`LoadError`].
     ///
     /// # Panics
-    /// Never, whatever the bytes.
+    /// Never, for any bytes.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, LoadError> {
         Self::with_kernels(bytes)
     }
@@ -124,7 +124,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, K: Kernels> Model<'a, TENSORS, 
         Self::with_work_limit(bytes, MAX_WORK)
     }
 
-    /// As [`with_kernels`](Model::with_kernels), for models of at most `limit` elementary operations a run ([`work`](Model::work)), 0 to
+    /// As [`with_kernels`](Model::with_kernels), for models of at most `limit` elementary operations per run ([`work`](Model::work)), 0 to
     /// [`MAX_WORK`]; a higher limit is [`MAX_WORK`].
     ///
     /// A blob above it is refused before its weights are read. As a run's time is in proportion to its operations, a deadline is a limit: a layer of
@@ -183,7 +183,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, K: Kernels> Model<'a, TENSORS, 
         Ok(model)
     }
 
-    /// How many bytes the checks of the operators of a loaded model read.
+    /// Number of bytes that the checks of the operators of a loaded model read.
     #[cfg(test)]
     fn checked_bytes(bytes: &'a [u8]) -> Result<u64, LoadError> {
         let model = Self::with_kernels(bytes)?;
@@ -296,7 +296,7 @@ impl<'a, const TENSORS: usize, const OPS: usize, K: Kernels> Model<'a, TENSORS, 
         Ok(())
     }
 
-    /// Bytes of arena that [`Engine::new`](crate::Engine::new) asks for.
+    /// Bytes of arena that [`Engine::new`](crate::Engine::new) needs.
     #[must_use]
     pub fn arena_bytes(&self) -> usize {
         self.program.arena_bytes as usize

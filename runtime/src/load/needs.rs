@@ -1,4 +1,4 @@
-//! What an operator needs and may do, for planners and build scripts.
+//! Needs and permissions of an operator, for planners and build scripts.
 
 use super::ops;
 use super::rules::InPlace;
@@ -11,22 +11,22 @@ use crate::parts::KernelSet;
 
 /// Bytes of scratch that the family's kernel needs for an operator with its weights as they are; 0 for most.
 ///
-/// Only weights in pairs cannot do without. Other convolutions are slower then, and cannot work in place.
+/// Only weights in pairs require scratch. Other convolutions are slower without, and cannot work in place.
 #[must_use]
 pub fn scratch_bytes(op: &Op, tensors: &[Tensor], packing: Family) -> u64 {
     ops::scratch_bytes::<AllKernels>(op, &Site { tensors, packing })
 }
 
-/// Where an operator, with the scratch that it has, may write its output over its input at `position` of [`Op::inputs`], if it reads that for the
-/// last time. Places of tensors do not matter.
+/// Place of an operator's output, with the scratch that it has, over its input at `position` of [`Op::inputs`], if it reads that for the
+/// last time. The tensors' current places do not matter.
 ///
-/// This is the loader's own rule, for planners. An input that the operator reads at several positions has to fit all of them.
+/// This is the loader's own rule, for planners. An input that the operator reads at several positions must satisfy all of them.
 #[must_use]
 pub fn in_place(op: &Op, position: usize, tensors: &[Tensor], packing: Family) -> InPlace {
     ops::in_place::<AllKernels>(op, position, &Site { tensors, packing })
 }
 
-/// The kernels that a blob needs.
+/// Returns the kernels that a blob needs.
 ///
 /// # Errors
 /// As [`Summary::from_bytes`](crate::Summary::from_bytes), and [`LoadError::Program`](crate::LoadError::Program) for a program that cannot be decoded.

@@ -20,7 +20,7 @@ use fewbit_runtime::ProgramParts;
 use fewbit_runtime::format::place::{ParamIndex, WeightsOffset};
 use fewbit_runtime::format::program::{Clamp, Op, Requant, Tensor, TensorIndex, WeightType};
 
-/// What happened during a run: proof that the corner cases were met.
+/// Events of a run: proof that the corner cases occurred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// Input coordinates outside of the tensor.
@@ -130,7 +130,7 @@ impl Sections<'_> {
         }
     }
 
-    /// What turns the accumulators of `channel` into outputs, with the multiplier of index `which`.
+    /// Requantization of the accumulators of `channel`, with the multiplier of index `which`.
     fn requantizer(
         &self,
         requant: &Requant,

@@ -1,6 +1,6 @@
 //! Section 8: equations (16) to (18).
 //!
-//! Every output element asks where it comes from.
+//! Every output element is computed from its source's position.
 
 use super::Activation;
 use fewbit_runtime::format::program::{Pad, Tensor, Transpose};

@@ -11,7 +11,7 @@ pub struct Requantizer {
     pub pre_shift: u32,
     /// Q32 multiplier.
     pub multiplier: i128,
-    /// Of the output.
+    /// Zero point of the output.
     pub zero_point: i128,
     /// Smallest output.
     pub activation_min: i128,

@@ -47,7 +47,7 @@ pub struct RandomLayer {
     pub features: Vec<&'static str>,
 }
 
-/// What a generator of one operator fills.
+/// Parts of a layer that a generator of one operator fills.
 struct Draft {
     layer: Layer,
     features: Vec<&'static str>,
@@ -151,7 +151,7 @@ fn note_common(draft: &mut Draft) {
         };
         met.push(("a range of one value", is_single));
         met.push((
-            "a range a channel",
+            "a range per channel",
             matches!(requant.clamp, Clamp::PerChannel { .. }),
         ));
     }

@@ -11,7 +11,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 #[derive(Clone, Debug)]
 pub struct Numbers(Source);
 
-/// Where choices come from.
+/// Source of choices.
 #[derive(Clone, Debug)]
 enum Source {
     Seed(Box<ChaCha8Rng>),
@@ -222,7 +222,7 @@ impl Numbers {
     }
 }
 
-/// What a [`Requant`] depends on.
+/// Properties that a [`Requant`] depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct RequantShape {
     /// Number of multipliers.

@@ -38,7 +38,7 @@ fn operands(n: &mut Numbers, draft: &mut Draft) -> Operands {
         _ => a_shape,
     };
     draft.feature(
-        "a value a channel",
+        "a value per channel",
         b_shape == [1, 1, channels] && b_shape != a_shape,
     );
     draft.feature("a single value", b_shape == [1, 1, 1] && b_shape != a_shape);

@@ -11,7 +11,7 @@ use fewbit_runtime::format::program::{
     Clamp, Conv2d, FullyConnected, Op, Requant, Scratch, WeightType,
 };
 
-/// What weights, biases and multipliers of a layer depend on.
+/// Properties on which weights, biases and multipliers of a layer depend.
 struct Shape {
     /// Rows of weights as they are packed, and values a row.
     rows: usize,

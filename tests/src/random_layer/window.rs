@@ -20,7 +20,7 @@ struct Axis {
     out: usize,
 }
 
-/// What windows a layer may have.
+/// Windows that a layer may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Windows {
     /// Any of a convolution.

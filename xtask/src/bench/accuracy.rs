@@ -1,4 +1,4 @@
-//! `cargo xtask bench accuracy`: what quantization costs, network by network.
+//! `cargo xtask bench accuracy`: loss of accuracy per network.
 //!
 //! Every row runs in a process of its own, so that its time and its peak of memory are its own.
 
@@ -39,7 +39,7 @@ pub struct Args {
 pub struct Row {
     /// Name of the network.
     pub net: String,
-    /// What is different from the default recipe.
+    /// Difference from the default recipe.
     pub case: String,
     /// Bits of the weights.
     pub bits: u32,
@@ -53,9 +53,9 @@ pub struct Row {
     pub changed: Option<usize>,
     /// Samples measured on.
     pub samples: usize,
-    /// Of the integer engine's logits against float.
+    /// SQNR of the integer engine's logits against float, in dB.
     pub sqnr_db: Option<f64>,
-    /// Of the fake-quantized network's.
+    /// SQNR of the fake-quantized network's logits against float, in dB.
     pub simulated_sqnr_db: Option<f64>,
     /// Wall time of quantizing.
     pub seconds: f64,
@@ -63,7 +63,7 @@ pub struct Row {
     pub cpu_seconds: Option<f64>,
     /// Peak of the process's memory up to the end of quantizing.
     pub peak_rss_mb: Option<f64>,
-    /// What the project holds itself to.
+    /// Figures that the project requires.
     pub wanted_db: Option<f64>,
     /// Percentage points of accuracy that may be lost.
     pub most_loss: Option<f64>,
@@ -78,7 +78,7 @@ struct Report {
 ///
 /// # Errors
 ///
-/// A row that cannot be run, and rows that do not reach what is wanted, after all have run. Rows whose network is absent are left out, which is said.
+/// If a row cannot be run, or, after all have run, if rows miss their required figures. Rows whose network is absent are skipped, with a note.
 pub fn task(args: &Args) -> Result<()> {
     if let Some(index) = args.row {
         let case = CASES.get(index).context("there is no such row")?;
@@ -119,7 +119,7 @@ pub fn short() -> Result<()> {
 }
 
 impl Row {
-    /// What to say of a row that does not reach what is wanted.
+    /// Message about a row that misses its required figures.
     fn missed(&self) -> Option<String> {
         let name = format!(
             "{} {} W{} {}",

@@ -11,7 +11,7 @@ use fewbit_tests::networks::Net;
 pub(super) struct Case {
     /// The network.
     pub(super) net: Net,
-    /// What is different from the default recipe, in words.
+    /// Difference from the default recipe, for readers.
     pub(super) name: &'static str,
     /// Storage type of the weights.
     pub(super) bits: WeightBits,
@@ -23,7 +23,7 @@ pub(super) struct Case {
     pub(super) data_free: bool,
     /// Calibration samples, where not all that there are.
     pub(super) samples: Option<usize>,
-    /// What the project holds itself to, at least.
+    /// Figures that the project requires at least.
     pub(super) wanted_db: Option<f64>,
     /// Accuracy that it may lose, in percentage points.
     pub(super) most_loss: Option<f64>,

@@ -1,4 +1,4 @@
-//! `cargo xtask bench draws`: how much a result depends on chance.
+//! `cargo xtask bench draws`: spread of a result by random variation.
 //!
 //! Neither the order of calibration samples nor the recipe's seed changes the network that comes out. Which samples there are does: each draw leaves
 //! some of them out, and the network should be as good.
@@ -22,7 +22,7 @@ pub struct Args {
     /// Draws
     #[arg(long, value_name = "N", default_value_t = 20)]
     draws: u64,
-    /// Calibrate on so many samples, drawn anew each time; default: all but one in sixteen
+    /// Number of samples to calibrate on, drawn again each time; default: all but one in sixteen
     #[arg(long, value_name = "N")]
     only: Option<usize>,
     /// One weight scale for each output channel, or one for each tensor

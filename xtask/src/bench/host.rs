@@ -1,4 +1,4 @@
-//! `cargo xtask bench host`: how fast the float executor is.
+//! `cargo xtask bench host`: speed of the float executor.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -53,7 +53,7 @@ struct Report {
 ///
 /// # Errors
 ///
-/// Models that cannot be imported or run. Those that are absent are left out, which is said.
+/// Models that cannot be imported or run. Absent ones are skipped, with a note.
 pub fn task(args: &Args) -> Result<()> {
     let mut rows = Vec::new();
     for (net, file, batch) in CASES {

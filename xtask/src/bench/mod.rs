@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: figures, measured.
+//! `cargo xtask bench`: measured figures.
 
 use anyhow::Result;
 
@@ -10,18 +10,18 @@ pub mod host;
 pub mod steps;
 pub(crate) mod usage;
 
-/// What is measured.
+/// Benchmarks.
 #[derive(clap::Subcommand, Clone, Debug)]
 pub enum Bench {
-    /// What quantization costs in accuracy, and how long it takes, network by network.
+    /// Loss of accuracy by quantization, and its time, per network.
     Accuracy(accuracy::Args),
     /// Instructions, memory and flash on the emulated boards, layer by layer and model by model.
     Device(device::Args),
-    /// How fast the float executor is; build with --release for figures to compare.
+    /// Speed of the float executor; build with --release for figures to compare.
     Host(host::Args),
-    /// What each step of a recipe is worth on a network, one after the other.
+    /// Gain of each step of a recipe on a network, one after the other.
     Steps(steps::Args),
-    /// How much a result depends on the seed, and on which samples calibrated.
+    /// Spread of a result over seeds, and over the choice of calibration samples.
     Draws(draws::Args),
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench steps`: what each step of a recipe is worth.
+//! `cargo xtask bench steps`: gain of each step of a recipe.
 
 use std::time::Instant;
 

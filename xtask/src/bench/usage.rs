@@ -1,4 +1,4 @@
-//! What this process and those that it started have used up so far.
+//! Resources used so far by this process and its children.
 
 /// CPU time and memory of this process.
 #[derive(Clone, Copy, Debug)]
@@ -10,13 +10,13 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// As the system counts it; `None` where it does not.
+    /// As the system counts it; `None` if it does not.
     #[cfg(target_os = "linux")]
     pub(crate) fn now() -> Option<Usage> {
         Self::of(nix::sys::resource::UsageWho::RUSAGE_SELF)
     }
 
-    /// That of all processes that this one has started and waited for; `None` where the system does not count it.
+    /// Sum over all child processes that have been waited for; `None` if the system does not count it.
     #[cfg(target_os = "linux")]
     pub(crate) fn of_children() -> Option<Usage> {
         Self::of(nix::sys::resource::UsageWho::RUSAGE_CHILDREN)
@@ -35,12 +35,12 @@ impl Usage {
         })
     }
 
-    /// As the system counts it; `None` where it does not.
+    /// As the system counts it; `None` if it does not.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn now() -> Option<Usage> {
         None
     }
-    /// That of all processes that this one has started and waited for; `None` where the system does not count it.
+    /// Sum over all child processes that have been waited for; `None` if the system does not count it.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn of_children() -> Option<Usage> {
         None

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz --coverage`: which lines of the readers inputs come to.
+//! `cargo xtask fuzz --coverage`: lines of the readers that inputs reach.
 //!
 //! The same command, built with the compiler's counters; LLVM's own tools of the same toolchain read them, as only these know the
 //! format that the compiler writes.
@@ -21,7 +21,7 @@ use crate::{
 };
 use fewbit_device::{process, toolchain};
 
-/// Folders that read input, each with what is said of all of it.
+/// Folders that read input, each with the description of all of it.
 const READERS: [&str; 7] = [
     "runtime/src/format",
     "runtime/src/load",
@@ -32,7 +32,7 @@ const READERS: [&str; 7] = [
     "boards/protocol/src",
 ];
 
-/// What LLVM's tool says of the lines of a program, as far as it matters here.
+/// LLVM's report on the lines of a program, as far as it is needed here.
 #[derive(Deserialize)]
 struct Export {
     data: Vec<Data>,
@@ -73,7 +73,7 @@ impl Lines {
     }
 }
 
-/// Where the counters are written, and the program that has them.
+/// Path of the counters, and the program that writes them.
 pub(super) struct Counters {
     program: PathBuf,
     folder: tempfile::TempDir,

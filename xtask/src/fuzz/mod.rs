@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: damaged input for everything that reads any.
+//! `cargo xtask fuzz`: damaged input for everything that reads untrusted bytes.
 //!
 //! Builds the command of `fuzz/` and runs it. Its profile is the usual one of the workspace: optimized where it matters, with debug assertions and
 //! overflow checks.
@@ -37,10 +37,10 @@ pub struct Args {
     /// The target; all of them, one after the other, if none is given.
     #[arg(long)]
     target: Option<String>,
-    /// How long each target runs.
+    /// Seconds per target.
     #[arg(long, default_value_t = SHORT)]
     seconds: u64,
-    /// What the mutations follow from.
+    /// Seed of the mutations.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Write the figures as JSON.

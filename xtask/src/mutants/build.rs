@@ -31,7 +31,7 @@ const FILES: [&str; 6] = [
     "parts.rs",
 ];
 
-/// How often the build is tried, each time without what did not compile.
+/// Number of attempts of the build, each without the parts that did not compile.
 const ATTEMPTS: usize = 12;
 
 /// A built test program with its mutants.
@@ -42,7 +42,7 @@ pub(super) struct Build {
     pub unviable: usize,
 }
 
-/// Where the copy is.
+/// Folder of the copy.
 pub(super) fn folder() -> PathBuf {
     root().join("target").join("mutants")
 }
@@ -273,7 +273,7 @@ fn cargo() -> Result<Result<PathBuf, Vec<(String, usize)>>> {
     })
 }
 
-/// What a command writes, whether it succeeds or not.
+/// Output of a command, whether it succeeds or not.
 fn output_of_any(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())

@@ -1,4 +1,4 @@
-//! `cargo xtask mutants`: whether a test dies of every change of the loader.
+//! `cargo xtask mutants`: whether a test fails for every change of the loader.
 //!
 //! A mutant is the loader or the arithmetic with one small change: a check left out, another comparison, a number that is one off. It is caught
 //! if a unit test of the runtime fails with it. All mutants are built at once, each behind a switch that the environment turns, and
@@ -62,7 +62,7 @@ struct Equivalent {
     proof: String,
 }
 
-/// Runs all mutants and says the score.
+/// Runs all mutants and prints the score.
 ///
 /// # Errors
 ///
@@ -73,7 +73,7 @@ pub fn task(args: &Args) -> Result<()> {
     score.say(args, start.elapsed())
 }
 
-/// What `cargo xtask ci` runs: those of some files, of them those with any of `only` in their description; all, where nothing is said.
+/// Mutants that `cargo xtask ci` runs: those of some files with any of `only` in their description; all if it is empty.
 ///
 /// # Errors
 ///
@@ -87,10 +87,10 @@ pub(crate) fn check(file: Option<&str>, only: &[&str]) -> Result<()> {
     })
 }
 
-/// What came of all mutants.
+/// Results of all mutants.
 struct Score {
     fates: Vec<(Mutant, Fate)>,
-    /// Checks that can be left out without a word of the tests that are said to notice.
+    /// Checks that can be removed although tests are named for them.
     unnoticed: Vec<String>,
     unviable: usize,
     proofs: BTreeMap<String, String>,

@@ -50,14 +50,14 @@ pub(crate) type Left = HashMap<Point, u8>;
 pub(crate) struct Mutated {
     pub text: String,
     pub mutants: Vec<Mutant>,
-    /// Where the points are in the new text.
+    /// Places of the points in the new text.
     pub places: Vec<(Range<usize>, Point)>,
 }
 
 /// An insertion or replacement in the source.
 struct Edit {
     range: Range<usize>,
-    /// What ends at a byte comes before what starts there; what starts, before what is replaced.
+    /// An end at a byte comes before a start there; a start comes before a replacement.
     order: u8,
     text: String,
     point: usize,
@@ -276,7 +276,7 @@ impl Visitor<'_> {
         self.close(point, range.end, " })");
     }
 
-    /// What is in a condition that has been wrapped as a whole.
+    /// Parts of a condition that has been wrapped as a whole.
     fn visit_inside(&mut self, expr: &Expr) {
         match expr {
             Expr::MethodCall(call) => visit::visit_expr_method_call(self, call),

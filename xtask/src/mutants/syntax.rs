@@ -1,4 +1,4 @@
-//! What a piece of Rust's syntax is, as far as mutants depend on it.
+//! Kinds of Rust's syntax, as far as mutants depend on them.
 
 use syn::{Block, Expr, Lit, ReturnType, Stmt, Type, visit::Visit};
 

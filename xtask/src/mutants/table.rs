@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
-/// What precedes the table, and what ends it.
+/// Texts before and after the table.
 const START: &str = "\n### Checks\n";
 const END: &str = "\n## ";
 
-/// Where the tests are that it names, and what precedes their names in the test program.
+/// Folder of the tests that it names, and the prefix of their names in the test program.
 const TESTS: &str = "runtime/src/load/tests";
 pub(super) const MODULE: &str = "load::tests::";
 

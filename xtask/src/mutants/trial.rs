@@ -1,4 +1,4 @@
-//! Which tests come to a mutant, and what they say of it.
+//! Tests that reach a mutant, and their results.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use super::points::Mutant;
 use fewbit_device::process;
 
-/// Address space of a test, in KiB: a mutant may ask for any.
+/// Address space of a test, in KiB: a mutant may request any amount.
 const MEMORY_KIB: u32 = 6 << 20;
 
 /// Tests that take long and have no part in it: they run kernels over the longest lines that fit an arena.
@@ -24,7 +24,7 @@ const LEFT_OUT: &str = "::extremes::";
 /// A test that takes longer alone runs alone, after the others.
 const SHORT: Duration = Duration::from_millis(150);
 
-/// What came of a mutant.
+/// Result of a mutant.
 #[derive(Debug)]
 pub(super) enum Fate {
     /// These tests, or one of them, failed.

@@ -41,7 +41,7 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// What came of a promise; the keys are an interface.
+/// Result of a promise; the keys are an interface.
 #[derive(Debug, Serialize)]
 struct Proof {
     name: &'static str,
@@ -49,10 +49,10 @@ struct Proof {
     evidence: &'static str,
     command: String,
     kept: bool,
-    /// A figure of the evidence, or why there is none.
+    /// Figure of the evidence, or the reason why there is none.
     figure: String,
     seconds: f64,
-    /// Of all processes of the evidence, where the system counts them.
+    /// CPU seconds of all processes of the evidence, if the system counts them.
     cpu_seconds: Option<f64>,
 }
 
@@ -142,7 +142,7 @@ fn run(promises: &[&Promise]) -> Result<Vec<Proof>> {
     Ok(found)
 }
 
-/// What runs a promise's evidence: this program, or one of the tests'.
+/// Command of a promise's evidence: this program, or one of the test programs.
 fn job(promise: &Promise, xtask: &Path, programs: &[Program]) -> Result<Job> {
     let mut job = match promise.command {
         Command::Xtask(arguments) => {
@@ -246,7 +246,7 @@ fn shown(command: &Command) -> Result<String> {
     })
 }
 
-/// What a promise's evidence says.
+/// Figure in the output of a promise's evidence.
 fn judge(promise: &Promise, ended: &Ended) -> Result<Proof> {
     let verdict = verdict(promise, ended);
     Ok(Proof {

@@ -1,48 +1,48 @@
-//! The promises of SECURITY.md, and what shows that each is kept.
+//! Promises of SECURITY.md, and the evidence for each.
 //!
-//! A row is one entry; SECURITY.md's table is written from this list, and `tidy` holds both together.
+//! A row is one entry; SECURITY.md's table is generated from this list, and `tidy` compares them.
 
 /// A promise.
 pub(super) struct Promise {
     /// One word or a few, for `--only`.
     pub name: &'static str,
-    /// What is promised.
+    /// Text of the promise in SECURITY.md.
     pub promise: &'static str,
-    /// What is done to show it.
+    /// Text of the evidence in SECURITY.md.
     pub evidence: &'static str,
-    /// How that is run.
+    /// Command that runs the evidence.
     pub command: Command,
-    /// What of its output is shown.
+    /// Part of the output that is shown.
     pub figure: Figure,
-    /// CPU seconds, roughly; the longest start first.
+    /// Approximate CPU seconds; the longest start first.
     pub seconds: u32,
 }
 
-/// How a promise's evidence is run.
+/// Command that runs a promise's evidence.
 pub(super) enum Command {
     /// A task of `cargo xtask`, and its arguments.
     Xtask(&'static [&'static str]),
-    /// These tests of a file, from the repository's root, by the ends of their names; all of it if none is named.
+    /// Tests of a file (path from the repository's root), by the ends of their names; all of them if none is named.
     Tests(&'static str, &'static [&'static str]),
 }
 
-/// What of an output is shown, of one line always.
+/// Part of an output that is shown, always one line.
 pub(super) enum Figure {
-    /// How many tests have passed.
+    /// Number of tests that passed.
     Passed,
-    /// The last line with these words.
+    /// Last line that contains these words.
     Line(&'static str),
 }
 
 use Command::{Tests, Xtask};
 use Figure::{Line, Passed};
 
-/// All of them.
+/// All promises, in the order of SECURITY.md.
 pub(super) const PROMISES: [Promise; 18] = [
     Promise {
         name: "checks of the loader",
-        promise: "A blob that loads is sound: every check of the loader is in force, and none of its limits is off by one",
-        evidence: "each check is left out, each limit moved and each comparison turned, one at a time; a test fails each time, or a proof says that nothing changes",
+        promise: "A blob that loads is valid: every check of the loader is in force, and none of its limits is off by one",
+        evidence: "each check is removed, each limit moved and each comparison inverted, one at a time; a test fails each time, or there is a proof that nothing changes",
         command: Xtask(&["mutants", "--jobs", "2"]),
         figure: Line("mutants in"),
         seconds: 600,
@@ -65,15 +65,15 @@ pub(super) const PROMISES: [Promise; 18] = [
     },
     Promise {
         name: "no panic",
-        promise: "Loading and running a model cannot panic on a board, calls no function again from within, and takes no more stack than is said",
-        evidence: "the machine code of the least firmware is followed, with every kernel and with those of one network, on five kinds of cores",
+        promise: "Loading and running a model cannot panic on a board, never recurses, and takes no more stack than the stated bound",
+        evidence: "analysis of the machine code of the smallest firmware, with every kernel and with those of one network, on five kinds of cores",
         command: Xtask(&["bounds"]),
         figure: Line("no panic and no recursion"),
         seconds: 93,
     },
     Promise {
         name: "edges",
-        promise: "No accumulator leaves 32 bits: the largest that the loader lets through is exact, the first beyond is refused",
+        promise: "No accumulator overflows 32 bits: the largest that the loader accepts is exact, the first beyond is refused",
         evidence: "every operator at its bound, against wide integers; the rounding rule for all words of 8 and 16 bits",
         command: Tests("tests/tests/edges.rs", &[]),
         figure: Passed,
@@ -81,8 +81,8 @@ pub(super) const PROMISES: [Promise; 18] = [
     },
     Promise {
         name: "damaged input",
-        promise: "No blob, model file, data file, recipe or byte of a serial line makes what reads it panic, hang or disagree with itself",
-        evidence: "mutated inputs, 20 seconds for each reader; what loads runs in every kernel family, in place and not, to the same bytes",
+        promise: "No blob, model file, data file, recipe or byte of a serial line makes its reader panic, hang or give inconsistent results",
+        evidence: "mutated inputs, 20 seconds per reader; blobs that load run in every kernel family, in place and not, to the same bytes",
         command: Xtask(&["fuzz", "--seconds", "20"]),
         figure: Line("executions of"),
         seconds: 120,
@@ -100,8 +100,8 @@ pub(super) const PROMISES: [Promise; 18] = [
     },
     Promise {
         name: "hostile data",
-        promise: "Data files and blobs from elsewhere end in an error and not in a crash, take no memory that they do not fill, and outputs overwrite no input",
-        evidence: "headers that claim terabytes, numbers that are none, damaged metadata, full disks and closed pipes",
+        promise: "Untrusted data files and blobs cause an error and not a crash, take no memory that they do not fill, and outputs overwrite no input",
+        evidence: "headers that claim terabytes, invalid numbers, damaged metadata, full disks and closed pipes",
         command: Tests("host/cli/tests/hostile.rs", &[]),
         figure: Passed,
         seconds: 60,
@@ -116,7 +116,7 @@ pub(super) const PROMISES: [Promise; 18] = [
     },
     Promise {
         name: "power failures",
-        promise: "An update that is cut off at any moment leaves the model before it in use",
+        promise: "An update that is interrupted at any moment leaves the previous model in use",
         evidence: "the power fails at every byte that is erased or written",
         command: Tests("boards/slots/src/tests.rs", &["power_may_fail_at_any_byte"]),
         figure: Passed,
@@ -150,7 +150,7 @@ pub(super) const PROMISES: [Promise; 18] = [
     Promise {
         name: "another model",
         promise: "No result is taken for that of another model, to which a board may fall back at a reset",
-        evidence: "1,000 runs over the same line, with resets that bring an older model of equal sizes back",
+        evidence: "1,000 runs over the same line, with resets that bring back an older model of equal sizes",
         command: Tests(
             "tests/tests/serial.rs",
             &["no_result_is_taken_for_another_models"],
@@ -160,15 +160,15 @@ pub(super) const PROMISES: [Promise; 18] = [
     },
     Promise {
         name: "signed updates",
-        promise: "Firmware with a key stores no model that is not signed for it, and none older than the newest; what is refused changes nothing",
-        evidence: "unsigned, stranger's, cut-off, changed, swapped and replayed updates to an emulated board, over resets too",
+        promise: "Firmware with a key stores no model that is not signed for it, and none older than the newest; a refused update changes nothing",
+        evidence: "updates to an emulated board that are unsigned, signed by another key, truncated, changed, swapped and replayed, with resets too",
         command: Tests("tests/tests/updates.rs", &[]),
         figure: Passed,
         seconds: 60,
     },
     Promise {
         name: "signatures",
-        promise: "A signature is good for one blob, version and product, and cannot be written in a second way",
+        promise: "A signature is valid for one blob, version and product, and has only one valid encoding",
         evidence: "every bit of signature, digest, version and length changed; a signature of OpenSSL's as reference",
         command: Tests("boards/signed/src/tests.rs", &[]),
         figure: Passed,
@@ -176,7 +176,7 @@ pub(super) const PROMISES: [Promise; 18] = [
     },
     Promise {
         name: "swapped models",
-        promise: "An update arrives whole over a bad line or not at all, and what does not fit is refused while the model before goes on",
+        promise: "An update over a bad line arrives complete or not at all, and a model that does not fit is refused while the previous one stays in use",
         evidence: "updates to an emulated board over a line with faults, and with resets in the middle",
         command: Tests("tests/tests/slots.rs", &[]),
         figure: Passed,
@@ -184,7 +184,7 @@ pub(super) const PROMISES: [Promise; 18] = [
     },
     Promise {
         name: "dependencies",
-        promise: "No dependency with an advisory that is known to the list, of an unknown source, or under a licence that is not taken",
+        promise: "No dependency has an advisory in the list, an unknown source, or a licence that is not accepted",
         evidence: "the dependencies of both workspaces against `deny.toml`",
         command: Xtask(&["deny"]),
         figure: Line("packages"),
@@ -192,7 +192,7 @@ pub(super) const PROMISES: [Promise; 18] = [
     },
     Promise {
         name: "reproducible blobs",
-        promise: "The same model, samples and recipe give the same blob, so that anyone can make it again and compare",
+        promise: "The same model, samples and recipe give the same blob, so that anyone can reproduce it and compare",
         evidence: "other numbers of threads, other orders of samples, other seeds",
         command: Tests("tests/tests/reproducible.rs", &[]),
         figure: Passed,

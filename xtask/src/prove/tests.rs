@@ -1,4 +1,4 @@
-//! What is taken for evidence, and what is not.
+//! Accepted and rejected evidence.
 
 use std::time::Duration;
 

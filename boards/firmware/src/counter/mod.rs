@@ -20,13 +20,13 @@ pub use systick::{CycleCounter, InstructionCounter};
 
 /// A free-running count of what running code costs.
 pub trait Counter {
-    /// What is counted.
+    /// Unit of the counter.
     fn unit(&self) -> Unit;
 
     /// The count now, in steps of the counter's own; it never goes backwards.
     fn now(&mut self) -> u64;
 
-    /// What ran since `now` returned `start` has cost, in the counter's unit.
+    /// Cost since `now` returned `start`, in the counter's unit.
     fn cost_since(&mut self, start: u64) -> u64;
 }
 

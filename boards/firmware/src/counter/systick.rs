@@ -12,7 +12,7 @@ use fewbit_protocol::message::Unit;
 
 use super::Counter;
 
-/// The board's clock, which SysTick counts; `board.toml` says it, and xtask passes it on.
+/// Frequency of the board's clock in Hz, which SysTick counts; the build sets it from `board.toml`.
 const CLOCK_HZ: u64 = match u64::from_str_radix(
     env!("FEWBIT_CLOCK_HZ", "FEWBIT_CLOCK_HZ is the board's clock_hz"),
     10,
@@ -113,7 +113,7 @@ impl Counter for InstructionCounter {
 pub struct CycleCounter(Ticks);
 
 impl CycleCounter {
-    /// Starts counting; the core runs at the clock that the board's file says.
+    /// Starts counting; the core runs at the clock in the board's file.
     pub fn start(systick: SYST) -> Self {
         Self(Ticks::start(systick))
     }

@@ -1,7 +1,7 @@
-//! `fewbit new`: a project of one's own around a model, for a board.
+//! `fewbit new`: a firmware project with a model, for a board.
 //!
-//! The project depends on `fewbit-runtime` and `fewbit-build` by path, of a clone or copied into it, and holds the model, a few inputs
-//! and the board's memory map. Its files are in `template/`, with `{words}` in place of what differs.
+//! The project depends on `fewbit-runtime` and `fewbit-build` by path (in a clone, or copied into the project), and contains the model, a few inputs
+//! and the board's memory map. Its files are in `template/`, with `{words}` as placeholders.
 
 use std::{
     fs,
@@ -25,49 +25,49 @@ use fewbit_device::{
 
 use crate::{Environment, packing, source, sources};
 
-/// Inputs that a project gets.
+/// Number of inputs in a project.
 const SAMPLES: usize = 5;
 
 /// Arguments of `new`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Folder to make; its last part names the project.
+    /// Folder to create; its last part is the project's name.
     path: PathBuf,
-    /// Folder of `boards/` that the project is for.
+    /// Board of the project, a folder of `boards/`.
     #[arg(long, default_value = "mps2-an386")]
     board: String,
-    /// The model, which is packed for the board's kernels if it runs on any processor; without one, the built-in digits network.
+    /// Model of the project, packed for the board's kernels if it is not packed for a processor; default: the built-in digits network.
     #[arg(long, value_name = "FILE")]
     blob: Option<PathBuf>,
-    /// Inputs for --blob, as in `data.npz:x_test`; without any, random bytes.
+    /// Inputs for --blob, as in `data.npz:x_test`; default: random bytes.
     #[arg(long, value_name = "DATA", requires = "blob")]
     data: Option<DatasetSpec>,
 }
 
-/// What the project runs.
+/// Model and inputs of the project.
 struct Contents {
     blob: Vec<u8>,
-    /// Whether it is not the one that was given, but packed for the board.
+    /// Whether the blob was packed for the board, and is not the given one.
     repacked: bool,
     /// Inputs, one after the other.
     samples: Vec<i8>,
-    /// Bytes of each.
+    /// Bytes per input.
     input_bytes: usize,
-    /// What the desk sees in each.
+    /// Class of each input on the host.
     classes: Vec<usize>,
 }
 
-/// Makes the project and says how to run it.
+/// Creates the project and prints how to run it.
 ///
 /// # Errors
 ///
-/// If the folder is there already or its name is none for a crate, or the model does not load, fit the board or have one
+/// If the folder exists, its name is not valid for a crate, or the model does not load, does not fit the board or does not have exactly one
 /// input.
 pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     let name = crate_name(&args.path)?;
     if args.path.exists() {
         bail!(
-            "{} is there already; choose another folder",
+            "{} already exists; choose another folder",
             args.path.display()
         );
     }
@@ -110,7 +110,7 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// The last part of the path, if a crate may be named so.
+/// Last part of the path, if it is valid as a crate's name.
 fn crate_name(path: &Path) -> Result<String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let valid = name.starts_with(|first: char| first.is_ascii_lowercase())
@@ -148,7 +148,7 @@ fn digits(board: &Board) -> Result<Contents> {
     contents(&quantized.blob, None, &simulator, samples)
 }
 
-/// A blob from a file, packed for the board if it runs on any.
+/// Blob from a file, packed for the board if it is not packed for a processor.
 fn given(path: &Path, data: Option<&DatasetSpec>, board: &Board) -> Result<Contents> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let blob = AlignedBlob::new(&bytes);
@@ -176,7 +176,7 @@ fn given(path: &Path, data: Option<&DatasetSpec>, board: &Board) -> Result<Conte
     contents(&blob, packed, &simulator, samples)
 }
 
-/// What the project holds: the blob, or that packed for the board, and the classes of the blob's outputs.
+/// Contents of the project: the blob, packed for the board if needed, and the classes of its outputs.
 fn contents(
     blob: &AlignedBlob,
     packed: Option<AlignedBlob>,
@@ -199,7 +199,7 @@ fn contents(
     })
 }
 
-/// What a user types in the project.
+/// Command that a user types in the project.
 fn command(way: &Way, board: &Board) -> String {
     match way {
         Way::Rustup => "cargo run --release".to_owned(),
@@ -410,7 +410,7 @@ mod tests {
             "{:#}",
             task(&args, &Environment::of_suites()).expect_err("refused")
         );
-        assert!(message.contains("is there already"), "{message}");
+        assert!(message.contains("already exists"), "{message}");
         assert_eq!(fs::read_dir(&path).expect("readable").count(), 0);
     }
 

@@ -1,50 +1,50 @@
-//! The arguments of `verify`.
+//! Arguments of `verify`.
 
 use std::{path::PathBuf, time::Duration};
 
 use fewbit::dataset::DatasetSpec;
 
-/// Time that the emulator may take.
+/// Default time limit of the emulator.
 pub const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Arguments of `verify`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// The blob; without one, that of the built-in digits network, quantized first if it is not there yet
+    /// Blob; default: the blob of the built-in digits network, which is quantized first if needed
     pub blob: Option<PathBuf>,
-    /// Folder of `boards/` to run it on
+    /// Board to run it on, a folder of `boards/`
     #[arg(long, default_value = "mps2-an386")]
     pub board: String,
-    /// Pack a blob that runs on any processor for the board's kernels first, in memory; its file stays as it is, and so do the outputs
+    /// First pack a blob that is not packed for a processor for the board's kernels, in memory; neither its file nor its outputs change
     #[arg(long)]
     pub repack: bool,
-    /// Inputs, as in `data.npz:x_test,y_test` or `data.npz[::4]`; without any, the digits for the built-in network and random bytes for others
+    /// Inputs, as in `data.npz:x_test,y_test` or `data.npz[::4]`; default: the digits for the built-in network, random bytes for others
     #[arg(long, value_name = "DATA")]
     pub data: Option<DatasetSpec>,
     /// Use only the first N inputs
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Seconds that the emulator may take for all inputs (1800 if not given), or one inference over a line (120)
+    /// Time limit in seconds: of the emulator for all inputs (default 1800), or of one inference over a line (default 120)
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
-    /// How the board is talked to; `semihosting` where it is emulated, else `serial`
+    /// Transport to the board; default: `semihosting` for an emulated board, otherwise `serial`
     #[arg(long)]
     pub transport: Option<Transport>,
-    /// Serial port of the board, such as /dev/ttyACM0, or HOST:PORT of a server that passes bytes on; for `rtt`, HOST:PORT of a GDB server
+    /// Serial port of the board, such as /dev/ttyACM0, or HOST:PORT of a server that forwards bytes; for `rtt`, HOST:PORT of a GDB server
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
-    /// Write the result as JSON
+    /// Write the result as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
-/// How a board is talked to.
+/// Transport to a board.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A debugger's files and console, as the emulator has them: all inputs at once.
+    /// The emulator's semihosting files and console: all inputs at once.
     Semihosting,
     /// A UART, with the framed serial protocol; on an emulated board the emulator's UART.
     Serial,
-    /// The same protocol through memory, by RTT: over the emulator's debug server, the one at `--port`, or else probe-rs'.
+    /// The same protocol through memory, by RTT: over the emulator's debug server, the server at `--port`, or else probe-rs'.
     Rtt,
 }

@@ -1,7 +1,7 @@
-//! `fewbit verify`: a blob here and on a board, byte for byte.
+//! `fewbit verify`: a blob on the host and on a board, byte for byte.
 //!
-//! The host's side is the runtime itself, so that a difference means a compiler, a kernel family or a memory at fault, not another
-//! model of the arithmetic. Where outputs differ, the operators' checksums tell which one differed first, and its bytes are fetched.
+//! The host runs the runtime itself, so that a difference points to a compiler, a kernel family or a memory, and not to another
+//! model of the arithmetic. If outputs differ, the operators' checksums show which one differed first, and its bytes are fetched.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,69 +24,69 @@ pub use args::{Args, LIMIT, Transport};
 use crate::{Environment, packing, percent, table, write_json};
 use fewbit_device::{board::Board, firmware};
 
-/// Inputs made up where there is no data.
+/// Number of random inputs if there is no data.
 const RANDOM_INPUTS: usize = 20;
 
-/// Inputs looked into layer by layer when outputs differ.
+/// Number of inputs that are compared layer by layer if outputs differ.
 const EXPLAINED: usize = 3;
 
 /// Exit code for outputs that differ.
 pub const MISMATCH_CODE: u8 = 4;
 
-/// What `verify` found; the keys are an interface.
+/// Result of `verify`; the keys are an interface.
 #[derive(Clone, Debug, Serialize)]
 pub struct VerifyReport {
     /// Name of the board.
     pub board: String,
-    /// The board's kernel family.
+    /// Kernel family of the board.
     pub kernels: &'static str,
-    /// The kernel family that the blob on the board is packed for.
+    /// Kernel family that the blob on the board is packed for.
     pub packing: Family,
     /// Whether it was packed for the board first.
     pub repacked: bool,
-    /// Inputs run.
+    /// Number of inputs run.
     pub inputs: usize,
-    /// Inputs whose outputs were equal in every byte.
+    /// Number of inputs whose outputs were equal in every byte.
     pub identical: usize,
-    /// Share of inputs classified as labelled, on the device.
+    /// Share of inputs classified as labelled on the device, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top1: Option<f64>,
-    /// Mean over the inputs, on an emulated board.
+    /// Mean instructions per inference, on an emulated board.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions_per_inference: Option<u64>,
-    /// Mean over the inputs, on a board that counts cycles.
+    /// Mean cycles per inference, on a board that counts cycles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cycles_per_inference: Option<u64>,
-    /// Mean over the inputs, on a board whose time is known.
+    /// Mean milliseconds per inference, on a board with a known time base.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub microseconds_per_inference: Option<u64>,
-    /// RAM for activations.
+    /// Bytes of the arena.
     pub arena_bytes: usize,
-    /// Deepest stack.
+    /// Deepest stack, in bytes.
     pub stack_bytes: usize,
-    /// Flash without the blob.
+    /// Bytes of flash without the blob.
     pub flash_bytes: u64,
-    /// The blob.
+    /// Bytes of the blob.
     pub blob_bytes: u64,
-    /// Variables, the arena included and the stack not.
+    /// Bytes of variables, with the arena and without the stack.
     pub static_ram_bytes: u64,
-    /// Where the first inputs that differ do so first.
+    /// First difference of each of the first inputs that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
 }
 
-/// The first byte in which host and device differ, for one input.
+/// First byte in which host and device differ, for one input.
 #[derive(Clone, Debug, Serialize)]
 pub struct Difference {
     /// Number of the input.
     pub input: usize,
     /// Number of the operator.
     pub op: usize,
-    /// Name of its node.
+    /// Name of the operator's node.
     pub name: String,
-    /// Its kind.
+    /// Kind of the operator.
     pub kind: &'static str,
-    /// Index in its output.
+    /// Index in the operator's output.
     pub index: usize,
     /// Byte on the host.
     pub expected: i8,
@@ -104,25 +104,25 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Some outputs differ between host and device.
+/// Error: some outputs differ between host and device.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{differing} of {inputs} outputs differ between host and {board}; the first differing layers are above"
 )]
 pub struct Mismatch {
-    /// Inputs whose outputs differ.
+    /// Number of inputs whose outputs differ.
     pub differing: usize,
-    /// Inputs run.
+    /// Number of inputs run.
     pub inputs: usize,
-    /// The board.
+    /// Name of the board.
     pub board: String,
 }
 
-/// Verifies and prints; outputs that differ are the error [`Mismatch`].
+/// Verifies and prints; outputs that differ give the error [`Mismatch`].
 ///
 /// # Errors
 ///
-/// Whatever keeps the blob from being run, and [`Mismatch`].
+/// If the blob cannot be run, and [`Mismatch`].
 pub fn task(args: &Args, environment: &Environment) -> Result<()> {
     let report = verify(args, environment)?;
     say!("{}", summary(&report))?;
@@ -146,7 +146,7 @@ pub fn task(args: &Args, environment: &Environment) -> Result<()> {
 ///
 /// # Errors
 ///
-/// Whatever keeps the blob from being run.
+/// If the blob cannot be run.
 pub fn verify(args: &Args, environment: &Environment) -> Result<VerifyReport> {
     let path = match &args.blob {
         Some(path) => path.clone(),
@@ -184,7 +184,7 @@ pub fn verify(args: &Args, environment: &Environment) -> Result<VerifyReport> {
 ///
 /// # Errors
 ///
-/// Whatever keeps the blob from being run.
+/// If the blob cannot be run.
 pub fn verify_samples(
     board: &Board,
     path: &Path,
@@ -211,11 +211,11 @@ fn simulator<'a>(blob: &'a AlignedBlob, path: &Path) -> Result<Simulator<'a>> {
     Simulator::new(blob.as_bytes()).with_context(|| format!("cannot run {}", path.display()))
 }
 
-/// Runs the blob at `path` on a board, and compares with what `simulator` gives for the same inputs.
+/// Runs the blob at `path` on a board, and compares with the outputs of `simulator` for the same inputs.
 ///
 /// # Errors
 ///
-/// Whatever keeps either from being run.
+/// If either cannot be run.
 pub fn compare(
     board: &Board,
     path: &Path,
@@ -280,7 +280,7 @@ fn mean(costs: &[u64]) -> u64 {
     costs.iter().sum::<u64>() / (costs.len() as u64).max(1)
 }
 
-/// Quantized inputs, and their labels where there are some.
+/// Quantized inputs, and their labels if there are any.
 type Samples = (Vec<Vec<i8>>, Option<Vec<u32>>);
 
 /// Inputs and labels: from a data set, or of the built-in network, or random bytes.
@@ -320,7 +320,7 @@ fn inputs(args: &Args, simulator: &Simulator) -> Result<Samples> {
     Ok((inputs, labels))
 }
 
-/// Finds the first operator whose output differs for `input`, and where.
+/// Finds the first operator whose output differs for `input`, and the place of the difference.
 fn explain(
     device: &mut dyn over::Device,
     simulator: &Simulator,
@@ -375,7 +375,7 @@ fn cost(report: &VerifyReport) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// What packing has changed, or would; none where the board's kernels take the blob's order of weights as it is.
+/// Effect of packing, done or possible; `None` if the board's kernels use the blob's order of weights as it is.
 fn advice(report: &VerifyReport) -> Option<String> {
     let VerifyReport { board, kernels, .. } = report;
     if report.repacked {
@@ -391,7 +391,7 @@ fn advice(report: &VerifyReport) -> Option<String> {
     }
 }
 
-/// The report as a table, and where host and board differ.
+/// Report as a table, with the places where host and board differ.
 pub fn summary(report: &VerifyReport) -> String {
     let mut summary = table(&[
         "board",

@@ -1,4 +1,4 @@
-//! The device's side of `verify`, by the way it is talked to.
+//! The device's side of `verify`, over each transport.
 
 use std::{fs, net::TcpStream, path::Path, time::Duration};
 
@@ -22,10 +22,10 @@ use fewbit_runtime::AlignedBlob;
 use super::args::{Args, LIMIT, Transport};
 use crate::Bar;
 
-/// Rounds of the loop that proves a counter.
+/// Rounds of the loop that checks a counter.
 const SPIN_ROUNDS: u32 = 100_000;
 
-/// What a device returned; sizes in bytes.
+/// Results of a device; sizes in bytes.
 pub(super) struct Found {
     pub(super) outputs: Vec<Vec<i8>>,
     pub(super) costs: Vec<u64>,
@@ -37,19 +37,19 @@ pub(super) struct Found {
     pub(super) static_ram_bytes: u64,
 }
 
-/// A firmware that runs inputs.
+/// Firmware that runs inputs.
 pub(super) trait Device {
     /// Runs all inputs.
     fn run(&mut self, inputs: &[Vec<i8>]) -> Result<Found>;
 
-    /// The checksum of each operator's output.
+    /// Checksum of each operator's output.
     fn operator_crcs(&mut self, input: &[i8]) -> Result<Vec<u32>>;
 
     /// All bytes of one operator's output.
     fn operator_bytes(&mut self, input: &[i8], op: usize) -> Result<Vec<i8>>;
 }
 
-/// Builds what is needed and reaches the device that the arguments name.
+/// Builds the firmware if needed, and connects to the device that the arguments name.
 pub(super) fn open(
     board: &Board,
     blob: &AlignedBlob,
@@ -94,7 +94,7 @@ pub(super) fn open(
                     (Some(emulator), line)
                 }
                 None => bail!(
-                    "say with --port where {} is, such as --port /dev/ttyACM0",
+                    "give the port of {} with --port, such as --port /dev/ttyACM0",
                     board.name
                 ),
             };
@@ -116,7 +116,7 @@ pub(super) fn open(
             let mut ends = Ends::default();
             let stream = match &args.port {
                 Some(port) => TcpStream::connect(port).with_context(|| {
-                    format!("cannot connect to {port}; it is to be HOST:PORT of a GDB server")
+                    format!("cannot connect to {port}; it must be HOST:PORT of a GDB server")
                 })?,
                 None if board.qemu.is_some() => {
                     let (emulator, stream) = Emulator::debugged(board, &firmware.elf)?;
@@ -195,16 +195,16 @@ impl Device for Semihosted {
     }
 }
 
-/// A board that answers over a line.
+/// A board that answers over a serial line.
 struct Linked {
     board: Board,
     firmware: Firmware,
     client: Client,
-    /// Ends after the line, which takes leave of it.
+    /// Dropped after the line, whose end says goodbye to it.
     _ends: Ends,
 }
 
-/// What runs for a line.
+/// Process or device behind a line.
 #[derive(Default)]
 struct Ends {
     emulator: Option<Emulator>,
@@ -234,7 +234,7 @@ impl Linked {
         };
         if client.identity().board != board.name {
             bail!(
-                "the firmware there is that of {}, not of {}",
+                "the firmware on the board is for {}, not for {}",
                 client.identity().board,
                 board.name
             );
@@ -271,7 +271,7 @@ impl Device for Linked {
             semihosted::check_counter(&self.board, SPIN_ROUNDS, spun)?;
         } else if spun == 0 {
             bail!(
-                "the counter of {} stands still: a loop of {} instructions cost nothing",
+                "the counter of {} does not count: a loop of {} instructions cost nothing",
                 self.board.name,
                 2 * u64::from(SPIN_ROUNDS)
             );

@@ -62,7 +62,7 @@ impl Session {
     }
 }
 
-/// What makes `quantize` fast: for tests that do not look at how good its result is.
+/// Options that make `quantize` fast: for tests that do not depend on the quality of its result.
 #[allow(dead_code, reason = "not every suite quantizes")]
 pub(crate) const QUICK: [&str; 6] = [
     "--rounding",

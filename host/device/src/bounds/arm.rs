@@ -1,4 +1,4 @@
-//! What Thumb instructions do to the stack and to known registers.
+//! Effects of Thumb instructions on the stack and on known registers.
 
 use anyhow::{Context as _, Result, bail};
 
@@ -25,7 +25,7 @@ const CONDITIONS: [&str; 16] = [
 ///
 /// # Errors
 ///
-/// If it changes the stack pointer in a way that is not known.
+/// If it changes the stack pointer in an unknown way.
 pub(crate) fn step(
     image: &Image,
     place: u32,
@@ -128,7 +128,7 @@ pub(crate) fn step(
     Ok(flow)
 }
 
-/// An instruction that writes the program counter and is no branch by name.
+/// An instruction that writes the program counter and is not a branch by name.
 fn into_program_counter(name: &str, text: &str, state: &mut State) -> Result<Flow> {
     let operands = split(text);
     Ok(match name {
@@ -154,7 +154,7 @@ fn into_program_counter(name: &str, text: &str, state: &mut State) -> Result<Flo
     })
 }
 
-/// An instruction that goes on with the next one.
+/// An instruction that continues with the next one.
 fn plain(
     image: &Image,
     place: u32,
@@ -190,7 +190,7 @@ fn plain(
                 let offset = offset.and_then(immediate);
                 match offset {
                     Some(offset) if !conditional => state.push(-offset),
-                    _ => bail!("`{name} {text}` moves the stack by what is not known"),
+                    _ => bail!("`{name} {text}` moves the stack by an unknown amount"),
                 }
             } else {
                 state.set(base, Value::Unknown);
@@ -214,7 +214,7 @@ fn plain(
     if destination == Some(STACK) {
         match written {
             Some(value) if !conditional => state.set(STACK, value),
-            _ => bail!("`{name} {text}` moves the stack by what is not known"),
+            _ => bail!("`{name} {text}` moves the stack by an unknown amount"),
         }
         return Ok(());
     }
@@ -227,7 +227,7 @@ fn plain(
     // The first operand is what most of them write; long products and loads write two, and some their operands.
     let base = operands.iter().skip(1).any(|word| word.contains('!'));
     if base && outside.contains("sp!") {
-        bail!("`{name} {text}` moves the stack by what is not known");
+        bail!("`{name} {text}` moves the stack by an unknown amount");
     }
     for word in split(outside) {
         let word = word.trim_matches(['{', '}', '!', ' ']);
@@ -247,7 +247,7 @@ fn kill(word: &str, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-/// What an instruction writes into its first operand, where that is known.
+/// Value that an instruction writes into its first operand, if it is known.
 fn value(image: &Image, place: u32, name: &str, operands: &[&str], state: &State) -> Option<Value> {
     let name = match name {
         "adds" | "addw" => "add",
@@ -337,7 +337,7 @@ fn call(state: &mut State, target: Option<u32>) -> Flow {
     }
 }
 
-/// `bx` and its like: a return if it is by the link register.
+/// `bx` and similar: a return if it uses the link register.
 fn leave(state: &mut State, register: Option<Register>, conditional: bool) -> Flow {
     let value = register.map(|register| state.get(register));
     match (register, value) {
@@ -381,7 +381,7 @@ fn condition(name: &str) -> [u8; 2] {
     name.as_bytes().last_chunk().copied().unwrap_or_default()
 }
 
-/// The operands between commas outside of braces; addresses in brackets are taken apart too.
+/// Operands between commas outside of braces; addresses in brackets are split too.
 fn split(text: &str) -> Vec<&str> {
     let mut depth = 0_u32;
     let mut parts = Vec::new();
@@ -427,7 +427,7 @@ fn branch_target(place: u32, operand: &str) -> Result<u32> {
     u32::try_from(i64::from(place) + 4 + distance).context("a branch out of memory")
 }
 
-/// The names between the braces, ranges taken apart.
+/// Names between the braces, with ranges expanded.
 fn listed(text: &str) -> Result<Vec<(char, u32)>> {
     let (_, rest) = text.split_once('{').context("a list without registers")?;
     let (inside, _) = rest.split_once('}').context("a list without an end")?;

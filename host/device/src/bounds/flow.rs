@@ -1,9 +1,9 @@
-//! One function at a time: its deepest frame, and what it calls how deep.
+//! Analysis of one function: its deepest frame, and the depth of its calls.
 //!
 //! A function's code is followed from its start along every branch, with the stack pointer's distance from the start at
-//! each instruction. Where ways with other distances come together, or the stack pointer takes a value that is not
-//! known, the function has no bound and that is said. Functions are followed before their callers, so that nothing
-//! behind a call that does not return counts.
+//! each instruction. If paths with other distances meet, or the stack pointer takes a value that is not
+//! known, the function has no bound, and this is reported. Functions are followed before their callers, so that nothing
+//! after a call that does not return counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,9 +20,9 @@ use super::{
 /// A call, or a jump to another function's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// Where it is.
+    /// Address of the call.
     pub place: u32,
-    /// Where it goes; none by a register that is not known.
+    /// Called address; none by an unknown register.
     pub target: Option<u32>,
     /// Bytes of the caller's on the stack there.
     pub depth: i64,
@@ -30,10 +30,10 @@ pub(crate) struct Call {
     pub tail: bool,
 }
 
-/// What is known of a function, without what it calls.
+/// Facts about a function, without its callees.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Part {
-    /// The most bytes that it has on the stack.
+    /// Largest number of its bytes on the stack.
     pub peak: i64,
     pub calls: Vec<Call>,
     /// Bytes on the stack, against the entry, when it returns; empty if it never does.
@@ -42,11 +42,11 @@ pub(crate) struct Part {
     pub tables: BTreeSet<u32>,
     /// Functions whose address it makes.
     pub taken: BTreeSet<u32>,
-    /// Why its frame has no bound.
+    /// Reasons why its frame has no bound.
     pub problem: Option<String>,
 }
 
-/// All functions that were followed.
+/// All functions that have been followed.
 pub(crate) struct Analysis<'i> {
     pub image: &'i Image,
     pub parts: BTreeMap<u32, Part>,
@@ -257,20 +257,20 @@ impl<'i> Analysis<'i> {
     }
 }
 
-/// Whether the compiler has cut a function out of others: what calls keep, it may change.
+/// Whether the compiler has outlined a function from others: it may change registers that calls preserve.
 fn is_outlined(image: &Image, start: u32) -> bool {
     let function = image.functions.get(&start);
     function.is_some_and(|function| function.name.starts_with("OUTLINED_FUNCTION"))
 }
 
 impl Part {
-    /// Notes how deep the stack is.
+    /// Records the depth of the stack.
     fn reach(&mut self, state: &State) -> Result<()> {
         self.peak = self.peak.max(state.depth()?);
         Ok(())
     }
 
-    /// Notes functions whose addresses are in registers.
+    /// Records functions whose addresses are in registers.
     fn take(&mut self, image: &Image, state: &State) {
         self.taken.extend(
             state

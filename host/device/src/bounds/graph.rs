@@ -1,6 +1,6 @@
-//! The call graph from an entry: what is reached, any circle, and how deep.
+//! The call graph from an entry: reached functions, circles, and depth.
 //!
-//! A call by a register that is not known goes to every function whose address the program makes or holds in its data.
+//! A call by an unknown register goes to every function whose address the program computes or holds in its data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,36 +15,36 @@ use crate::elf;
 /// A call, or a jump, by a register.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Indirect {
-    /// The function that it is in.
+    /// Function that contains it.
     pub function: String,
-    /// Where it is.
+    /// Its address.
     pub address: u32,
     /// `call`; `jump`, into a table of the function or to another function; or `table`, which cannot leave the function.
     pub kind: &'static str,
-    /// Functions that it may go to: every one whose address the program makes or holds, but entries of the processor's.
+    /// Number of functions that it may reach: every one whose address the program computes or holds, except entries that only the processor uses.
     pub targets: Vec<String>,
 }
 
-/// What the call graph says of a firmware.
+/// Results about the call graph of a firmware.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Bounds {
     /// Functions that the entry reaches.
     pub functions: usize,
     /// Functions of the file that neither the entry nor a handler reaches.
     pub unreached: Vec<String>,
-    /// Those that are reached and that a panic goes through.
+    /// Reached functions that belong to panics.
     pub panics: Vec<String>,
     /// Circles of functions that call each other.
     pub recursion: Vec<Vec<String>>,
     /// Every call and jump by a register.
     pub indirect: Vec<Indirect>,
-    /// Why the stack has no bound: functions whose frame is not known.
+    /// Reasons why the stack has no bound: functions whose frame is not known.
     pub unbounded: Vec<String>,
-    /// The most bytes of stack that the entry takes, exceptions left out.
+    /// Largest number of stack bytes from the entry, without exceptions.
     pub stack_bytes: Option<u64>,
-    /// The deepest way: functions, and bytes on the stack when each calls the next one.
+    /// Deepest path: functions, and bytes on the stack when each calls the next one.
     pub deepest: Vec<(String, i64)>,
-    /// The most bytes that one exception adds: what the processor stores, and the deepest handler.
+    /// Largest number of bytes that one exception adds: what the processor stores, and the deepest handler.
     pub exception_bytes: Option<u64>,
 }
 
@@ -53,7 +53,7 @@ const FRAME: u64 = 36;
 /// The same with registers of floats and vectors.
 const FLOAT_FRAME: u64 = 108;
 
-/// Analyses a firmware from its entry. Functions of which `ends` holds are not followed: they end the program.
+/// Analyses a firmware from its entry. Functions for which `ends` holds are not followed: they end the program.
 pub(crate) fn bounds(image: &Image, floats: bool, ends: &dyn Fn(&str) -> bool) -> Bounds {
     let mut analysis = Analysis::new(image, ends);
     let pointers = targets(&mut analysis);
@@ -172,7 +172,7 @@ fn targets(analysis: &mut Analysis<'_>) -> BTreeSet<u32> {
 struct Graph<'g> {
     image: &'g Image,
     parts: &'g BTreeMap<u32, Part>,
-    /// Where calls by registers go.
+    /// Targets of calls by registers.
     pointers: &'g BTreeSet<u32>,
 }
 
@@ -233,7 +233,7 @@ impl Graph<'_> {
         }
     }
 
-    /// The most bytes from a function's start on. Ends, as there is no circle.
+    /// Largest number of bytes from a function's start on. Ends, as there is no circle.
     fn depth(&self, start: u32, known: &mut BTreeMap<u32, i64>) -> i64 {
         if let Some(&depth) = known.get(&start) {
             return depth;
@@ -246,7 +246,7 @@ impl Graph<'_> {
         most
     }
 
-    /// The way that takes the most.
+    /// The path that takes the most.
     fn deepest(&self, depths: &BTreeMap<u32, i64>) -> Vec<(String, i64)> {
         let mut way = Vec::new();
         let mut at = self.image.entry;

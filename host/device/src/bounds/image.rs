@@ -1,4 +1,4 @@
-//! A linked firmware as instructions, functions and the bytes behind them.
+//! A linked firmware as instructions, functions and data bytes.
 //!
 //! The instructions are the text of LLVM's `llvm-objdump`, which knows every extension of the boards' cores, the vectors
 //! of the Cortex-M55 among them. Functions, sections and constants are read from the ELF file itself.
@@ -18,10 +18,10 @@ use object::{
 
 use crate::{process, setup};
 
-/// Time for one disassembly.
+/// Time limit of one disassembly.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Where exceptions go on RISC-V.
+/// Symbol of the exception entry on RISC-V.
 const TRAP: &str = "_start_trap";
 
 /// The two architectures of the boards.
@@ -33,19 +33,19 @@ pub(crate) enum Isa {
     Riscv,
 }
 
-/// One instruction, as the disassembler writes it.
+/// One instruction, as the disassembler prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Instruction {
-    /// Bytes, from the distance to the next one.
+    /// Bytes, from the distance to the next instruction.
     pub length: u32,
-    /// Its name, without `.w` and `.n`.
+    /// Mnemonic, without `.w` and `.n`.
     pub name: String,
-    /// What follows, without comments.
+    /// Operands, without comments.
     pub operands: String,
 }
 
 impl Instruction {
-    /// Whether it does nothing: between code and constants there may be one that is never come to.
+    /// Whether it does nothing: between code and constants there may be one that is never reached.
     pub(crate) fn fills(&self) -> bool {
         matches!(&*self.name, "nop" | "c.nop") || self.name == "mov" && self.operands == "r8, r8"
     }
@@ -54,13 +54,13 @@ impl Instruction {
 /// A named piece of code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Function {
-    /// The symbol; of several at one place the first that is not an alias of the start-up code.
+    /// Symbol; of several at one address the first that is not an alias of the start-up code.
     pub name: String,
-    /// The first address behind it.
+    /// First address after it.
     pub end: u32,
 }
 
-/// What the analysis needs of a firmware.
+/// Parts of a firmware that the analysis needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     pub isa: Isa,
@@ -68,29 +68,29 @@ pub(crate) struct Image {
     pub code: BTreeMap<u32, Instruction>,
     /// Functions by address, not overlapping.
     pub functions: BTreeMap<u32, Function>,
-    /// Where the processor starts.
+    /// Address at which the processor starts.
     pub entry: u32,
-    /// Where it goes on an exception.
+    /// Address of the exception entry, if it has one.
     pub handlers: BTreeSet<u32>,
     /// Read-only or initial bytes of sections, by address.
     pub memory: Vec<(u32, Vec<u8>)>,
-    /// Words of data that hold an address, where the vector table is left out: it is read by the processor alone.
+    /// Words of data that hold an address, without the vector table: only the processor reads it.
     pub words: BTreeSet<u32>,
 }
 
 impl Image {
     /// Reads and disassembles an ELF file. `cpu` is a core of LLVM's that knows at least the instructions of the firmware's;
-    /// none is asked for on RISC-V.
+    /// `None` for RISC-V.
     ///
     /// # Errors
     ///
-    /// If it is no ELF file of the boards' processors, there is no disassembler, or its text has another form.
+    /// If it is not an ELF file of the boards' processors, there is no disassembler, or its text has another form.
     pub(crate) fn load(bytes: &[u8], cpu: &str) -> Result<Self> {
         let file = object::File::parse(bytes).context("the firmware is not an ELF file")?;
         let isa = match file.architecture() {
             Architecture::Arm => Isa::Arm,
             Architecture::Riscv32 => Isa::Riscv,
-            other => bail!("{other:?} is none of the boards' architectures"),
+            other => bail!("{other:?} is not an architecture of the boards"),
         };
         let mut command = Command::new(setup::ensure_disassembler()?);
         command.args(["--disassemble", "--no-show-raw-insn"]);
@@ -180,7 +180,7 @@ impl Image {
         }
     }
 
-    /// The function that a constant is the address of: with the lowest bit set on Arm.
+    /// Function whose address a constant is: with the lowest bit set on Arm.
     pub(crate) fn function_at(&self, constant: u32) -> Option<u32> {
         let place = constant & !thumb(self.isa);
         let marked = constant & thumb(self.isa) == thumb(self.isa);

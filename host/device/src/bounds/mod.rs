@@ -1,6 +1,6 @@
-//! What machine code says of a firmware: panics, recursion, its stack.
+//! Analysis of a firmware's machine code: panics, recursion, its stack.
 //!
-//! An ELF file of a board is disassembled and followed from its entry: loading a blob and running it are behind that. What is said holds
+//! An ELF file of a board is disassembled and followed from its entry, which includes loading a blob and running it. The results hold
 //! for any blob with the firmware's kernels, and for any input.
 
 mod arm;
@@ -19,7 +19,7 @@ use crate::{board::Board, elf};
 use graph::Bounds;
 use image::Image;
 
-/// What the call graph of a board's firmware says, functions of panics not followed: they end it.
+/// Analyses the call graph of a board's firmware; functions of panics are not followed, as they end it.
 ///
 /// # Errors
 ///
@@ -28,7 +28,7 @@ pub fn until_a_panic(board: &Board, bytes: &[u8]) -> Result<Bounds> {
     of_elf(board, bytes, &elf::can_panic)
 }
 
-/// What the call graph of a board's firmware says; functions for which `ends` holds are not followed.
+/// Analyses the call graph of a board's firmware; functions for which `ends` holds are not followed.
 ///
 /// # Errors
 ///

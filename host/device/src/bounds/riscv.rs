@@ -1,4 +1,4 @@
-//! What RISC-V instructions do to the stack and to known registers.
+//! Effects of RISC-V instructions on the stack and on known registers.
 
 use anyhow::{Context as _, Result, bail};
 
@@ -16,14 +16,14 @@ const LINK: Register = 1;
 /// Parts of the start-up code that place the stack.
 const START_UP: [&str; 3] = ["_start", "_abs_start", "_start_rust"];
 
-/// Registers that a call keeps: `sp`, `gp`, `tp`, and `s0` to `s11`.
+/// Registers that a call preserves: `sp`, `gp`, `tp`, and `s0` to `s11`.
 const KEPT_BY_CALLS: [Register; 15] = [2, 3, 4, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27];
 
 /// Runs one instruction on a state.
 ///
 /// # Errors
 ///
-/// If it changes the stack pointer in a way that is not known.
+/// If it changes the stack pointer in an unknown way.
 pub(crate) fn step(
     image: &Image,
     place: u32,
@@ -144,7 +144,7 @@ fn plain(
         }
         Some(value) if value != Value::Unknown => state.set(destination, value),
         _ if destination == STACK => {
-            bail!("`{name} {text}` moves the stack by what is not known")
+            bail!("`{name} {text}` moves the stack by an unknown amount")
         }
         _ => state.set(destination, Value::Unknown),
     }
@@ -161,7 +161,7 @@ fn sum(left: Value, right: Value) -> Option<Value> {
     }
 }
 
-/// What a load reads, where that is a word of a table.
+/// Word of a table that a load reads, if it is one.
 fn loaded(operand: &str, state: &State) -> Option<Value> {
     let (offset, base) = address(operand).ok()?;
     match state.get(base).plus(offset) {
@@ -200,7 +200,7 @@ fn call(state: &mut State, target: Option<u32>) -> Flow {
     }
 }
 
-/// A call by a register, whose value is no pointer where it was made for the call alone.
+/// A call by a register; its value does not count as a pointer if it was made for the call alone.
 fn call_by(state: &mut State, base: Register, offset: i64) -> Flow {
     let known = absolute(state.get(base).plus(offset));
     let mut flow = call(state, known);

@@ -1,17 +1,17 @@
-//! What is known of registers: constants, and distances from the entry stack.
+//! Known values of registers: constants, and distances from the entry stack.
 
 use anyhow::{Result, bail};
 
 /// Registers of either architecture, by number.
 pub(crate) type Register = u8;
 
-/// Registers that are followed: 32 of RISC-V, of which Arm has 16.
+/// Number of registers that are tracked: 32 of RISC-V, 16 of Arm.
 const REGISTERS: usize = 32;
 
-/// What a register holds.
+/// Value of a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Anything.
+    /// An unknown value.
     Unknown,
     /// This number.
     Constant(u32),
@@ -65,7 +65,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// That at the start of a function, whose stack pointer has this number.
+    /// State at the start of a function, whose stack pointer has this number.
     pub(crate) fn entry(stack: Register) -> Self {
         let mut state = Self {
             registers: [Value::Unknown; REGISTERS],
@@ -92,12 +92,12 @@ impl State {
         self.set(self.stack, self.get(self.stack).plus(-bytes));
     }
 
-    /// Notes bytes that come off the stack on a condition; the next instruction has to be a return on the same one.
+    /// Records bytes that come off the stack on a condition; the next instruction must be a return on the same one.
     pub(crate) fn postpone(&mut self, condition: [u8; 2], bytes: i64) {
         self.pending = Some((condition, bytes));
     }
 
-    /// What was noted by the instruction before.
+    /// Bytes recorded by the instruction before.
     pub(crate) fn postponed(&mut self) -> Option<([u8; 2], i64)> {
         self.pending.take()
     }
@@ -112,7 +112,7 @@ impl State {
         }
     }
 
-    /// The same where it must not be less either.
+    /// The same, if it is also known that it is not less.
     pub(crate) fn exact_depth(&self) -> Result<i64> {
         match self.get(self.stack) {
             Value::Below(below) => Ok(below),
@@ -120,7 +120,7 @@ impl State {
         }
     }
 
-    /// Nothing is known any more but where the stack is.
+    /// Forgets everything except the depth of the stack.
     pub(crate) fn forget(&mut self) {
         let stack = self.get(self.stack);
         self.registers = [Value::Unknown; REGISTERS];
@@ -135,18 +135,18 @@ impl State {
         })
     }
 
-    /// What holds on two ways that come together; true if that is less than this state said.
+    /// Keeps only what holds on both of two paths that meet; true if that is less than this state held.
     ///
     /// # Errors
     ///
-    /// If the ways have pushed other amounts: the frame has no fixed size.
+    /// If the paths have pushed different amounts: the frame has no fixed size.
     pub(crate) fn meet(&mut self, other: &Self) -> Result<bool> {
         if self.pending != other.pending {
             bail!("a way leads between instructions on one condition");
         }
         if self.get(self.stack) != other.get(self.stack) {
             bail!(
-                "ways with {} and {} bytes on the stack come together: its frame has no fixed size",
+                "paths with {} and {} bytes on the stack meet: its frame has no fixed size",
                 self.depth()?,
                 other.depth()?
             );

@@ -49,7 +49,7 @@ fn riscv(functions: &[(&str, &[&str])]) -> Bounds {
     of(Isa::Riscv, functions, &[])
 }
 
-/// That there is no bound, for a reason with these words.
+/// Asserts that there is no bound, for a reason that contains these words.
 fn refused(bounds: &Bounds, words: &str) {
     assert_eq!(bounds.stack_bytes, None, "{bounds:?}");
     let reasons = bounds.unbounded.join("\n");

@@ -1,8 +1,8 @@
 //! The host's side of the framed serial protocol (`docs/serial-protocol.md`).
 //!
-//! A request is sent until its answer comes; an input is started anew when the firmware has lost it. What is returned
-//! as a result was asked for by its own number, has the checksums that the firmware made of the whole input and the
-//! whole output, and is of the model that was there when the client connected: a reset may have put another one in its place.
+//! A request is repeated until its answer comes; an input is sent again from the start if the firmware has lost it. A returned
+//! result belongs to its own request number, has the checksums that the firmware computed of the whole input and the
+//! whole output, and is of the model that was in use when the client connected: a reset may have brought another one into use.
 
 use std::{
     collections::VecDeque,
@@ -18,85 +18,85 @@ use fewbit_protocol::{
 
 use super::line::Line;
 
-/// Why a firmware could not be asked.
+/// Error of a request to firmware.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// The line is gone.
+    /// The connection is lost.
     #[error("the line to the firmware: {0}")]
     Line(#[from] io::Error),
-    /// Nothing that makes sense came back.
+    /// No valid answer came.
     #[error(
         "the firmware does not answer: {requests} requests in {seconds} s; is it flashed, is this its port, and does it hold the serial application?"
     )]
     Silent {
-        /// How often it was asked.
+        /// Number of times that the request was sent.
         requests: u32,
-        /// For how long.
+        /// Time that the client waited.
         seconds: u64,
     },
-    /// It answered that it will not.
+    /// The firmware refused the request.
     #[error("the firmware refuses: {0:?}")]
     Refused(Refusal),
-    /// It answered something else.
+    /// The answer does not belong to the request.
     #[error(
-        "the firmware answers another question than was asked; firmware and xtask are of different revisions"
+        "the firmware's answer does not belong to the request; firmware and host are of different revisions"
     )]
     OtherAnswer,
-    /// It speaks another version of the protocol.
+    /// The firmware has another version of the protocol.
     #[error(
-        "the firmware speaks version {found} of the protocol, this xtask version {expected}; \
-         flash the firmware anew with this xtask, or use the xtask that the firmware was built with"
+        "the firmware has version {found} of the protocol, the host has version {expected}; \
+         flash the firmware again with this command, or use the command that the firmware was built with"
     )]
     Version {
-        /// This side's.
+        /// Version of the host.
         expected: u16,
-        /// The firmware's.
+        /// Version of the firmware.
         found: u16,
     },
-    /// Another model runs than the one that the client connected with.
+    /// Another model is in use than when the client connected.
     #[error(
-        "the firmware runs another model: its blob has CRC-32 {found:08x}, the one that was there before {expected:08x}; \
-         it was reset and fell back, or someone else has stored a model. No result of it was taken; \
-         connect again to go on with it, or store the model anew"
+        "the firmware runs another model: its blob has CRC-32 {found:08x}, the previous one had {expected:08x}; \
+         it was reset and fell back, or someone else has stored a model. No result of it was used; \
+         connect again to use it, or store the model again"
     )]
     OtherModel {
-        /// Of the model when the client connected.
+        /// CRC-32 of the model's blob when the client connected.
         expected: u32,
-        /// Of the model that answers.
+        /// CRC-32 of the blob of the model that answers.
         found: u32,
     },
-    /// Inputs were lost again and again.
+    /// Inputs were lost repeatedly.
     #[error(
-        "an input could not be run in {0} attempts; the line is too bad, or the firmware resets while it runs"
+        "an input could not be run in {0} attempts; the line loses too much, or the firmware resets while it runs"
     )]
     TooManyRestarts(u32),
-    /// The input is not what the model takes.
+    /// The input does not have the model's size.
     #[error("the input has {found} bytes, the model of the firmware takes {expected}")]
     InputBytes {
-        /// What the model takes.
+        /// Size of the model's input, in bytes.
         expected: usize,
-        /// What was given.
+        /// Size of the given input, in bytes.
         found: usize,
     },
 }
 
-/// How patient a client is.
+/// Time limits of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Wait for an answer before the request is sent again; it doubles each time, up to [`Self::longest`].
+    /// Wait for an answer before the request is repeated; it doubles each time, up to [`Self::longest`].
     pub first: Duration,
-    /// The longest such wait.
+    /// Longest such wait.
     pub longest: Duration,
-    /// Time for one request with all its repetitions.
+    /// Time limit of one request with all its repetitions.
     pub request: Duration,
-    /// The same where the answer takes work; longer than the longest inference.
+    /// The same for requests that take work; longer than the longest inference.
     pub work: Duration,
-    /// How often an input is started anew.
+    /// Number of times that an input is sent again from the start.
     pub restarts: u32,
 }
 
 impl Default for Patience {
-    /// A quarter of a second for an answer, half a minute for a request, two for one that takes work.
+    /// A quarter of a second for an answer, half a minute for a request, two minutes for one that takes work.
     fn default() -> Self {
         Self {
             first: Duration::from_millis(250),
@@ -108,7 +108,7 @@ impl Default for Patience {
     }
 }
 
-/// What a firmware says of itself; sizes in bytes.
+/// Firmware's description of itself; sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Name of the board.
@@ -121,31 +121,31 @@ pub struct Identity {
     pub input_bytes: usize,
     /// Size of an output.
     pub output_bytes: usize,
-    /// Operators of the model.
+    /// Number of operators of the model.
     pub ops: u32,
-    /// Arena that the model asks for.
+    /// Size of the arena that the model needs.
     pub arena_bytes: u32,
-    /// What costs are counted in.
+    /// Unit of costs.
     pub unit: Unit,
 }
 
-/// What came of an input, or of one operator.
+/// Result of an input, or of one operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inference {
     /// All output bytes.
     pub output: Vec<i8>,
-    /// The cost, in [`Identity::unit`].
+    /// Cost, in [`Identity::unit`].
     pub cost: u64,
 }
 
-/// A host that asks a firmware.
+/// Host side of a connection to firmware.
 pub struct Client {
     link: Link,
     identity: Identity,
 }
 
 impl Client {
-    /// Asks who is at the other end of `line`.
+    /// Connects to the firmware at the other end of `line`.
     ///
     /// # Errors
     ///
@@ -163,12 +163,12 @@ impl Client {
         Ok(Self { link, identity })
     }
 
-    /// What the firmware said of itself.
+    /// Description of the firmware.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Requests that had to be sent again so far.
+    /// Number of requests that had to be repeated so far.
     pub fn resent(&self) -> u64 {
         self.link.resent
     }
@@ -201,7 +201,7 @@ impl Client {
         })
     }
 
-    /// Runs the model up to an operator and returns what that one wrote.
+    /// Runs the model up to an operator and returns the operator's output.
     ///
     /// # Errors
     ///
@@ -224,7 +224,7 @@ impl Client {
         })
     }
 
-    /// What a loop of `2 * rounds` instructions costs, in [`Identity::unit`].
+    /// Cost of a loop of `2 * rounds` instructions, in [`Identity::unit`].
     ///
     /// # Errors
     ///
@@ -251,7 +251,7 @@ impl Client {
         Ok(bytes)
     }
 
-    /// Stores a model in the firmware's slots; it runs from then on. `advance` hears how many bytes were sent.
+    /// Stores a model in the firmware's slots; it is in use from then on. `advance` gets the number of bytes sent so far.
     ///
     /// # Errors
     ///
@@ -260,11 +260,11 @@ impl Client {
         self.store_sealed(blob, None, advance)
     }
 
-    /// As [`Self::store`], with a signature for firmware that asks for one.
+    /// As [`Self::store`], with a signature for firmware that requires one.
     ///
     /// # Errors
     ///
-    /// As [`Self::store`]; `Refused` too if the signature is wrong, the version old, or there is no key to check it with.
+    /// As [`Self::store`]; `Refused` too if the signature is not valid, the version is old, or there is no key to check it with.
     pub fn store_sealed(
         &mut self,
         blob: &[u8],
@@ -295,7 +295,7 @@ impl Client {
         self.check_stored(CRC32.checksum(blob))
     }
 
-    /// Asks again who is there; results are that model's from then on.
+    /// Reads the firmware's description again; results are of its model from then on.
     ///
     /// # Errors
     ///
@@ -305,7 +305,7 @@ impl Client {
         Ok(&self.identity)
     }
 
-    /// Whether what runs is what was just stored.
+    /// Whether the model in use is the one that was just stored.
     fn check_stored(&self, stored: u32) -> Result<(), LinkError> {
         let found = self.identity.blob_crc;
         if found == stored {
@@ -318,7 +318,7 @@ impl Client {
         }
     }
 
-    /// Refuses what another model says than the one that the client connected with.
+    /// Refuses answers of another model than the one that the client connected with.
     fn check_model(&self, found: u32) -> Result<(), LinkError> {
         let expected = self.identity.blob_crc;
         if found == expected {
@@ -328,7 +328,7 @@ impl Client {
         }
     }
 
-    /// Why a model cannot be run: that another one is there with other sizes, where it is so.
+    /// Error for a model that cannot be run: another one with other sizes, if that is the reason.
     fn explained(&mut self, error: LinkError) -> LinkError {
         match self.link.identity() {
             Ok(now) => self.check_model(now.blob_crc).err().unwrap_or(error),
@@ -336,7 +336,7 @@ impl Client {
         }
     }
 
-    /// Repeats `run` as long as the firmware has lost what it needs for it.
+    /// Repeats `run` as long as the firmware has lost its input.
     fn with_restarts<R>(
         &mut self,
         mut run: impl FnMut(&mut Self) -> Result<R, LinkError>,
@@ -355,7 +355,7 @@ impl Client {
         Err(LinkError::TooManyRestarts(self.link.patience.restarts + 1))
     }
 
-    /// As [`Self::with_restarts`], for what is asked of the model.
+    /// As [`Self::with_restarts`], for requests about the model.
     fn of_model<R>(
         &mut self,
         run: impl FnMut(&mut Self) -> Result<R, LinkError>,
@@ -369,7 +369,7 @@ impl Client {
         })
     }
 
-    /// Sends an input under a new number; the number and the checksum.
+    /// Sends an input under a new number, and returns the number and the checksum.
     fn start(&mut self, input: &[i8]) -> Result<(u32, u32), LinkError> {
         if input.len() != self.identity.input_bytes {
             return Err(LinkError::InputBytes {
@@ -399,7 +399,7 @@ impl Client {
         Ok(ran)
     }
 
-    /// Fetches what has run.
+    /// Fetches the output of the last run.
     fn output(&mut self, job: u32, ran: Ran) -> Result<Inference, LinkError> {
         let mut output: Vec<u8> = Vec::new();
         while length(&output) < ran.output_bytes {
@@ -430,7 +430,7 @@ impl Client {
 struct Link {
     line: Box<dyn Line>,
     receiver: Receiver,
-    /// Bytes that have come and were not looked at yet.
+    /// Received bytes that are not processed yet.
     pending: VecDeque<u8>,
     patience: Patience,
     numbers: Numbers,
@@ -438,7 +438,7 @@ struct Link {
 }
 
 impl Link {
-    /// Asks who is there.
+    /// Requests the firmware's description.
     fn identity(&mut self) -> Result<Identity, LinkError> {
         let (version, identity) = self.ask(&Command::Hello, |answer| match answer {
             Answer::Hello(hello) => Some((
@@ -465,7 +465,7 @@ impl Link {
         Ok(identity)
     }
 
-    /// Sends a request until its answer comes.
+    /// Repeats a request until its answer comes.
     fn ask<R>(
         &mut self,
         command: &Command<'_>,
@@ -536,7 +536,7 @@ fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
-/// Numbers of requests and jobs: one after the other, from a place that another client would hardly start at.
+/// Numbers of requests and jobs: consecutive, from a start that another client would hardly choose.
 struct Numbers(u32);
 
 impl Numbers {

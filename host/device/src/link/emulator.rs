@@ -1,4 +1,4 @@
-//! A firmware in QEMU; its UART or debugger and its monitor are connected here.
+//! Firmware in QEMU; its UART or debugger and its monitor are connected here.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use defmt_decoder::Table;
 
 use crate::{board::Board, process, qemu};
 
-/// Time for QEMU to start and connect.
+/// Time limit for QEMU to start and connect.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// An emulator that runs until it is dropped.
@@ -26,7 +26,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts `elf` on the emulated `board`; the emulator, and the line to the firmware's UART.
+    /// Starts `elf` on the emulated `board`; returns the emulator, and the line to the firmware's UART.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Emulator {
         Self::launch(board, elf, Wire::Uart, more)
     }
 
-    /// Starts `elf` on the emulated `board`, stopped; the emulator, and its debug server.
+    /// Starts `elf` on the emulated `board`, halted; returns the emulator, and its debug server.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Emulator {
         Ok((emulator, line))
     }
 
-    /// Resets the board, whatever it is doing.
+    /// Resets the board at any moment.
     ///
     /// # Errors
     ///
@@ -122,12 +122,12 @@ impl Emulator {
             .context("the emulator's monitor")
     }
 
-    /// Ends the emulator; the last message of the firmware, or an empty string.
+    /// Ends the emulator; returns the last message of the firmware, or an empty string.
     pub fn last_words(self) -> String {
         self.log().pop().unwrap_or_default()
     }
 
-    /// Ends the emulator; all messages of the firmware.
+    /// Ends the emulator; returns all messages of the firmware.
     pub fn log(mut self) -> Vec<String> {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -145,7 +145,7 @@ impl Drop for Emulator {
     }
 }
 
-/// What a program is reached by.
+/// Connection to a program.
 #[derive(Clone, Copy)]
 enum Wire {
     Uart,

@@ -1,7 +1,7 @@
-//! GDB's remote serial protocol, as far as a program's memory needs it.
+//! GDB's remote serial protocol, as far as access to memory needs it.
 //!
-//! Every debug server speaks it: probe-rs, OpenOCD, J-Link's and QEMU. The packets are described in the GDB manual, appendix "Remote
-//! Serial Protocol". A server stops the program when it is connected to, and lets it go on when it is detached from.
+//! Every debug server implements it: probe-rs, OpenOCD, J-Link's and QEMU. The packets are described in the GDB manual, appendix "Remote
+//! Serial Protocol". A server halts the program on connection, and resumes it when the client detaches.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -9,33 +9,33 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time for the answer to a packet.
+/// Time limit of the answer to a packet.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Bytes of memory in one packet, which takes two digits for each.
+/// Bytes of memory per packet, which takes two digits for each.
 const CHUNK: usize = 256;
 
-/// The longest packet that is taken.
+/// Longest accepted packet.
 const PACKET_BYTES: usize = 1 << 16;
 
-/// What interrupts a running program; no packet.
+/// Byte that interrupts a running program; not a packet.
 const INTERRUPT: u8 = 3;
 
 /// A program under a debug server.
 pub struct Gdb {
     stream: TcpStream,
     pending: Vec<u8>,
-    /// How it is told to go on.
+    /// Packet that resumes it.
     go_on: &'static str,
     running: bool,
 }
 
 impl Gdb {
-    /// Takes over the program at the other end, which stands still then.
+    /// Takes control of the program at the other end, which halts.
     ///
     /// # Errors
     ///
-    /// If what is there is no debug server.
+    /// If the other end is not a debug server.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         Self::attach(stream).map_err(|error| {
             let what = format!("no GDB server answers there: {error}");
@@ -62,11 +62,11 @@ impl Gdb {
         }
     }
 
-    /// Stops the program, if it runs.
+    /// Halts the program, if it runs.
     ///
     /// # Errors
     ///
-    /// If the server is gone or the program does not stop.
+    /// If the connection is lost or the program does not halt.
     pub fn stop(&mut self) -> io::Result<()> {
         if !self.running {
             return Ok(());
@@ -91,11 +91,11 @@ impl Gdb {
         Ok(())
     }
 
-    /// Lets the program go on.
+    /// Resumes the program.
     ///
     /// # Errors
     ///
-    /// If the server is gone.
+    /// If the connection is lost.
     pub fn go_on(&mut self) -> io::Result<()> {
         if !self.running {
             self.send(self.go_on)?;
@@ -104,11 +104,11 @@ impl Gdb {
         Ok(())
     }
 
-    /// Reads memory of the stopped program.
+    /// Reads memory of the halted program.
     ///
     /// # Errors
     ///
-    /// If the server is gone or refuses the address.
+    /// If the connection is lost or the server refuses the address.
     pub fn read(&mut self, address: u32, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(length);
         while bytes.len() < length {
@@ -125,11 +125,11 @@ impl Gdb {
         Ok(bytes)
     }
 
-    /// Writes memory of the stopped program.
+    /// Writes memory of the halted program.
     ///
     /// # Errors
     ///
-    /// If the server is gone or refuses the address.
+    /// If the connection is lost or the server refuses the address.
     pub fn write(&mut self, address: u32, bytes: &[u8]) -> io::Result<()> {
         for (index, chunk) in bytes.chunks(CHUNK).enumerate() {
             let at = u64::from(address) + (index * CHUNK) as u64;
@@ -142,7 +142,7 @@ impl Gdb {
         Ok(())
     }
 
-    /// Sends a packet; the answer.
+    /// Sends a packet and returns the answer.
     fn ask(&mut self, data: &str) -> io::Result<Vec<u8>> {
         self.send(data)?;
         self.packet()
@@ -207,17 +207,17 @@ fn checksum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, &byte| sum.wrapping_add(byte))
 }
 
-/// What [`take`] found.
+/// Result of [`take`].
 #[derive(Debug, PartialEq, Eq)]
 enum Taken {
     Packet(Vec<u8>),
-    /// A packet with another sum.
+    /// A packet with a wrong checksum.
     Damaged,
-    /// No whole packet.
+    /// No complete packet.
     Nothing,
 }
 
-/// Takes a packet out of what came, and what stands before it: acknowledgements, notifications.
+/// Removes a packet from the received bytes, with everything before it: acknowledgements, notifications.
 fn take(pending: &mut Vec<u8>) -> Taken {
     let Some(start) = pending.iter().position(|&byte| byte == b'$') else {
         pending.clear();

@@ -14,27 +14,27 @@ use serial2::SerialPort;
 /// Speed of the boards' UARTs.
 pub const BAUD: u32 = 115_200;
 
-/// The shortest wait that a time limit may be rounded to; the systems take 0 for "for ever".
+/// Shortest wait to which a time limit may be rounded; the systems treat 0 as "for ever".
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What carries the bytes. It may lose and change them; see [`super::client`].
+/// Transport of bytes. It may lose and change them; see [`super::client`].
 pub trait Line: Send {
     /// Sends all bytes.
     ///
     /// # Errors
     ///
-    /// If the line is gone.
+    /// If the connection is lost.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Waits for bytes, at most for `limit`; returns how many came, 0 for none in time.
+    /// Waits for bytes, at most for `limit`; returns their number, 0 for none in time.
     ///
     /// # Errors
     ///
-    /// If the line is gone.
+    /// If the connection is lost.
     fn receive(&mut self, bytes: &mut [u8], limit: Duration) -> io::Result<usize>;
 }
 
-/// What the system said, for [`Line::receive`].
+/// Result of a system call, for [`Line::receive`].
 fn received(result: io::Result<usize>) -> io::Result<usize> {
     match result {
         Ok(0) => Err(io::Error::new(
@@ -75,11 +75,11 @@ impl Line for SerialPort {
     }
 }
 
-/// Opens what `--port` names: a serial port of this machine, or `HOST:PORT` of a server that passes bytes on.
+/// Opens the port that `--port` names: a serial port of the host, or `HOST:PORT` of a server that forwards bytes.
 ///
 /// # Errors
 ///
-/// If it cannot be opened; the message lists the serial ports that there are.
+/// If it cannot be opened; the message lists the existing serial ports.
 pub fn open(port: &str) -> Result<Box<dyn Line>> {
     if let Some((host, number)) = port.rsplit_once(':')
         && !host.contains('/')

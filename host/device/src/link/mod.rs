@@ -1,4 +1,4 @@
-//! Talking with a firmware while it runs, over a serial line.
+//! Communication with running firmware, over a serial line.
 
 pub mod client;
 pub mod emulator;

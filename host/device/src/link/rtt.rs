@@ -1,8 +1,8 @@
-//! A line to a firmware through its memory: SEGGER's RTT, over a debug server.
+//! A line to firmware through its memory: SEGGER's RTT, over a debug server.
 //!
 //! The firmware has a control block in RAM, found by its symbol: an id, the numbers of channels up (from the firmware) and down, and
-//! for each channel the addresses of its name and its ring, the ring's size, and where its writer and its reader are.
-//! The program is stopped for the time of each look, which a core's own counters of cycles do not see.
+//! one descriptor per channel with the addresses of its name and its ring, the ring's size, and the positions of its writer and its reader.
+//! Each access halts the program, which a core's own counters of cycles do not see.
 
 use std::{
     io::{self, ErrorKind},
@@ -23,19 +23,19 @@ const CHANNEL: &[u8] = b"fewbit\0";
 const HEADER_BYTES: usize = 24;
 const CHANNEL_BYTES: usize = 24;
 
-/// First bytes of a control block that is set up.
+/// First bytes of an initialized control block.
 const ID: &[u8] = b"SEGGER RTT\0";
 
-/// Most channels of each kind that are looked at.
+/// Largest number of channels of each kind that are read.
 const CHANNELS: usize = 8;
 
-/// The largest ring that is believed.
+/// Largest plausible ring, in bytes.
 const RING_BYTES: u32 = 1 << 20;
 
-/// Between two looks.
+/// Time between two accesses.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How long a full ring may stay full.
+/// Longest time that a ring may stay full.
 const FULL: Duration = Duration::from_secs(2);
 
 /// The two channels of a firmware.
@@ -45,7 +45,7 @@ pub struct RttLine {
     block: u32,
 }
 
-/// A ring as it is in memory.
+/// A ring in the firmware's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ring {
     /// Address of the channel's descriptor.
@@ -68,7 +68,7 @@ impl RttLine {
         Ok(Self { gdb, block })
     }
 
-    /// The rings up and down of the stopped program; `None` before it has set them up.
+    /// The rings up and down of the halted program; `None` before it has initialized them.
     fn rings(&mut self) -> io::Result<Option<(Ring, Ring)>> {
         let header = self.gdb.read(self.block, HEADER_BYTES)?;
         if !header.starts_with(ID) {
@@ -103,7 +103,7 @@ impl RttLine {
         Ok(found[0].zip(found[1]))
     }
 
-    /// Takes what is in the ring up.
+    /// Takes all bytes out of the ring up.
     fn take(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.gdb.stop()?;
         let mut count = 0;
@@ -123,7 +123,7 @@ impl RttLine {
         Ok(count)
     }
 
-    /// Puts as much into the ring down as it has room for.
+    /// Writes as many bytes into the ring down as it has room for.
     fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.gdb.stop()?;
         let mut count = 0;
@@ -148,7 +148,7 @@ impl RttLine {
 }
 
 impl Ring {
-    /// Where the reader is, and what can be read from there on in one piece.
+    /// Position of the reader, and the number of bytes that can be read from there in one piece.
     fn filled(&self) -> (u32, u32) {
         let end = if self.write >= self.read {
             self.write
@@ -158,7 +158,7 @@ impl Ring {
         (self.read, end - self.read)
     }
 
-    /// Where the writer is, and what can be written from there on in one piece; one byte always stays free.
+    /// Position of the writer, and the number of bytes that can be written from there in one piece; one byte always stays free.
     fn free(&self) -> (u32, u32) {
         let end = if self.read > self.write {
             self.read - 1
@@ -172,7 +172,7 @@ impl Ring {
 }
 
 impl Line for RttLine {
-    /// What a firmware has no place for in two seconds is dropped: it is starting, or stands still.
+    /// Drops bytes for which the firmware has no room within two seconds: it is starting, or has halted.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let end = Instant::now() + FULL;
         let mut rest = bytes;
@@ -202,7 +202,7 @@ impl Line for RttLine {
 ///
 /// # Errors
 ///
-/// If the file is no ELF file, or has none.
+/// If the file is not an ELF file, or has no control block.
 pub fn block_of(elf: &[u8]) -> io::Result<u32> {
     use object::{Object as _, ObjectSymbol as _};
     let wrong = |what: &str| io::Error::new(ErrorKind::InvalidData, what.to_owned());

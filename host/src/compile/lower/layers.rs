@@ -11,7 +11,7 @@ use fewbit_runtime::format::program::{
 use fewbit_runtime::format::write::pack_int4_rows;
 use fewbit_runtime::limits::{accumulator_limit, pool_sum};
 
-/// Where a layer's numbers lie in the sections.
+/// Places of a layer's numbers in the sections.
 struct Stored {
     weight_type: WeightType,
     weights: WeightsOffset,

@@ -3,7 +3,7 @@
 //! The result speaks the runtime's own types (`fewbit_runtime::Op`), with every tensor still at offset 0: places in the arena are the
 //! plan's business, bytes are the packer's.
 //! All shapes become `[h, w, c]`: vectors `[1, 1, c]`, sequences `[1, w, c]`, more axes are merged into `h`.
-//! What each operator computes, and how its integers follow from the real numbers, is in `docs/arithmetic.md`.
+//! `docs/arithmetic.md` specifies each operator, and the derivation of its integers from the real numbers.
 
 mod layers;
 mod movement;
@@ -32,12 +32,12 @@ pub struct Lowered {
     pub outputs: Vec<TensorIndex>,
     /// Bytes of convolution and fully connected weights, as stored.
     pub weight_bytes: usize,
-    /// What a user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
 impl Lowered {
-    /// Puts the weights into the order of a kernel family and asks for the scratch that its kernels need.
+    /// Puts the weights into the order of a kernel family and reserves the scratch that its kernels need.
     pub(crate) fn pack_for(&mut self, packing: Family) {
         let tensors: Vec<Tensor> = self.tensors.iter().map(|tensor| tensor.tensor).collect();
         let mut ops: Vec<Op> = self.ops.iter().map(|op| op.op.clone()).collect();
@@ -242,7 +242,7 @@ impl Lowering<'_> {
         };
         let (min, max) = activation
             .clamp_bounds(channel)
-            .ok_or_else(|| error(node, "the fused activation is no clamp"))?;
+            .ok_or_else(|| error(node, "the fused activation is not a clamp"))?;
         Ok(self.encoding(node.output).clamp_bounds(min, max))
     }
 

@@ -6,7 +6,7 @@ use crate::quantize::QuantizeError;
 use fewbit_runtime::format::program::{Concat, Constant, MAX_CONCAT, Op, Pad, Transpose, Unary};
 
 impl Lowering<'_> {
-    /// A reshape costs nothing: where the device's shape stays the same, or nobody looks at it, there is not even an operator.
+    /// A reshape costs nothing: if the device's shape stays the same, or no operator depends on it, there is not even an operator.
     pub(super) fn reshape(&mut self, node: &Node) -> Result<(), QuantizeError> {
         let input = node.inputs[0];
         let readers = self.graph.consumers(node.output);
@@ -56,7 +56,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Joins in steps of [`MAX_CONCAT`] where there are more inputs.
+    /// Concatenates in steps of [`MAX_CONCAT`] if there are more inputs.
     pub(super) fn concat(&mut self, node: &Node, axis: usize) -> Result<(), QuantizeError> {
         let rank = self.graph.tensors[node.output].shape.len();
         let axis = match (axis + 3).checked_sub(rank) {

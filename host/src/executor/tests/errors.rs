@@ -1,4 +1,4 @@
-//! What cannot be run is an error.
+//! Graphs that cannot run give errors.
 
 use super::*;
 use crate::graph::NodeId;

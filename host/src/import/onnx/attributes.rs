@@ -9,7 +9,7 @@ use crate::import::error::{OpResult, invalid};
 
 /// The attributes of one node.
 ///
-/// An attribute that matters and that nobody asks for would be silently ignored, so [`Attributes::finish`] refuses it.
+/// An attribute that no code reads would be silently ignored, so [`Attributes::finish`] refuses it.
 pub(super) struct Attributes<'a> {
     by_name: HashMap<&'a str, &'a AttributeProto>,
     unread: RefCell<Vec<&'a str>>,
@@ -108,7 +108,7 @@ impl<'a> Attributes<'a> {
     pub(super) fn graph(&self, name: &str) -> OpResult<&'a GraphProto> {
         self.get(name, kind::GRAPH, "a graph")?
             .and_then(|attribute| attribute.g.as_ref())
-            .ok_or_else(|| invalid(format!("attribute `{name}` is no graph")))
+            .ok_or_else(|| invalid(format!("attribute `{name}` is not a graph")))
     }
 
     pub(super) fn string(&self, name: &str) -> OpResult<Option<&'a str>> {
@@ -116,11 +116,11 @@ impl<'a> Attributes<'a> {
             None => Ok(None),
             Some(attribute) => std::str::from_utf8(&attribute.s)
                 .map(Some)
-                .map_err(|_| invalid(format!("attribute `{name}` is no text"))),
+                .map_err(|_| invalid(format!("attribute `{name}` is not text"))),
         }
     }
 
-    /// Refuses attributes that nobody has asked for.
+    /// Refuses attributes that no code has read.
     pub(super) fn finish(&self) -> OpResult<()> {
         match self.unread.borrow().iter().min() {
             None => Ok(()),

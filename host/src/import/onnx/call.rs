@@ -15,7 +15,7 @@ use crate::graph::{Op, TensorId};
 use crate::import::builder::Builder;
 use crate::import::error::{OpResult, invalid, unsupported};
 
-/// What an operator's import works with.
+/// Access to the import for an operator.
 pub(super) struct Call<'a, 'b> {
     pub(super) node: &'a NodeProto,
     pub(super) attributes: Attributes<'a>,
@@ -23,7 +23,7 @@ pub(super) struct Call<'a, 'b> {
     pub(super) name: &'a str,
     /// Name of its first output.
     pub(super) output: &'a str,
-    /// What is made next is not yet the operator's result, so it gets a name of its own.
+    /// Whether the next node is not yet the operator's result, so that it gets a name of its own.
     pub(super) is_partial: bool,
     context: &'b mut Context<'a>,
 }

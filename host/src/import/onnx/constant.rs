@@ -87,7 +87,7 @@ impl Constant {
         }
     }
 
-    /// Reads a tensor; `directory` is where external data is looked for.
+    /// Reads a tensor; `directory` is the folder of external data.
     pub(super) fn from_proto(tensor: &TensorProto, directory: Option<&Path>) -> OpResult<Self> {
         let shape = tensor
             .dims
@@ -233,7 +233,7 @@ fn words<const N: usize, T>(raw: &[u8], from: impl Fn([u8; N]) -> T) -> OpResult
         Ok(chunks.iter().map(|&chunk| from(chunk)).collect())
     } else {
         Err(invalid(format!(
-            "a tensor's data of {} bytes is no multiple of {N}",
+            "a tensor's data of {} bytes is not a multiple of {N}",
             raw.len()
         )))
     }
@@ -256,7 +256,7 @@ fn bfloat_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
-/// Bytes of a tensor that lie in a file beside the model.
+/// Bytes of a tensor that are in a file beside the model.
 fn read_external(tensor: &TensorProto, directory: Option<&Path>) -> OpResult<Vec<u8>> {
     use std::io::{Read, Seek, SeekFrom};
     let name = &tensor.name;

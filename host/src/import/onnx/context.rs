@@ -1,4 +1,4 @@
-//! What an import knows while it walks over the file.
+//! State of an import while it walks over the file.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -33,10 +33,10 @@ pub(super) type Located<T> = Result<T, (Place, ImportErrorKind)>;
 /// State of one import.
 pub(super) struct Context<'a> {
     pub(super) builder: Builder,
-    /// Where files with external data lie.
+    /// Folder of files with external data.
     pub(super) directory: Option<&'a Path>,
     pub(super) opset: i64,
-    /// How often each value of the file is read by nodes that are needed; the output counts as one more.
+    /// Number of times that each value of the file is read by nodes that are needed; the output counts as one more.
     pub(super) uses: HashMap<&'a str, usize>,
     pub(super) initializers: HashMap<&'a str, &'a TensorProto>,
     pub(super) values: HashMap<&'a str, Value>,

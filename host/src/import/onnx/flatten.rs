@@ -37,7 +37,7 @@ pub(super) struct File {
     copies: Copies,
 }
 
-/// What copies are made of and may cost.
+/// Names, and the limit of the copies' size.
 struct Copies {
     /// Every name of the file and every name that was made.
     names: Names,
@@ -46,7 +46,7 @@ struct Copies {
     budget: Budget,
 }
 
-/// What has been made so far.
+/// Numbers of nodes and bytes made so far.
 #[derive(Default)]
 struct Budget {
     nodes: Cell<usize>,
@@ -194,7 +194,7 @@ impl Copies {
                 Some(value) => *value = Some(attribute),
                 None => {
                     return Err(invalid(format!(
-                        "attribute `{}` is no parameter of the file's function of this name",
+                        "attribute `{}` is not a parameter of the file's function of this name",
                         attribute.name
                     )));
                 }
@@ -243,7 +243,7 @@ impl Copies {
             .iter()
             .find(|attribute| attribute.name == name)
             .and_then(|attribute| attribute.g.as_ref())
-            .ok_or_else(|| invalid(format!("attribute `{name}` is no graph")))?;
+            .ok_or_else(|| invalid(format!("attribute `{name}` is not a graph")))?;
         if !branch.input.is_empty() || branch.output.len() != node.output.len() {
             return Err(invalid(format!(
                 "attribute `{name}` has {} inputs and {} outputs, expected 0 and {}",
@@ -308,9 +308,9 @@ impl Budget {
     }
 }
 
-/// How the nodes of a function or branch are copied to one place.
+/// Naming of a function's or branch's nodes that are copied to one place.
 struct Scope<'a> {
-    /// What the values that the body defines, and its inputs, are called there.
+    /// New names of the values that the body defines, and of its inputs.
     names: HashMap<&'a str, String>,
     /// The function's parameters and their values; `None` in a branch.
     parameters: Option<HashMap<&'a str, Option<&'a AttributeProto>>>,
@@ -331,7 +331,7 @@ impl<'a> Scope<'a> {
 
     /// Gives names to the body's `own` values: a result that one of them is gets the name under which it is wanted.
     ///
-    /// What comes back are the results that need a node of their own, as (value, wanted name): inputs, captured values and repetitions.
+    /// Returns the results that need a node of their own, as (value, wanted name): inputs, captured values and repetitions.
     fn bind<'b>(
         &mut self,
         own: &[&'a str],
@@ -397,7 +397,7 @@ impl<'a> Scope<'a> {
         Ok(copies)
     }
 
-    /// The new name of a value; `hidden` are the names that graphs inside define anew.
+    /// New name of a value; `hidden` are the names that inner graphs define again.
     fn name(&self, name: &str, hidden: &[HashSet<&str>]) -> OpResult<String> {
         let is_hidden = hidden.iter().any(|names| names.contains(name));
         let new = match self.names.get(name) {
@@ -554,7 +554,7 @@ pub(super) fn sparse_name(tensor: &SparseTensorProto) -> &str {
     tensor.values.as_ref().map_or("", |values| &values.name)
 }
 
-/// The refusal of such a tensor.
+/// Refusal of such a tensor.
 pub(super) fn refuse_sparse(name: &str) -> ImportErrorKind {
     unsupported(
         format!("its operand `{name}` is a sparse tensor"),

@@ -17,7 +17,7 @@ use crate::import::builder::Builder;
 use crate::import::cleanup;
 use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
-/// What a walk over the file comes to.
+/// Result of a walk over the file.
 pub(super) enum Outcome {
     /// The network.
     Graph(Box<Graph>),
@@ -233,7 +233,7 @@ impl<'a> Context<'a> {
             Value::Constant(constant) => match &constant.data {
                 Data::Int(values) if values.len() == 1 => Ok(values[0] != 0),
                 _ => Err(invalid(format!(
-                    "its condition `{name}` is no single boolean"
+                    "its condition `{name}` is not a single boolean"
                 ))),
             },
         }

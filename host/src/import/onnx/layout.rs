@@ -8,7 +8,7 @@ use crate::graph::{Op, OutputLayout, TensorId};
 use crate::import::builder::Builder;
 use crate::import::error::{ImportErrorKind, OpResult, unsupported};
 
-/// An ONNX value as it lies in a tensor of the graph.
+/// An ONNX value in the layout of a tensor of the graph.
 ///
 /// Every stored axis of a size above 1 belongs to exactly one ONNX axis; axes of size 1 come and go freely on both sides.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +38,7 @@ impl View {
         self.axes.iter().flatten().copied().collect()
     }
 
-    /// Whether the elements lie in ONNX's order.
+    /// Whether the elements are in ONNX's order.
     pub(super) fn is_in_onnx_order(&self) -> bool {
         self.order().is_sorted()
     }
@@ -96,7 +96,7 @@ impl Builder {
         }
     }
 
-    /// How the file has a value that leaves the network.
+    /// Layout in the file of a value that leaves the network.
     pub(super) fn output_layout(&self, view: &View) -> OutputLayout {
         OutputLayout {
             shape: (view.sample_axes().into_iter())
@@ -305,7 +305,7 @@ impl Builder {
 
     /// The value with ONNX's shape changed to `shape`, of which axis `batch` is the batch (1 there), as an ONNX Reshape does.
     ///
-    /// Where the elements lie in ONNX's order this is a reshape node under the file's own names; otherwise it stays a view, if it can.
+    /// If the elements are in ONNX's order, this is a reshape node under the file's own names; otherwise it stays a view, if it can.
     pub(super) fn reshape_view(
         &mut self,
         view: &View,
@@ -334,7 +334,7 @@ impl Builder {
         })
     }
 
-    /// A view with other axes over the same elements; makes a reshape node under the file's names where the elements lie in ONNX's order.
+    /// A view with other axes over the same elements; makes a reshape node under the file's names if the elements are in ONNX's order.
     pub(super) fn renamed_axes(&mut self, view: View, node: &str, output: &str) -> OpResult<View> {
         if view.batch.is_some_and(|batch| batch != 0) || !view.is_in_onnx_order() {
             return Ok(view);
@@ -412,7 +412,7 @@ impl Builder {
         }))
     }
 
-    /// For a value of one axis besides the batch and axes of size 1: where each of its elements lies.
+    /// For a value of one axis besides the batch and axes of size 1: the position of each of its elements.
     ///
     /// Element `i` in ONNX's order is the stored element `positions[i]`. Nothing moves.
     pub(super) fn positions(&self, view: &View) -> Vec<usize> {

@@ -1,6 +1,6 @@
 //! ONNX model files.
 //!
-//! Operator sets 7 to 24 of the default domain. Shapes are those of one sample: the first axis of the input is the batch, whatever its size.
+//! Operator sets 7 to 24 of the default domain. Shapes are those of one sample: the first axis of the input is the batch, of any size.
 
 mod attributes;
 
@@ -68,9 +68,9 @@ fn import(bytes: &[u8], directory: Option<&Path>, options: &ImportOptions) -> Lo
     let whole = |kind| (Place::default(), kind);
     let damaged = |problem: String| whole(ImportErrorKind::Malformed(problem));
     let mut model = ModelProto::decode(bytes)
-        .map_err(|error| damaged(format!("it is no ONNX model ({error})")))?;
+        .map_err(|error| damaged(format!("it is not an ONNX model ({error})")))?;
     let Some(graph) = model.graph.take() else {
-        return Err(damaged("it holds no network".to_owned()));
+        return Err(damaged("it contains no network".to_owned()));
     };
     let opset = model
         .opset_import

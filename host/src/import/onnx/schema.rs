@@ -1,16 +1,16 @@
-//! What each operator of each opset has, and what is done with it.
+//! Attributes and operands of each operator per opset, and their treatment.
 //!
-//! One row an operator: the opsets in which it changed, with the numbers of its operands, and every attribute that it has in any opset that is read.
+//! One row per operator: the opsets in which it changed, with the numbers of its operands, and every attribute that it has in any opset that is read.
 //! Most versions differ in element types alone, which do not matter here.
 
 use super::kind::{FLOAT, FLOATS, GRAPH, INT, INTS, SPARSE_TENSOR, STRING, STRINGS, TENSOR};
 use super::proto::NodeProto;
 use crate::import::error::{OpResult, invalid, unsupported};
 
-/// What is done with an attribute.
+/// Treatment of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Treatment {
-    /// It means what the operator's definition says.
+    /// It has the meaning of the operator's definition.
     Honoured,
     /// Any other value than this is refused.
     Only(&'static str),
@@ -289,7 +289,7 @@ pub(super) fn has_no_effect(operator: &str, attribute: &str) -> bool {
     })
 }
 
-/// Refuses a node that is no operator of its opset: unknown there, with other attributes or numbers of operands.
+/// Refuses a node that is not an operator of its opset: unknown there, with other attributes or numbers of operands.
 pub(super) fn check(node: &NodeProto, opset: i64) -> OpResult<()> {
     let Some(operator) = find(&node.op_type) else {
         return Ok(());

@@ -7,7 +7,7 @@ use crate::import::error::{OpResult, invalid, unsupported};
 /// Largest kernel, stride, dilation or padding; with it no size computed from them can overflow.
 const MAX_SIZE: i64 = 1 << 20;
 
-/// The window of a convolution or pool over the spatial sizes `input` (one or two; one is taken as a row, `h = 1`).
+/// Window of a convolution or pool over the spatial sizes `input` (one or two; one is treated as a row, `h = 1`).
 ///
 /// The second result is how much of `pad_after` is there only because of `ceil_mode`.
 pub(super) fn read_window(

@@ -1,21 +1,21 @@
-//! Why ranges could not be found.
+//! Errors of calibration.
 
 use crate::executor::ExecutorError;
 use crate::graph::GraphError;
 use crate::ptq::statistics::StatisticsError;
 
-/// Why ranges could not be found.
+/// Reason why ranges could not be found.
 #[derive(Debug, thiserror::Error)]
 pub enum CalibrationError {
     /// There is no sample.
     #[error("the calibration set is empty; give at least one sample")]
     Empty,
-    /// The percentile is none, or would cut off half of the values.
+    /// The percentile is not valid, or would cut off half of the values.
     #[error(
         "a percentile of {found} cannot be used; give one above 50 and at most 100, such as 99.99"
     )]
     Percentile {
-        /// What was asked for.
+        /// Requested percentile.
         found: f64,
     },
     /// A value is infinite or not a number.
@@ -26,10 +26,10 @@ pub enum CalibrationError {
         /// Name of the tensor.
         tensor: String,
     },
-    /// The number of standard deviations is none.
+    /// The number of standard deviations is not valid.
     #[error("a range cannot reach {found} standard deviations; give a number above 0, such as 6")]
     Deviations {
-        /// What was asked for.
+        /// Requested number.
         found: f32,
     },
     /// Statistics do not tell ranges.

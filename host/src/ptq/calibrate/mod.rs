@@ -25,7 +25,7 @@ const BLOCK: usize = 64;
 /// Runs `graph` over a calibration set and returns the range of every tensor.
 ///
 /// # Errors
-/// Where the inputs do not suit the graph, a tensor takes a value that is not finite, or an option makes no sense.
+/// If the inputs do not match the graph, a tensor takes a value that is not finite, or an option is invalid.
 pub fn observe(
     graph: &Graph,
     calibration: &Dataset,
@@ -44,7 +44,7 @@ pub fn observe(
 /// As [`observe`], where errors of channels count as much as `importance` says, tensor by tensor.
 ///
 /// `results`, the network's, are covered whole, with some room: what saturates there cannot be made good. So are vectors of sums, of which every sample shows but
-/// one value a channel: of a global average a few hundred samples do not show the largest value to come.
+/// one value per channel: of a global average a few hundred samples do not show the largest value to come.
 pub(crate) fn observe_by_importance(
     graph: &Graph,
     calibration: &Dataset,

@@ -30,8 +30,8 @@ impl RangeOptions {
         }
     }
 
-    /// A new observer of an int8 tensor, an error of whose channels counts as much as `importance` says, relative to each other. Only methods
-    /// that minimize a squared error ask for that.
+    /// Creates an observer of an int8 tensor in which an error of a channel counts by its `importance`, relative to the others. Only methods
+    /// that minimize a squared error use it.
     pub(crate) fn observer_of(self, importance: &[f64]) -> Box<dyn Observer> {
         let most = importance.iter().copied().fold(0.0, f64::max);
         let weighs = matches!(self.method, RangeMethod::Mse | RangeMethod::Sqnr);
@@ -89,7 +89,7 @@ impl Observer for MinMax {
 struct HistogramObserver {
     histogram: Histogram,
     options: RangeOptions,
-    /// Of each channel, or one of all.
+    /// Weight per channel, or one for all.
     weights: Vec<u32>,
 }
 

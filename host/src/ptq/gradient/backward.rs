@@ -208,7 +208,7 @@ fn convolution(conv: &Conv2d, input: &[usize], output: &[usize], gradient: &[f32
     found
 }
 
-/// Calls `each(output position, tap, input pixel)` for all taps that do not lie in the padding.
+/// Calls `each(output position, tap, input pixel)` for all taps that are not in the padding.
 fn each_tap(
     window: &Window,
     input: [usize; 2],
@@ -313,7 +313,7 @@ fn dense(
     }
 }
 
-/// What a pool makes of a window.
+/// Function of a pool over a window.
 #[derive(Clone, Copy)]
 enum Reduction<'v> {
     /// The largest of these values, the pool's input; the first of several takes all of the gradient.

@@ -1,4 +1,4 @@
-//! How much an error anywhere in the network adds to the error of its result.
+//! Sensitivities: effect of an error in any tensor on the output's error.
 //!
 //! For a small error `e` of one element the result moves by `J e`. Of the square of that, summed over all outputs, random signs give an
 //! unbiased estimate: `E[(r . J e)^2] = |J e|^2` for `r` of independent signs (Hutchinson), and `r . J` is one walk backwards. Errors of
@@ -99,7 +99,7 @@ impl Sensitivity {
         }
     }
 
-    /// What an error of any element of a tensor adds, for every tensor and channel. The layers' part is as large as the network, and goes.
+    /// Sensitivity of every tensor per channel: the effect of an error of any of its elements. Drops the part of the layers, which is as large as the network.
     pub(crate) fn into_elements(self) -> TensorMap<Vec<f64>> {
         self.elements
     }
@@ -121,7 +121,7 @@ impl Sensitivity {
     }
 }
 
-/// Steps of a channel for which rounding errors are looked at.
+/// Steps of a channel's range for which rounding errors are computed.
 const STEPS: f32 = 128.0;
 
 /// Bounds of the factor by which errors that go together exceed independent ones.

@@ -1,4 +1,4 @@
-//! What every tensor was in a run.
+//! Values of every tensor in a run.
 
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, TensorId, TensorMap};

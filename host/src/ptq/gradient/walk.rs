@@ -6,7 +6,7 @@ use crate::graph::{NodeId, TensorId, TensorMap};
 
 /// Is shown gradients, each complete, from the network's end to its beginning.
 pub(crate) trait Visitor {
-    /// The gradient by a tensor, one value an element, sample after sample.
+    /// The gradient by a tensor, one value per element, sample after sample.
     fn tensor(&mut self, tape: &Tape<'_>, id: TensorId, gradient: &[f32]);
 
     /// The gradient by the output of a layer with weights, before its activation.

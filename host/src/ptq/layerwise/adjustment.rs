@@ -1,8 +1,8 @@
-//! What synthetic samples need behind a layer to look like those of training.
+//! Adjustments of synthetic samples to look like those of training.
 
 use crate::graph::NodeMap;
 
-/// What turns the outputs of a layer into those of training: `gain * y + shift`, channel by channel, before the activation.
+/// Adjustment of a layer's outputs to those of training: `gain * y + shift`, per channel, before the activation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Adjustment {
     pub(crate) gain: Vec<f32>,

@@ -1,7 +1,7 @@
-//! Layer after layer: each one's integers, seen what the ones before made.
+//! Choice of each layer's integers, layer by layer, after those before.
 //!
 //! Two networks run side by side over the calibration samples, the float one and the quantized one, node by node. At a layer with
-//! weights, what the float layer puts out is the target, and what the quantized network puts in is what the layer has to make it from:
+//! weights, the float layer's output is the target, and the quantized network's values are the layer's input:
 //! "asymmetric reconstruction" of Nagel et al., "Up or Down? Adaptive Rounding for Post-Training Quantization" (2020), section 4.3.
 //! Scale search, rounding and empirical bias correction share this walk, in this order.
 
@@ -28,12 +28,12 @@ use crate::quantize::{Encodings, LayerWeights, NetworkWeights};
 use crate::recipe::{BiasCorrection, Recipe};
 use streams::Streams;
 
-/// Chooses the weights of every layer anew where `recipe` asks for it, in place.
+/// Chooses the weights of every layer again if `recipe` requires it, in place.
 ///
 /// `adjustments` are what synthetic samples need behind each layer to look like those of training.
 ///
 /// # Errors
-/// Samples that do not suit the network.
+/// If the samples do not match the network.
 pub(crate) fn optimize<'g>(
     graph: &'g Graph,
     encodings: &'g Encodings,

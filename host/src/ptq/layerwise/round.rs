@@ -13,7 +13,7 @@ use crate::recipe::{Granularity, LayerOptions, Recipe, WeightBits};
 use std::cell::Cell;
 use std::ops::Range;
 
-/// Rounds the weights of `layer` anew where `options` ask for more than nearest.
+/// Rounds the weights of `layer` again if `options` request more than rounding to nearest.
 pub(super) fn choose(
     streams: &Streams<'_>,
     node: &Node,

@@ -1,4 +1,4 @@
-//! All samples of a tensor, in few bytes: a walk keeps two networks of them.
+//! Samples of a tensor in few bytes: a walk keeps those of two networks.
 
 use crate::quantize::Encoding;
 use half::f16;

@@ -20,7 +20,7 @@ pub(super) struct Streams<'g> {
     origin: Origin,
 }
 
-/// Where samples come from.
+/// Source of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// They were given.

@@ -9,10 +9,10 @@ use crate::graph::{Graph, Node, TensorId, TensorMap};
 use crate::parallel;
 use std::ops::Range;
 
-/// Elements of a tensor for all samples from which it may be made anew: 64 MiB in half precision. Below, keeping it is cheaper.
+/// Elements of a tensor for all samples from which it may be computed again: 64 MiB in half precision. Below, keeping it is cheaper.
 const LARGE: usize = 32 << 20;
 
-/// How many times as large as what it is made from such a tensor is at least.
+/// Smallest ratio of such a tensor's size to that of its operator's inputs.
 const WIDENING: usize = 2;
 
 /// Values of one tensor for all samples.
@@ -24,20 +24,20 @@ enum Values<'a, B> {
 /// Values that are made whenever they are read.
 struct Made<'a, B> {
     node: SingleNode,
-    /// What becomes of the node's output for a block of samples.
+    /// Treatment of the node's output for a block of samples.
     keep: Box<dyn Fn(Vec<f32>) -> B + Send + Sync + 'a>,
 }
 
-/// Which tensors have values on a walk, and which of these are made anew.
+/// Tensors that have values on a walk, and those of them that are computed again.
 struct Lifetimes<'a> {
     graph: &'a Graph,
     samples: usize,
-    /// Elements of a tensor for all samples from which it may be made anew.
+    /// Elements of a tensor for all samples from which it may be computed again.
     large: usize,
     /// Nodes that have yet to read each tensor, and tensors that are made from it.
     readers: TensorMap<usize>,
     is_made: TensorMap<bool>,
-    /// What each tensor that is made anew is made from.
+    /// Sources of each tensor that is computed again.
     sources: TensorMap<Vec<TensorId>>,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Lifetimes<'a> {
         self.samples * self.graph.tensors[tensor].elements()
     }
 
-    /// Whether the output of `node`, which comes next, is made anew whenever it is read.
+    /// Whether the output of `node`, which comes next, is computed again whenever it is read.
     fn begin(&mut self, node: &Node) -> bool {
         let inputs = node.inputs.iter().map(|&input| self.elements(input));
         let output = self.elements(node.output);

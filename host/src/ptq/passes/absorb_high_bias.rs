@@ -15,7 +15,7 @@ use crate::graph::{Activation, BatchNorm, Graph, GraphError, NodeId, Op};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AbsorbHighBias;
 
-/// Standard deviations between the mean of a channel and what is taken for its lower end.
+/// Standard deviations between the mean of a channel and its assumed lower end.
 const DEVIATIONS: f32 = 3.0;
 
 /// A range has to become this much narrower.
@@ -48,7 +48,7 @@ impl Pass for AbsorbHighBias {
     }
 }
 
-/// What each channel of node `id` can do without, and the layer that reads it; `None` where nothing is gained.
+/// Absorbable part of each channel of node `id`, and the layer that reads it; `None` if nothing is gained.
 fn amounts(graph: &Graph, id: NodeId) -> Option<(NodeId, Vec<f32>)> {
     let node = &graph.nodes[id];
     let norm = node.op.linear()?.folded.as_ref()?;
@@ -76,7 +76,7 @@ fn amounts(graph: &Graph, id: NodeId) -> Option<(NodeId, Vec<f32>)> {
     (after < WORTH * upper_end(norm, &limits, |_| 0.0)).then_some((consumer, amounts))
 }
 
-/// Where the range of a tensor ends by its statistics and its clip, with something taken off each channel.
+/// Upper end of a tensor's range by its statistics and its clip, with something subtracted from each channel.
 fn upper_end(norm: &BatchNorm, limits: &[f32], less: impl Fn(usize) -> f32) -> f32 {
     (0..norm.channels())
         .map(|channel| {

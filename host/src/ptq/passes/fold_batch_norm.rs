@@ -4,7 +4,7 @@
 //! a layer followed by BatchNorm becomes `W' = scale[out] * W`, `b' = scale * b + shift`;
 //! a BatchNorm followed by a layer without padding becomes `W' = W * scale[in]`, `b' = b + sum W * shift[in]`
 //! (padding feeds zeros behind the BatchNorm, which no bias can express).
-//! What is left between other operators becomes a 1x1 depthwise convolution.
+//! A BatchNorm that remains between other operators becomes a 1x1 depthwise convolution.
 //! Formulas: Jacob et al. 2018, section 3.2; Nagel et al., "Data-Free Quantization" (2019), section 3.1.
 //! The statistics stay on the layer, for the passes that need the distribution of its outputs.
 

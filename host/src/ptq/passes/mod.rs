@@ -28,7 +28,7 @@ use crate::recipe::{Equalize, Recipe};
 pub enum When {
     /// On the graph as it was imported, before anything is known of its activations but what its inputs may be.
     Imported,
-    /// Behind equalization for the least noise ([`Equalize::Full`]), which looks at samples and is no [`Pass`].
+    /// After equalization for the least noise ([`Equalize::Full`]), which needs samples and is not a [`Pass`].
     Equalized,
 }
 

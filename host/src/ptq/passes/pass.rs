@@ -11,17 +11,17 @@ pub trait Pass {
     /// Rewrites `graph` in place.
     ///
     /// # Errors
-    /// Where a node cannot be rewritten although it has to be.
+    /// If a node that must be rewritten cannot be.
     fn run(&self, graph: &mut Graph) -> Result<PassReport, GraphError>;
 }
 
-/// What a pass did.
+/// Result of a pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PassReport {
     /// Name of the pass.
     pub pass: &'static str,
     /// Nodes that it changed or removed.
     pub changed: usize,
-    /// What a user should know, one sentence each.
+    /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
 }

@@ -37,7 +37,7 @@ pub(super) fn learn(
     relaxed.hard()
 }
 
-/// The state of a descent, one entry a weight.
+/// State of a descent, one entry per weight.
 struct Relaxed {
     /// Scale of the weight.
     scale: Vec<f32>,

@@ -70,7 +70,7 @@ impl FullBatch {
     }
 }
 
-/// The error on samples drawn at random, behind the activation if that is asked for.
+/// Error on samples drawn at random, after the activation if requested.
 pub(super) struct Batches<'a> {
     pub(super) geometry: &'a Geometry,
     pub(super) samples: Samples<'a>,

@@ -1,7 +1,7 @@
 //! Second moments of a layer's inputs: all a quadratic loss needs.
 //!
 //! The mean of `|W~ x^ - W x|^2` over positions depends on the samples only through `E[x^ x^T]`, `E[x^ x^T]` with the float inputs on
-//! the right, and the means: `K x K` numbers a group, whatever the number of samples.
+//! the right, and the means: `K x K` numbers per group, whatever the number of samples.
 
 use super::patches::Geometry;
 use crate::executor::matmul::{Right, Rows};
@@ -15,7 +15,7 @@ const PANELS: usize = 16;
 /// Positions whose products are summed in single precision before they are added up in double.
 const BLOCK: usize = 2048;
 
-/// Multiply-accumulates that may be spent on the moments of a layer; of what is beyond, positions are left out evenly.
+/// Limit of multiply-accumulates for the moments of a layer; beyond it, positions are left out evenly.
 const BUDGET: usize = 1 << 30;
 
 /// Positions that are always affordable, as a multiple of the products of one output: moments of fewer say little.
@@ -65,7 +65,7 @@ impl Moments {
     }
 }
 
-/// Elements of a layer's input that are looked at together (16 MiB).
+/// Elements of a layer's input that are processed together (16 MiB).
 const ELEMENTS: usize = 4 << 20;
 
 /// Moments of every group of a layer over all samples, of the products `of` of an output.
@@ -157,10 +157,10 @@ fn parts(geometry: &Geometry, samples: usize, positions: usize) -> Vec<Range<usi
         .collect()
 }
 
-/// Samples whose inputs are asked for together at least.
+/// Smallest number of samples whose inputs are requested together.
 const SAMPLES: usize = 8;
 
-/// Means over all positions of what a layer multiplies its weights with, `K` of each group.
+/// Means over all positions of a layer's inputs, `K` per group.
 ///
 /// # Errors
 /// Those of `inputs`.

@@ -27,7 +27,7 @@ use gradient::Batches;
 /// Rounds a layer by the method that `options` names.
 ///
 /// The result's quadratic loss is never larger than that of rounding to nearest, except for batches, whose loss is another one.
-/// Of layers with very many inputs, the loss leaves out how inputs of different blocks go together, so that memory grows with their number and not with its square.
+/// For layers with very many inputs, the loss leaves out correlations between inputs of different blocks, so that memory grows with their number and not with its square.
 pub fn round_layer(
     problem: &LayerProblem<'_>,
     data: LayerData<'_>,

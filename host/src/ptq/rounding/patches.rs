@@ -1,9 +1,9 @@
-//! What a layer multiplies its weights with, position by position.
+//! Inputs of a layer's products, position by position.
 
 use crate::graph::{Graph, Node, Op, TensorId, Window};
 use std::ops::Range;
 
-/// Where the inputs of a layer's products lie.
+/// Positions of the inputs of a layer's products.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Geometry {
     /// Input `[h, w, c]`.

@@ -8,7 +8,7 @@ use std::ops::Range;
 /// A layer whose weights are to be rounded.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerProblem<'a> {
-    /// Float weights, rows of `k`, one an output channel.
+    /// Float weights, rows of `k`, one per output channel.
     pub weights: &'a [f32],
     /// Output channels.
     pub out_channels: usize,
@@ -24,7 +24,7 @@ pub struct LayerProblem<'a> {
     pub least_scales: &'a [f64],
 }
 
-/// What batches are drawn from.
+/// Source of batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Samples<'a> {
     /// Inputs of the layer in the quantized network, sample after sample.
@@ -33,18 +33,18 @@ pub struct Samples<'a> {
     pub output: &'a [f32],
     /// The layer's bias.
     pub bias: &'a [f32],
-    /// What follows the layer, if the loss is to be taken behind it.
+    /// Activation after the layer, if the loss includes it.
     pub activation: Option<&'a Activation>,
 }
 
-/// What is known of a layer's inputs.
+/// Data about a layer's inputs.
 #[derive(Clone, Copy)]
 pub struct LayerData<'a> {
-    /// Where they lie.
+    /// Geometry of the layer's windows in its inputs.
     pub geometry: &'a Geometry,
     /// Positions of all samples together.
     pub positions: usize,
-    /// Moments of some of the products of an output, one a group.
+    /// Moments of some of the products of an output, one per group.
     pub moments: &'a dyn Fn(Range<usize>) -> Vec<Moments>,
     /// The samples themselves.
     pub samples: Samples<'a>,
@@ -52,7 +52,7 @@ pub struct LayerData<'a> {
     pub seed: u64,
 }
 
-/// Which scales a layer is rounded with.
+/// Scales with which a layer is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scales {
     /// Those that its weights' ranges give.

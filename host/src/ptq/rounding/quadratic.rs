@@ -11,13 +11,13 @@ use pulp::{Arch, Simd, WithSimd};
 /// samples with other errors: on 125 images, layers with 960 inputs at 9 positions lost more than a decibel by it.
 const ENOUGH: f64 = 4.0;
 
-/// What all rows of a group share.
+/// Data that all rows of a group share.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) k: usize,
     /// `G` with the damping on its diagonal.
     pub(super) gram: Vec<f64>,
-    /// Of `gram`.
+    /// Diagonal of `gram`.
     diagonal: Vec<f64>,
     cross: Vec<f64>,
     /// Added to the diagonal; pulls towards the float weights where the data say nothing.
@@ -28,7 +28,7 @@ pub(super) struct Group {
     factor: Vec<f64>,
 }
 
-/// Rows of a group that are looked at together, so that what the group has in common is read from memory once for all.
+/// Rows of a group that are processed together, so that the group's shared data is read from memory once for all.
 pub(super) const LANES: usize = 8;
 
 /// A number of each row.
@@ -207,7 +207,7 @@ fn eliminate(above: &[f64], lower: &mut [f64], row: usize) {
     }
 }
 
-/// Products of a row with columns that lie next to each other.
+/// Products of a row with adjacent columns.
 fn product(row: &[f64], columns: &[Lanes]) -> Lanes {
     Arch::new().dispatch(Product { row, columns })
 }
@@ -217,7 +217,7 @@ struct Product<'a> {
     columns: &'a [Lanes],
 }
 
-/// Partial sums of a product: element `i` goes to sum `i % SUMS`, whatever the width of the machine's vectors.
+/// Partial sums of a product: element `i` goes to sum `i % SUMS`, for any width of the machine's vectors.
 const SUMS: usize = 4;
 
 impl WithSimd for Product<'_> {

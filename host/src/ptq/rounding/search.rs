@@ -273,7 +273,7 @@ fn found(rows: Vec<Descended>, scales: &[f64]) -> Vec<Found> {
     rows.map(|(row, &scale)| Found { scale, row }).collect()
 }
 
-/// Of each row the one of less loss; the first of equal ones.
+/// For each row the result of less loss; the first of equal ones.
 fn best(first: Vec<Found>, second: Vec<Found>) -> Vec<Found> {
     let better = |(first, second): (Found, Found)| {
         if second.cost() < first.cost() {

@@ -489,7 +489,7 @@ fn blocks_are_as_wide_as_positions_can_tell() {
     assert_eq!(widest(4608, 3136), 2048);
 }
 
-/// Where inputs of different blocks do not go together, blocks leave nothing out.
+/// If inputs of different blocks are uncorrelated, blocks leave nothing out.
 #[test]
 fn blocks_of_independent_inputs_are_as_good_as_the_whole() {
     for (max, search_scales, per_channel) in [(127, false, true), (7, true, true), (7, true, false)]

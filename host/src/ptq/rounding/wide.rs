@@ -10,13 +10,13 @@ use super::whole::{by_moments, groups};
 use crate::recipe::AdaRoundOptions;
 use std::ops::Range;
 
-/// Products of an output that are looked at together: moments and what is made of them stay below 200 MB.
+/// Products of an output that are processed together: moments and their results stay below 200 MB.
 const WIDEST: usize = 2048;
 
 /// Products of a block where positions are few: moments of more than twice as many are mostly damping.
 const NARROWEST: usize = 512;
 
-/// Products of an output that are looked at together, of `k`, with so many positions.
+/// Number of products of an output that are processed together, of `k`, with so many positions.
 pub(crate) fn widest(k: usize, positions: usize) -> usize {
     if k <= WIDEST {
         return k.max(1);
@@ -32,7 +32,7 @@ fn blocks(k: usize, widest: usize) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Rounds a layer by the moments of its inputs, which `moments` gives for a range of them, one a group; of no more than `widest` at once.
+/// Rounds a layer by the moments of its inputs, which `moments` gives for a range of them, one per group; of no more than `widest` at once.
 pub(super) fn in_blocks(
     problem: &LayerProblem<'_>,
     moments: &dyn Fn(Range<usize>) -> Vec<Moments>,

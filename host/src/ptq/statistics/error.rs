@@ -1,8 +1,8 @@
-//! Why statistics could not be found.
+//! Errors of statistics.
 
 use crate::graph::GraphError;
 
-/// Why the statistics of a network's tensors could not be found.
+/// Reason why the statistics of a network's tensors could not be found.
 #[derive(Debug, thiserror::Error)]
 pub enum StatisticsError {
     /// An input of the network has no usable range.
@@ -10,7 +10,7 @@ pub enum StatisticsError {
     InputRange {
         /// Name of the tensor.
         tensor: String,
-        /// What was found and what is expected.
+        /// Found and expected values.
         problem: String,
     },
     /// Statistics or weights are not finite, or lead to what is not.

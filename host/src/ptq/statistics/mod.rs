@@ -1,4 +1,4 @@
-//! What is known of activations without data.
+//! Statistics of activations without data.
 //!
 //! A BatchNorm folded into a layer tells the mean and the standard deviation of each of its outputs in training; everything behind
 //! it follows by arithmetic under the assumption that elements are independent and, before an activation, normal
@@ -20,16 +20,16 @@ pub use propagate::{ChannelStatistics, propagate};
 pub(crate) use interval::Interval;
 pub(crate) use propagate::channels;
 
-/// What is known of the elements of one channel.
+/// Statistics of the elements of one channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Channel {
     /// Mean, within `hard`.
     pub(crate) mean: f64,
     /// Variance.
     pub(crate) variance: f64,
-    /// No value lies outside of this; an end may be infinite.
+    /// Interval of all values; an end may be infinite.
     pub(crate) hard: Interval,
-    /// Almost no value lies outside of this: within `hard`, around the mean.
+    /// Interval of almost all values: within `hard`, around the mean.
     pub(crate) likely: Interval,
 }
 
@@ -65,7 +65,7 @@ impl Channel {
         }
     }
 
-    /// How far the likely values reach from the mean, to both sides.
+    /// Distance of the likely values from the mean, to both sides.
     fn deviations(&self) -> Interval {
         Interval::new(self.likely.low - self.mean, self.likely.high - self.mean)
     }

@@ -5,7 +5,7 @@ use super::{Channel, Interval, activation, extremum, layer, movement};
 use crate::graph::{Graph, Node, Op, TensorMap};
 use crate::range::Range;
 
-/// Mean and variance of a tensor's elements, one value a channel (the last axis).
+/// Mean and variance of a tensor's elements, one value per channel (the last axis).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelStatistics {
     /// Means.

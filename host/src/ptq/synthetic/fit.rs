@@ -1,4 +1,4 @@
-//! What BatchNorms tell of the images that a network was trained on.
+//! Properties of the training images, estimated from BatchNorm statistics.
 //!
 //! Those that read the input tell its means and how fine and colourful images were; all others how much one image differs from the next.
 

@@ -9,7 +9,7 @@ use std::ops::Range as Samples;
 /// Outputs of a layer are scaled by no more than this, and no less than its inverse.
 const MOST_GAIN: f64 = 64.0;
 
-/// What makes `samples` give every layer the moments that its BatchNorm recorded.
+/// Adjustments that give every layer the moments that its BatchNorm recorded, on `samples`.
 pub(crate) fn adjustments(
     graph: &Graph,
     samples: &Dataset,

@@ -47,7 +47,7 @@ pub(crate) fn varied_noise(
     Ok(drawn(graph, &spreads, samples, seed))
 }
 
-/// How the noise of each input is distributed, at one contrast.
+/// Distribution of the noise of each input, at one contrast.
 fn spreads(graph: &Graph, ranges: &[Range], seed: u64) -> Result<Vec<Spread>, SingleNodeError> {
     let mut spreads = Vec::new();
     for (input, &range) in graph.inputs.iter().zip(ranges) {

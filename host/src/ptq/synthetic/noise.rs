@@ -7,11 +7,11 @@ use crate::graph::Graph;
 use crate::random::Sequence;
 use crate::range::Range;
 
-/// How the noise of one of the network's inputs is distributed.
+/// Distribution of the noise of one of the network's inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Spread {
     pub(super) range: Range,
-    /// Of each channel.
+    /// Mean per channel.
     pub(super) mean: Vec<f32>,
     /// Standard deviation of each octave of an image's noise, coarsest first.
     pub(super) octaves: Vec<Octave>,
@@ -22,9 +22,9 @@ pub(super) struct Spread {
 /// Standard deviations of one octave of noise.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Octave {
-    /// Of what all channels share.
+    /// Deviation of the part that all channels share.
     pub(super) common: f32,
-    /// Of what each channel has alone.
+    /// Deviation of the part of each channel alone.
     pub(super) own: f32,
 }
 
@@ -46,7 +46,7 @@ const COMMON: f32 = 0.9;
 const OWN: f32 = 0.436;
 
 impl Spread {
-    /// All that is known before the network is looked at: half of the range is about four deviations, every octave has the same power.
+    /// Initial noise, before the network is analysed: half of the range is about four deviations, every octave has the same power.
     pub(super) fn of(range: Range, shape: &[usize]) -> Spread {
         let octaves = image(shape).map_or(0, |[h, w, _]| cells(h, w).len());
         let each = 0.25 * (range.max - range.min) / (octaves.max(1) as f32).sqrt();

@@ -4,7 +4,7 @@ use super::super::params::AddParams;
 use super::super::scalar;
 use core::cell::Cell;
 
-/// Computes `output` from `a` and `b`, which has as many elements as `a`, or one a channel, or one.
+/// Computes `output` from `a` and `b`, which has as many elements as `a`, or one per channel, or one.
 ///
 /// An operand that has the output's place may be overwritten.
 pub(in super::super) fn add(p: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], output: &[Cell<i8>]) {
@@ -54,7 +54,7 @@ mod arm {
     use crate::kernels::params::AddParams;
     use core::cell::Cell;
 
-    /// What the loop reads.
+    /// Parameters of the assembly loop.
     #[repr(C)]
     struct Sum {
         output: *mut i8,

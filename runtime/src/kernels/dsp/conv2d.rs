@@ -92,7 +92,7 @@ pub(in super::super) fn conv2d<K: Kernels>(
     });
 }
 
-/// Four output pixels in a row, and where they are in the output; behind the last one, that one again.
+/// Four output pixels in a row, and their positions in the output; after the last one, that one again.
 struct Group {
     pixels: [Pixel; 4],
     offsets: [usize; 4],
@@ -131,7 +131,7 @@ struct Pixel {
     x: usize,
 }
 
-/// Where an output pixel's window starts in the input; negative in the padding.
+/// Start of an output pixel's window in the input; negative in the padding.
 #[derive(Clone, Copy, Default)]
 struct Lane {
     y: isize,

@@ -6,7 +6,7 @@ use core::cell::Cell;
 
 /// Expands `words` words of four pixels into `to`, side by side; elements behind the end of `from` are not looked at.
 ///
-/// `to` gets 32 bytes a word.
+/// `to` gets 32 bytes per word.
 pub(super) fn expand4(to: &[Cell<i8>], from: [&[Cell<i8>]; 4], words: usize) {
     if words == 0 || to.len() < 32 * words || from.iter().any(|from| from.len() < 4 * words) {
         return;
@@ -72,7 +72,7 @@ pub(super) fn sums(sums: &[Cell<i8>], expanded: &[Cell<i8>]) {
     }
 }
 
-/// Expands `words` words of one row into `to`, 8 bytes a word; returns 8 times the sum.
+/// Expands `words` words of one row into `to`, 8 bytes per word; returns 8 times the sum.
 pub(super) fn expand(to: &[Cell<i8>], from: &[Cell<i8>], words: usize) -> i32 {
     if words == 0 || to.len() < 8 * words || from.len() < 4 * words {
         return 0;
@@ -123,7 +123,7 @@ mod arm {
             return;
         }
         let from = from.map(|from| first(from).cast_const());
-        // SAFETY: the caller has checked that `to` has 32 bytes and each of `from` 4 bytes a word, and `to` starts at a
+        // SAFETY: the caller has checked that `to` has 32 bytes and each of `from` 4 bytes per word, and `to` starts at a
         // multiple of 4; `from` may start anywhere, as single words are loaded. All are cells.
         unsafe {
             fewbit_dsp_expand4(first(to), &raw const from, words);
@@ -160,7 +160,7 @@ mod arm {
         if !is_aligned(to) {
             return 0;
         }
-        // SAFETY: the caller has checked that `to` has 8 bytes and `from` 4 bytes a word; `to` starts at a multiple of 4.
+        // SAFETY: the caller has checked that `to` has 8 bytes and `from` 4 bytes per word; `to` starts at a multiple of 4.
         unsafe { fewbit_dsp_expand(first(to), first(from).cast_const(), words) }
     }
 }

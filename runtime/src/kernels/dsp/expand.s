@@ -82,7 +82,7 @@ fewbit_dsp_expand:
     .size fewbit_dsp_expand, . - fewbit_dsp_expand
 
 @ void fewbit_dsp_copy_lines(i8 *to, const i8 *from, usize lines, usize length, usize stride)
-@ Words, then single bytes: 4 instructions a word.
+@ Words, then single bytes: 4 instructions per word.
 @ Registers: r0 to, r1 from, r2 lines left, r3 length, r4 gap between lines, r5 bytes left, r6 value.
     .section .text.fewbit_dsp_copy_lines,"ax",%progbits
     .p2align 2

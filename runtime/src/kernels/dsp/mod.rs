@@ -1,7 +1,7 @@
 //! The DSP family: Cortex-M4, M7 and M33.
 //!
 //! Hot loops are assembly, each with a portable model beside it that computes the same from the same bytes: host tools and tests run the
-//! models, so that what surrounds the loops (packing, padding, tails) is the same code on the desk and on the chip. Operators without
+//! models, so that the code around the loops (packing, padding, tails) is the same on the host and on the chip. Operators without
 //! a file here are those of the scalar family.
 //!
 //! Assembly is the only unsafe code of the crate. Every call checks lengths and alignments first; for a checked model

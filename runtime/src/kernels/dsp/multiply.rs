@@ -24,9 +24,9 @@ pub(super) struct Multiply<'a> {
     pub(super) weights: &'a [i8],
     /// Whether weights are int4, else int8.
     pub(super) int4: bool,
-    /// One a channel.
+    /// One per channel.
     pub(super) bias: &'a [i32],
-    /// One a channel.
+    /// One per channel.
     pub(super) multipliers: &'a [i32],
     pub(super) quads: usize,
     pub(super) pairs: usize,
@@ -64,7 +64,7 @@ impl Multiply<'_> {
     }
 }
 
-/// What the tests and the host run in place of the assembly.
+/// Portable model, which the tests and the host run instead of the assembly.
 #[cfg(not(fewbit_family = "dsp"))]
 impl Multiply<'_> {
     fn model(&self, offsets: [usize; 4]) {
@@ -173,7 +173,7 @@ mod arm {
     use crate::kernels::cells::is_aligned;
     use crate::kernels::params::Limits;
 
-    /// What the loops read: the words named `J_` in multiply.s.
+    /// Parameters of the assembly loops: the words named `J_` in multiply.s.
     #[repr(C)]
     pub(in super::super) struct Job {
         pub(in super::super) activations: *const i8,

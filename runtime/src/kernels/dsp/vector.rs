@@ -18,16 +18,16 @@ pub(super) struct Vector<'a> {
     pub(super) weights: &'a [i8],
     /// Whether weights are int4, else int8.
     pub(super) int4: bool,
-    /// One a channel.
+    /// One per channel.
     pub(super) bias: &'a [i32],
-    /// One a channel.
+    /// One per channel.
     pub(super) multipliers: &'a [i32],
     pub(super) steps: usize,
     pub(super) pairs: usize,
     pub(super) stage: &'a Stage<'a>,
     /// The first channel, for its limits.
     pub(super) first_channel: usize,
-    /// One byte a channel.
+    /// One byte per channel.
     pub(super) output: &'a [Cell<i8>],
 }
 
@@ -39,7 +39,7 @@ pub(super) fn vector(row: &Vector<'_>) {
     row.model();
 }
 
-/// What the tests and the host run in place of the assembly.
+/// Portable model, which the tests and the host run instead of the assembly.
 #[cfg(not(fewbit_family = "dsp"))]
 impl Vector<'_> {
     fn model(&self) {

@@ -6,7 +6,7 @@ use core::cell::Cell;
 /// Channels of a turn.
 const BLOCK: usize = crate::parts::VECTOR_CHANNELS;
 
-/// A pixel whose window lies inside what is read.
+/// A pixel whose window is inside the input.
 pub(super) struct Pixel<'a> {
     /// From the first tap on.
     pub(super) window: &'a [Cell<i8>],
@@ -46,7 +46,7 @@ impl Pixel<'_> {
         }
     }
 
-    /// What the host runs in place of the assembly.
+    /// Portable model, which the host runs instead of the assembly.
     #[cfg(not(fewbit_family = "mve"))]
     fn run(&self, blocks: usize) {
         let [lines, taps] = self.taps;
@@ -81,7 +81,7 @@ mod arm {
     // The assembler has to be told that there are vectors.
     core::arch::global_asm!(".cpu cortex-m55", include_str!("depthwise.s"));
 
-    /// What the loop reads.
+    /// Parameters of the assembly loop.
     #[repr(C)]
     struct Job {
         window: *const i8,

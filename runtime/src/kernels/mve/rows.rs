@@ -41,7 +41,7 @@ pub(super) fn rows(
     }
 }
 
-/// What the host runs in place of the assembly: the same blocks with the same order of operations.
+/// Portable model, which the host runs instead of the assembly: the same blocks with the same order of operations.
 #[cfg(not(fewbit_family = "mve"))]
 fn blocks_of_four(
     weights: &[i8],
@@ -101,7 +101,7 @@ mod arm {
     // The assembler has to be told that there are vectors.
     core::arch::global_asm!(".cpu cortex-m55", include_str!("rows.s"));
 
-    /// What the loop reads, and where it keeps its places.
+    /// Parameters of the assembly loop, and its saved positions.
     #[repr(C)]
     struct Job {
         window: *const i8,

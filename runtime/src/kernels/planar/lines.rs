@@ -17,13 +17,13 @@ pub(super) struct Lines<'a> {
     pub(super) pre_shift: u8,
     /// From the first output of the first channel on.
     pub(super) output: &'a [Cell<i8>],
-    /// Outputs a channel.
+    /// Outputs per channel.
     pub(super) count: usize,
     /// Bytes from an output to the next.
     pub(super) output_step: usize,
 }
 
-/// Parameters of a channel.
+/// Parameters per channel.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub(super) struct Channel {
@@ -113,7 +113,7 @@ impl Loop {
     }
 }
 
-/// What the tests and the host run in place of the assembly.
+/// Portable model, which the tests and the host run instead of the assembly.
 #[cfg(not(fewbit_family = "dsp"))]
 impl Lines<'_> {
     fn model(&self, kernel: &Loop) {
@@ -196,7 +196,7 @@ mod arm {
     use crate::kernels::cells::is_aligned;
     use core::cell::Cell;
 
-    /// What the loops read: the words named `L_` in lines.s.
+    /// Parameters of the assembly loops: the words named `L_` in lines.s.
     #[repr(C)]
     pub(super) struct Job {
         lines: [*const i8; 3],

@@ -79,7 +79,7 @@ struct Direction {
     tap_step: usize,
 }
 
-/// How the lines lie.
+/// Layout of the lines.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     along: Direction,
@@ -285,7 +285,7 @@ fn rows_only(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) -> b
 
 /// A block of input channels, and where its outputs are.
 ///
-/// The three ways to compute it are compiled with this crate, whatever the settings of the one that runs a model.
+/// The three ways to compute it are compiled with this crate, for any settings of the crate that runs a model.
 struct Block<'b> {
     planes: &'b Planes<'b>,
     first: usize,

@@ -4,7 +4,7 @@ use super::super::params::{AddParams, split_rows};
 use crate::arith::shift_and_clamp;
 use core::cell::Cell;
 
-/// Computes `output` from `a` and `b`, which has as many elements as `a`, or one a channel, or one.
+/// Computes `output` from `a` and `b`, which has as many elements as `a`, or one per channel, or one.
 ///
 /// An operand that has the output's place may be overwritten.
 pub(in super::super) fn add(p: &AddParams, a: &[Cell<i8>], b: &[Cell<i8>], output: &[Cell<i8>]) {

@@ -30,7 +30,7 @@ fn int4(p: &Conv2dParams<'_>, input: &[Cell<i8>], output: &[Cell<i8>]) {
     convolve::<Int4<'_>>(p, input, output);
 }
 
-/// Where one output pixel looks.
+/// Window of one output pixel.
 struct Field<'t> {
     rows: &'t Taps,
     columns: &'t Taps,

@@ -40,7 +40,7 @@ pub(super) use transpose::transpose;
 
 #[cfg(test)]
 mod testing {
-    //! What the kernels' unit tests share.
+    //! Shared parts of the kernels' unit tests.
 
     use super::super::params::Stage;
     use crate::format::place::ParamIndex;
@@ -58,7 +58,7 @@ mod testing {
         cells.iter().map(Cell::get).collect()
     }
 
-    /// What a kernel writes into an output of `len` elements; every one of them, whatever was there.
+    /// Output of a kernel of `len` elements; all of them are overwritten.
     pub(super) fn outputs(len: usize, kernel: impl Fn(&[Cell<i8>])) -> Vec<i8> {
         let [first, second] = [-77, 99].map(|fill| {
             let y = cells(&vec![fill; len]);

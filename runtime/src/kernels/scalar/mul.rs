@@ -3,7 +3,7 @@
 use super::super::params::{MulParams, split_rows};
 use core::cell::Cell;
 
-/// Computes `output` from `a` and `b`, which has as many elements as `a`, or one a channel, or one.
+/// Computes `output` from `a` and `b`, which has as many elements as `a`, or one per channel, or one.
 ///
 /// An operand that has the output's place may be overwritten.
 pub(in super::super) fn mul(

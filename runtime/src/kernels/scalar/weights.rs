@@ -1,6 +1,6 @@
-//! Rows of weights: int8, or int4 with two a byte.
+//! Rows of weights: int8, or int4 with two per byte.
 //!
-//! Kernels are written once over [`Row`]; a row is what starts on a byte: an output channel in OHWI and OI, a tap in 1HWO.
+//! Kernels are written once over [`Row`]; a row starts on a byte: an output channel in OHWI and OI, a tap in 1HWO.
 
 use super::super::params::Stage;
 use core::cell::Cell;
@@ -58,11 +58,11 @@ pub(super) trait Row<'a>: Copy {
     fn from(self, start: usize) -> impl Iterator<Item = i32> + 'a;
 }
 
-/// One weight a byte.
+/// One weight per byte.
 #[derive(Clone, Copy)]
 pub(super) struct Int8<'a>(&'a [i8]);
 
-/// Two weights a byte, the first in the low nibble.
+/// Two weights per byte, the first in the low nibble.
 #[derive(Clone, Copy)]
 pub(super) struct Int4<'a>(&'a [i8]);
 

@@ -1,4 +1,4 @@
-//! The rules of a sum of two tensors, equation (12).
+//! Rules of a sum of two tensors, equation (12).
 
 use crate::error::LoadError;
 use crate::format::program::Add;

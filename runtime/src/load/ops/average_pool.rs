@@ -1,4 +1,4 @@
-//! The rules of a mean over a window, equation (11).
+//! Rules of a mean over a window, equation (11).
 
 use crate::error::LoadError;
 use crate::format::program::AveragePool;

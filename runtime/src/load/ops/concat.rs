@@ -1,4 +1,4 @@
-//! The rules of several tensors joined along an axis, equation (17).
+//! Rules of several tensors joined along an axis, equation (17).
 
 use crate::error::LoadError;
 use crate::format::program::Concat;

@@ -1,4 +1,4 @@
-//! The rules of a table of any function, equation (14).
+//! Rules of a lookup table, equation (14).
 
 use crate::error::LoadError;
 use crate::format::program::Lut;

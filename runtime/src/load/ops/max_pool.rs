@@ -1,4 +1,4 @@
-//! The rules of a maximum over a window, equation (10).
+//! Rules of a maximum over a window, equation (10).
 
 use crate::error::LoadError;
 use crate::format::program::MaxPool;

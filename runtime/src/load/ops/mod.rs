@@ -1,4 +1,4 @@
-//! The operators, each with its rules in a file of its own.
+//! Operators, with the rules of each in a file of its own.
 
 mod add;
 mod average_pool;
@@ -27,7 +27,7 @@ use depthwise_conv2d::Depthwise;
 #[cfg(test)]
 pub(super) use depthwise_conv2d::scratch_bytes as depthwise_scratch_bytes;
 
-/// Asks the rules of an operator: the one table of what has which.
+/// Calls the rules of an operator: the only table from operators to rules.
 macro_rules! ask {
     ($op:expr, $rules:ident => $answer:expr) => {
         match $op {
@@ -71,7 +71,7 @@ pub(super) fn check<K: Kernels>(op: &Op, c: &Checker<'_>) -> Result<(), LoadErro
     Ok(())
 }
 
-/// Whether an operator's kernel is linked; its rules are not either if it is not.
+/// Whether an operator's kernel is linked; otherwise its rules are not linked either.
 #[inline]
 fn is_linked<K: Kernels, R: Rules>(_: &R) -> bool {
     K::LINKED.has(R::KERNELS)
@@ -86,7 +86,7 @@ fn linked<K: Kernels, R: Rules>(rules: &R, c: &Checker<'_>) -> Result<(), LoadEr
     }
 }
 
-/// The kernels and parts of kernels that an operator needs; none where its kernel is not linked.
+/// Kernels and parts of kernels that an operator needs; none if its kernel is not linked.
 pub(super) fn parts<K: Kernels>(op: &Op, site: &Site<'_>) -> KernelSet {
     ask!(op, rules => if is_linked::<K, _>(rules) {
         rules.parts(site)
@@ -95,7 +95,7 @@ pub(super) fn parts<K: Kernels>(op: &Op, site: &Site<'_>) -> KernelSet {
     })
 }
 
-/// Where an operator may write over its input at `position`; nowhere if its kernel is not linked.
+/// Place of an operator's output over its input at `position`; nowhere if its kernel is not linked.
 #[inline(never)] // One with its caller, it has a branch into a trap, which no operator takes.
 pub(super) fn in_place<K: Kernels>(op: &Op, position: usize, site: &Site<'_>) -> InPlace {
     ask!(op, rules => if is_linked::<K, _>(rules) {
@@ -105,18 +105,18 @@ pub(super) fn in_place<K: Kernels>(op: &Op, position: usize, site: &Site<'_>) ->
     })
 }
 
-/// Products of an activation and a weight, padding included.
+/// Number of products of an activation and a weight, padding included.
 pub(super) fn macs(op: &Op, site: &Site<'_>) -> u64 {
     ask!(op, rules => rules.macs(site))
 }
 
-/// Elementary operations: multiply-accumulates, window positions, or elements written.
+/// Number of elementary operations: multiply-accumulates, window positions, or elements written.
 pub(super) fn work(op: &Op, site: &Site<'_>) -> u64 {
     let written = site.elements(op.output());
     ask!(op, rules => rules.work(site, written))
 }
 
-/// Bytes of scratch that the family's kernel wants; none if it is not linked.
+/// Bytes of scratch of the family's kernel; 0 if it is not linked.
 #[inline(always)] // Apart it returns in the middle, by a condition that the proof of the stack does not follow.
 pub(super) fn scratch_bytes<K: Kernels>(op: &Op, site: &Site<'_>) -> u64 {
     ask!(op, rules => if is_linked::<K, _>(rules) {

@@ -1,4 +1,4 @@
-//! The rules of a product of two tensors, equation (13).
+//! Rules of a product of two tensors, equation (13).
 
 use crate::error::LoadError;
 use crate::format::program::Mul;

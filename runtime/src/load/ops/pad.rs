@@ -1,4 +1,4 @@
-//! The rules of a border of constant elements, equation (18).
+//! Rules of a border of constant elements, equation (18).
 
 use crate::error::LoadError;
 use crate::format::program::Pad;

@@ -1,4 +1,4 @@
-//! The rules of a softmax with an output scale of its own, equation (20).
+//! Rules of a softmax with its own output scale, equation (20).
 
 use crate::error::LoadError;
 use crate::format::program::{ScaledSoftmax, Softmax};

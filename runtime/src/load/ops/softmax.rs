@@ -1,4 +1,4 @@
-//! The rules of a softmax over the channels, equation (15).
+//! Rules of a softmax over the channels, equation (15).
 
 use crate::error::LoadError;
 use crate::format::program::Softmax;

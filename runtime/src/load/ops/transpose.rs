@@ -1,4 +1,4 @@
-//! The rules of a permutation of dimensions, equation (16).
+//! Rules of a permutation of dimensions, equation (16).
 
 use crate::error::LoadError;
 use crate::format::program::Transpose;

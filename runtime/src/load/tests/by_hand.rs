@@ -110,7 +110,7 @@ impl Example {
         self.packed(packing).blob()
     }
 
-    /// What the model writes, whatever the arena held.
+    /// Output of the model, for any contents of the arena.
     fn run(&self, blob: &[u8]) -> Result<Vec<i8>, LoadError> {
         let blob = AlignedBlob::new(blob);
         let model = TestModel::from_bytes(&blob)?;

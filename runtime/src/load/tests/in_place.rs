@@ -10,7 +10,7 @@ use crate::error::LoadError;
 use crate::format::family::Family;
 use crate::format::program::{Conv2d, Op, Scratch, Tensor, Window};
 
-/// How many bytes the output must start before its input, tensor 0; `None` where it may not lie over it.
+/// Bytes that the output must start before its input, tensor 0; `None` if it may not overlap it.
 fn distance(op: &Op, packing: Family, input: &Tensor, output: &Tensor) -> Option<u64> {
     match in_place(op, 0, &[*input, *output], packing) {
         InPlace::Rows(distance) | InPlace::Pixels { distance, .. } => Some(distance.into()),

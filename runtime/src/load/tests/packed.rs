@@ -1,4 +1,4 @@
-//! What the packer writes, read back by the words of the format's description.
+//! Output of the packer, read back by the format's description.
 
 use super::super::needs::scratch_bytes;
 use super::small::{

@@ -1,4 +1,4 @@
-//! What loading reads, and what a run may take, have limits.
+//! Limits of the bytes that loading reads, and of a run's operations.
 //!
 //! Reads are linear in the blob, however operators share their weights; the limit of a run is the caller's.
 

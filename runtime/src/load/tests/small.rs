@@ -188,7 +188,7 @@ pub(super) fn parts(
     }
 }
 
-/// What loading such a model says.
+/// Result of loading such a model.
 pub(super) fn load(
     tensors: &[Tensor],
     inputs: &[TensorIndex],

@@ -1,4 +1,4 @@
-//! What the writer lays out, and where it stops.
+//! Layout of written blobs, and errors of the writer.
 
 use super::Metadata;
 use super::small::{POINT, conv, lut, port, tensor};

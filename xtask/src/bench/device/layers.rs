@@ -17,7 +17,7 @@ use fewbit_runtime::{BlobWriter, Metadata, ProgramParts};
 
 use fewbit::random::Random;
 
-/// What a layer computes.
+/// Computation of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Kernel size, stride, padding before and after, output channels.
@@ -37,7 +37,7 @@ enum Kind {
 pub(super) struct Layer {
     /// Its letter; the peers' figures go by the same.
     pub(super) name: &'static str,
-    /// What it is, for people.
+    /// Description, for readers.
     pub(super) what: &'static str,
     input: [u16; 3],
     kind: Kind,

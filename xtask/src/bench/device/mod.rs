@@ -1,6 +1,6 @@
 //! `cargo xtask bench device`: instructions, arena and flash, board by board.
 //!
-//! Instructions are exact and repeatable to within 40 an operator; QEMU knows no cycles. The column `cycles` is instructions times
+//! Instructions are exact and repeatable to within 40 per operator; QEMU does not count cycles. The column `cycles` is instructions times
 //! 1.5, what published cycles of a Cortex-M4 come to over counted instructions: an estimate, no measurement.
 
 mod layers;
@@ -68,13 +68,13 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// If a build or a run fails, a board computes other bytes than the desk, or `--compare` finds a regression.
+/// If a build or a run fails, a board computes other bytes than the host, or `--compare` finds a regression.
 pub fn task(args: &Args) -> Result<()> {
     if let Some(only) = args.only
         && !MODELS.contains(&only)
     {
         bail!(
-            "{} is none of this benchmark's models: {}",
+            "{} is not a model of this benchmark; its models are {}",
             only.name(),
             MODELS.map(Net::name).join(", ")
         );
@@ -203,7 +203,7 @@ fn layers_on(board: &Board, peers: &Peers, record: &mut Record) -> Result<()> {
             .map(|index| &LAYERS[index]);
         if crc32.checksum(&bytes) != found.crc {
             bail!(
-                "{} computes other bytes than the desk: operator {op}, layer {}",
+                "{} computes other bytes than the host: operator {op}, layer {}",
                 board.name,
                 layer.map_or("-", |layer| layer.name)
             );
@@ -287,7 +287,7 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
             )?;
             if report.outputs.first() != Some(&expected) {
                 bail!(
-                    "{} computes other bytes of {} than the desk",
+                    "{} computes other bytes of {} than the host",
                     board.name,
                     net.name()
                 );
@@ -336,7 +336,7 @@ fn models_on(board: &Board, args: &Args, peers: &Peers, record: &mut Record) -> 
     Ok(())
 }
 
-/// Whether blob, arena and 4 KiB for stack and application fit the board's memories; says so where they do not.
+/// Whether blob, arena and 4 KiB for stack and application fit the board's memories; reports if they do not.
 fn has_room(board: &Board, what: &str, blob: &[u8]) -> Result<bool> {
     let arena = u64::from(Summary::from_bytes(blob)?.arena_bytes);
     let fits = arena + 4096 <= board.ram_bytes && blob.len() as u64 <= board.flash_bytes;

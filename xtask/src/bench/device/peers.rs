@@ -48,7 +48,7 @@ impl Peers {
         }
     }
 
-    /// What to say where the figures were counted for another core than the processor.
+    /// Note if the figures were counted for another core than the processor.
     pub(super) fn note(cpu: &str) -> Option<String> {
         let counted = match Self::core(cpu) {
             "m4" => "cortex-m4",
@@ -60,7 +60,7 @@ impl Peers {
         })
     }
 
-    /// CMSIS-NN's instructions for a layer.
+    /// Instructions of CMSIS-NN for a layer.
     pub(super) fn layer(&self, cpu: &str, name: &str) -> Option<u64> {
         self.cmsis_nn.get(Self::core(cpu))?.get(name).copied()
     }

@@ -1,4 +1,4 @@
-//! What the benchmark writes and compares.
+//! Files that the benchmark writes and compares.
 
 use std::path::Path;
 
@@ -176,7 +176,7 @@ pub(super) fn compare(old: &[Record], new: &[Record]) -> (String, Vec<Regression
 ///
 /// # Errors
 ///
-/// If the file cannot be read or is none that the benchmark wrote.
+/// If the file cannot be read or was not written by the benchmark.
 pub(super) fn read(path: &Path) -> Result<Vec<Record>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -3,11 +3,11 @@
 //! A file uses another one where it names something that the other one defines: in a `use`, in a path in code, in a macro's
 //! arguments. What counts is where a name leads:
 //!
-//! - A declaration (`mod x;`) is no use, and neither is a re-export (`pub use x::Y`): a file that names `Y` through it uses
+//! - A declaration (`mod x;`) is not a use, and neither is a re-export (`pub use x::Y`): a file that names `Y` through it uses
 //!   the file of `Y`. So a parent may re-export what its child defines while the child uses what the parent defines. Where
 //!   the parent's own code names `Y` too, the two are a circle.
 //! - The name of a module alone (`use crate::x;`) takes nothing; what is named through it does.
-//! - A macro that is called by its name alone is in scope by its place in the text, and is no use.
+//! - A macro that is called by its name alone is in scope by its place in the text, and does not count as a use.
 //! - Code for tests (`#[cfg(test)]`, folders `tests/`) is left out: a test may look at what uses it.
 //! - In the crates of `NESTED` a module and the modules that it declares may still use one another.
 //!
@@ -217,7 +217,7 @@ fn is_around(source: &Source, around: usize, inner: usize) -> bool {
     .any(|file| file == around)
 }
 
-/// Whether a use goes from a submodule to a module around it that uses the submodule too, by whatever way.
+/// Whether a use goes from a submodule to a module around it that uses the submodule too, directly or not.
 fn has_nested_circles(source: &Source) -> bool {
     source.edges.keys().any(|&(from, to)| {
         is_around(source, to, from) && circles::closes(&source.edges, (from, to))

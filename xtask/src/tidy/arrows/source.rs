@@ -1,4 +1,4 @@
-//! Which file of a crate uses which, from the parsed sources.
+//! Uses between the files of a crate, from the parsed sources.
 //!
 //! Names are resolved as far as files need it: module declarations, `use` in all its forms (renamed, nested, globs, re-exports),
 //! paths in code and in the arguments of macros. Methods are not: a call `model.run()` is seen by the type that the file names.
@@ -63,7 +63,7 @@ struct Import {
     passed_on: bool,
 }
 
-/// Where a path leads.
+/// Target of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Module(usize),

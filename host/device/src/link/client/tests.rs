@@ -3,7 +3,7 @@
 use super::*;
 use fewbit_protocol::message::Hello;
 
-/// A firmware in a function: for each request that arrives, the answer that it gives, or silence.
+/// Firmware in a function: for each request, the answer that it gives, or silence.
 struct Scripted<F> {
     answer: F,
     receiver: Receiver,
@@ -35,7 +35,7 @@ where
     }
 }
 
-/// Moves what has come to `bytes`; waits in vain where nothing has.
+/// Moves received bytes to `bytes`; times out if there are none.
 fn take(out: &mut VecDeque<u8>, bytes: &mut [u8], limit: Duration) -> usize {
     if out.is_empty() {
         std::thread::sleep(limit);
@@ -95,7 +95,7 @@ fn silence_and_other_versions_are_told_apart() {
         .expect("another version");
     assert!(error.to_string().contains("version"), "{error}");
     assert!(
-        error.to_string().contains("flash the firmware anew"),
+        error.to_string().contains("flash the firmware again"),
         "{error}"
     );
     let error = connect(|_| Some(Ok(Answer::Written)))
@@ -147,7 +147,7 @@ impl Line for Late {
     }
 }
 
-/// However late: the answer to a request that was sent again is an answer, that to another question is none.
+/// However late: the answer to a repeated request is an answer, that to another request is not.
 #[test]
 fn late_answers_to_the_same_request_are_taken_and_no_others() {
     let line = |sequences: &[u32]| Late {
@@ -262,7 +262,7 @@ fn nothing_of_another_model_is_taken() {
     refused(of_blobs(0xABCD, 1).stack_bytes().map(drop));
 }
 
-/// A model of other sizes cannot take the input; that another one is there is what is said.
+/// A model of other sizes cannot take the input; the error says that another model is in use.
 #[test]
 fn another_model_of_other_sizes_is_named() {
     for refusal in [Refusal::OutOfRange, Refusal::InputDiffers] {

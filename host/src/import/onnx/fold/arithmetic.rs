@@ -205,7 +205,7 @@ pub(super) fn select_where(
     };
     let (shape, positions) = broadcast(call, &[condition, then, otherwise])?;
     let Data::Int(condition) = &condition.data else {
-        return Err(invalid("the condition is no boolean"));
+        return Err(invalid("the condition is not boolean"));
     };
     fn pick<T: Copy>(positions: &[Vec<usize>], condition: &[i64], a: &[T], b: &[T]) -> Vec<T> {
         let places = positions[0].iter().zip(&positions[1]).zip(&positions[2]);
@@ -246,7 +246,7 @@ pub(super) fn range(call: &mut Call<'_, '_>, operands: &[Rc<Constant>]) -> OpRes
         .iter()
         .map(|operand| match operand.as_ints()? {
             [value] => Ok(*value),
-            _ => Err(invalid("start, limit and delta are no single integers")),
+            _ => Err(invalid("start, limit and delta are not single integers")),
         })
         .collect::<OpResult<Vec<_>>>()?;
     let &[start, limit, delta] = &values[..] else {

@@ -1,6 +1,6 @@
 //! Arithmetic on constants.
 //!
-//! What exporters leave behind of shape computations and of transposed weights.
+//! Exporters leave such nodes from shape computations and transposed weights.
 //!
 //! The batch counts as the file fixes it, else as 1.
 

@@ -42,7 +42,7 @@ pub(super) fn reduce(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Co
             let results = outer.iter().map(of).collect::<Option<_>>();
             Data::Int(
                 results.ok_or_else(|| {
-                    invalid("its result is no integer, or larger than one can be")
+                    invalid("its result is not an integer, or is too large for one")
                 })?,
             )
         }

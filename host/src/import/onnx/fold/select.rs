@@ -47,7 +47,7 @@ pub(super) fn gather(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Co
     let axis = index_of(call.attributes.int_or("axis", 0)?, rank)?;
     let indices = call.required_constant(1)?;
     let Data::Int(values) = &indices.data else {
-        return Err(invalid("the indices are no integers"));
+        return Err(invalid("the indices are not integers"));
     };
     let chosen = values
         .iter()
@@ -152,7 +152,7 @@ pub(super) fn expand(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Co
     select(call, &whole, shape, &lists)
 }
 
-/// Repeats the operand along each axis as often as operand 1 says.
+/// Repeats the operand along each axis by the count in operand 1.
 pub(super) fn tile(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Constant> {
     let repeats = call.required_constant(1)?;
     let repeats = repeats.as_ints()?;

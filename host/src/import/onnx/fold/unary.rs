@@ -49,7 +49,7 @@ pub(super) fn unary(call: &mut Call<'_, '_>, operand: &Constant) -> OpResult<Con
                 .collect::<Option<_>>()
                 .ok_or_else(|| invalid("its operand holds integers, expected floats"))?,
         ),
-        (Data::Float(_), None) => return Err(invalid("is no function of one operand")),
+        (Data::Float(_), None) => return Err(invalid("is not a function of one operand")),
     };
     Ok(Constant {
         shape: operand.shape.clone(),

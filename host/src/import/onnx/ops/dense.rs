@@ -63,7 +63,7 @@ pub(super) fn matmul(call: &mut Call<'_, '_>) -> OpResult<View> {
         _ => {
             return Err(unsupported(
                 "both operands depend on the network's input",
-                "one of them must be constant: this is no network of fixed weights (attention is not supported)",
+                "one of them must be constant: this is not a network of fixed weights (attention is not supported)",
             ));
         }
     };
@@ -96,7 +96,7 @@ pub(super) fn matmul(call: &mut Call<'_, '_>) -> OpResult<View> {
     Ok(dense(call, &view, rows, bias)?.swapped(rank - 2, rank - 1))
 }
 
-/// A matrix with one row an output.
+/// A matrix with one row per output.
 struct Rows {
     weights: Vec<f32>,
     in_channels: usize,

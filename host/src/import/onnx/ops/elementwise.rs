@@ -10,7 +10,7 @@ use super::super::layout::{View, strides, walk};
 use crate::graph::{Activation, BatchNorm, Op, TensorId};
 use crate::import::error::{OpResult, invalid, unsupported};
 
-/// What is computed of the operands `a` and `b`.
+/// Function of the operands `a` and `b`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Add,
@@ -302,7 +302,7 @@ pub(super) fn store_constant(
     call.emit_helper("constant", Op::Constant(laid_out), &[], Some(stored))
 }
 
-/// Two values of the network; the smaller may have one element a channel, or one in all.
+/// Two values of the network; the smaller may have one element per channel, or one in all.
 fn of_two(call: &mut Call<'_, '_>, kind: Kind, a: &View, b: &View) -> OpResult<View> {
     if kind == Kind::Div {
         return Err(unsupported(
@@ -360,7 +360,7 @@ fn of_two(call: &mut Call<'_, '_>, kind: Kind, a: &View, b: &View) -> OpResult<V
     {
         return Err(unsupported(
             format!("combines the shapes {a_shape:?} and {b_shape:?}"),
-            "supported are equal shapes, one value a channel, and a single value",
+            "supported are equal shapes, one value per channel, and a single value",
         ));
     }
     let tensor = call.emit(kind.op(), &[large.tensor, small.tensor])?;

@@ -39,7 +39,7 @@ pub(super) fn import(call: &mut Call<'_, '_>) -> OpResult<Value> {
     import(call).map(Value::View)
 }
 
-/// Refuses an operator that is neither imported nor folded, whatever its operands are.
+/// Refuses an operator that is neither imported nor folded, with any operands.
 pub(super) fn require_known(node: &NodeProto) -> OpResult<()> {
     let op = node.op_type.as_str();
     if !is_default_domain(&node.domain) {

@@ -146,7 +146,7 @@ pub(super) fn refuse_domain(domain: &str, op: &str) -> ImportErrorKind {
             "the model is quantized already: give the float model it was made from"
         }
         _ => {
-            "it is no operator of ONNX itself but of an extension: export without runtime-specific optimisation"
+            "it is not an operator of ONNX but of an extension: export without runtime-specific optimisation"
         }
     };
     ImportErrorKind::UnsupportedOperator { help }

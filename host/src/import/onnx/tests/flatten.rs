@@ -74,7 +74,7 @@ fn graph_attribute(
     }
 }
 
-/// What the network makes of these samples.
+/// Output of the network for these samples.
 fn run(model: &Model, x: &[f32]) -> Vec<f32> {
     let graph = model.import();
     let elements: usize = graph.inputs[0].source_shape.iter().product();
@@ -379,12 +379,12 @@ fn other_conditions_and_loops_are_refused_by_name() {
     depends.graph().node[0].input = vec!["c".to_owned()];
     let mut long = depends.clone();
     long.graph().initializer.push(int_tensor("c", &[1, 2]));
-    assert!(long.refusal().contains("no single boolean"));
+    assert!(long.refusal().contains("not a single boolean"));
     let mut missing = depends.clone();
     missing.graph().initializer.push(condition("c", true));
     missing.import();
     missing.graph().node[0].attribute.remove(0);
-    assert!(missing.refusal().contains("`then_branch` is no graph"));
+    assert!(missing.refusal().contains("`then_branch` is not a graph"));
     // What it reads, it reads inside.
     let lost = Model::new(&[1])
         .ints("n", &[3])

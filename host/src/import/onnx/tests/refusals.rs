@@ -1,4 +1,4 @@
-//! What is refused: messages name the file, the node and the way out.
+//! Refusals: messages name the file, the node and the way out.
 
 use super::*;
 use crate::import::ImportErrorKind;

@@ -1,4 +1,4 @@
-//! How large the weights between an input and an output channel are.
+//! Magnitudes of the weights between input and output channels.
 
 use crate::graph::{Graph, Node, Op};
 
@@ -15,7 +15,7 @@ pub(super) struct Magnitudes {
 }
 
 impl Magnitudes {
-    /// Of a layer with weights; `None` for other nodes.
+    /// Magnitudes of a layer with weights; `None` for other nodes.
     pub(super) fn of(graph: &Graph, node: &Node) -> Option<Magnitudes> {
         let linear = node.op.linear()?;
         let (per_row, groups) = match &node.op {
@@ -37,7 +37,7 @@ impl Magnitudes {
         })
     }
 
-    /// All of them, `[out][in / groups]`.
+    /// All magnitudes, `[out][in / groups]`.
     pub(super) fn values(&self) -> &[f64] {
         &self.values
     }

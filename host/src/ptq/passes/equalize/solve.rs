@@ -32,7 +32,7 @@ pub struct Weighting {
     pub rows: bool,
     /// Share of the activations, 0 to 1.
     pub activations: f64,
-    /// What becomes of channels that meet in a sum.
+    /// Treatment of channels that meet in a sum.
     pub sums: Sums,
 }
 
@@ -161,7 +161,7 @@ impl Solver<'_> {
         sums.map(|&(sum, count)| if count == 0 { 0.0 } else { sum / count as f64 })
     }
 
-    /// What the layers around a class make of it; `None` where one of them is dead there.
+    /// Effect of the layers around a class; `None` if one of them is dead there.
     fn weights_choice(&self, class: &Class, logs: &[f64]) -> Option<f64> {
         let scale = |tensor: TensorId, channel: usize| {
             self.classes.of[tensor][channel].map_or(1.0, |place| libm::exp(logs[place]))

@@ -3,10 +3,10 @@
 /// Half of the distance between neighbouring singles, relative to them.
 pub(super) const ROUNDING: f64 = 1.0 / (1u64 << 24) as f64;
 
-/// What is smaller than this beside the largest channel of its tensor is 0.
+/// Ratio to the largest channel of a tensor below which a value counts as 0.
 pub(super) const NEGLIGIBLE: f64 = ROUNDING * ROUNDING;
 
-/// What was changed of a node.
+/// Changes of a node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
     /// Output channels that became constants, of those that there are; empty if there are none.

@@ -121,7 +121,7 @@ fn unit(channels: &[Channel]) -> f64 {
     channels.iter().map(size).fold(0.0, f64::max)
 }
 
-/// What one output channel of a layer can be before its activation, given what its inputs lie `within`.
+/// Interval of one output channel of a layer before its activation, given the intervals `within` of its inputs.
 fn interval(
     linear: &Linear,
     row: usize,

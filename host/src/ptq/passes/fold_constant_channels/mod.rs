@@ -1,24 +1,24 @@
-//! Channels that carry nothing stop setting ranges.
+//! Constant channels no longer set ranges.
 //!
-//! Training leaves channels whose weights are 1e-20 or whose value never gets above the lower bound of a Relu. They are constants, and
-//! nothing that is left of them means anything: not their own weights, and not the weights that read them, which no gradient
-//! held back and which may be the largest of their layer. A scale that covers those is wasted on all others, so they become zeros:
+//! Training leaves channels whose weights are 1e-20, or whose value never exceeds the lower bound of a Relu. They are constants, and
+//! neither their own weights matter nor the weights that read them, which no gradient
+//! limited and which may be the largest of their layer. A scale that covers those is wasted on all others, so they become zeros:
 //! - a constant channel gets weights 0 and the constant as its bias;
-//! - a layer that reads a constant gets the products added to its bias and zeros for the weights, where that is exact: where the
-//!   constant is 0, or where the layer does not pad, as its border would be 0 and not the constant (the condition under which Nagel
+//! - a layer that reads a constant gets the products added to its bias and zeros for the weights, if that is exact: if the
+//!   constant is 0, or if the layer does not pad, as its border would be 0 and not the constant (the condition under which Nagel
 //!   et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019, section 4.1.3 absorb high biases);
-//! - a channel that nobody reads (any more) becomes 0, or what of its activation is nearest to it, so that it does not widen its tensor.
+//! - a channel that no layer reads (any more) becomes 0, or the nearest value of its activation, so that it does not widen its tensor.
 //!
 //! One sweep in the order of the nodes finds the constants, as a depthwise channel that reads one is one itself; a second one against
 //! the order finds what is not read, as a layer whose row is gone reads less.
 //! Statistics of a BatchNorm in such a channel follow: deviation 0, and the constant as mean.
 //!
-//! What counts as a constant: the interval of a channel's values follows from its weights and from the bounds of what it reads. These are
+//! A channel is constant by the interval of its values, which follows from its weights and from the bounds of its inputs. These are
 //! hard bounds of interval arithmetic or [`DEVIATIONS`] standard deviations around the mean, whichever are closer, as hard bounds alone
 //! grow with every layer until nothing is small beside them; Chebyshev's inequality leaves one value in a million outside, of
 //! whatever distribution. The interval, behind the activation, then is
 //! - a single number, as where a Relu or a clip cuts all of it off; or
-//! - narrower than [`ROUNDING`](changes::ROUNDING) of its magnitude, so that single precision does not tell its ends apart: the constant is its middle; or
+//! - narrower than [`ROUNDING`](changes::ROUNDING) of its magnitude, so that single precision cannot distinguish its ends: the constant is its middle; or
 //! - within [`NEGLIGIBLE`](changes::NEGLIGIBLE) of zero, in units of the largest channel of the tensor, so that layers which magnify it 2^24 times against
 //!   the others still lose it in rounding: the constant is 0.
 
@@ -38,7 +38,7 @@ use crate::range::Range;
 /// Standard deviations that values are taken to stay within.
 const DEVIATIONS: f64 = 1000.0;
 
-/// What inputs are taken to be where nothing is known of them: beyond it singles are further apart than 1.
+/// Assumed bound of inputs without a known range: beyond it singles are further apart than 1.
 const UNKNOWN: Range = Range {
     min: -((1u32 << 24) as f32),
     max: (1u32 << 24) as f32,

@@ -2,7 +2,7 @@
 
 use crate::graph::{Activation, Graph, Linear, Node, Op};
 
-/// Which input channel each weight of a layer reads.
+/// Input channel that each weight of a layer reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Columns {
     /// Input channels that one output channel reads, over and over.
@@ -14,7 +14,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Of a layer with weights; `None` for other nodes.
+    /// Map of a layer with weights; `None` for other nodes.
     pub(super) fn of(graph: &Graph, node: &Node) -> Option<Columns> {
         let linear = node.op.linear()?;
         let (per_row, groups, padded) = match &node.op {
