@@ -32,7 +32,7 @@ const IN_PLACE: [&str; 13] = [
 
 fn span(tensor: &Tensor) -> std::ops::Range<u64> {
     let start = u64::from(tensor.offset);
-    start..start + tensor.len()
+    start..start + tensor.bytes()
 }
 
 fn weight_type(op: &Op) -> Option<WeightType> {

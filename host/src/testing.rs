@@ -37,15 +37,14 @@ pub(crate) fn graph_of(inputs: &[&[usize]]) -> Graph {
 pub(crate) fn push(graph: &mut Graph, op: Op, inputs: &[TensorId], shape: &[usize]) -> TensorId {
     let name = graph.unique_tensor_name(op.kind());
     let output = graph.add_tensor(name.clone(), shape.to_vec());
-    graph.nodes.push(Node {
+    let node = graph.nodes.push(Node {
         name,
         op,
         inputs: inputs.to_vec(),
         output,
         activation: None,
     });
-    let node = &graph.nodes[graph.nodes.len() - 1];
-    graph.tensors[output].shape = graph.output_shape(node).expect("fits");
+    graph.tensors[output].shape = graph.output_shape(&graph.nodes[node]).expect("fits");
     graph.outputs = vec![output];
     output
 }

@@ -2,7 +2,7 @@
 
 use crate::format::family::Family;
 use crate::format::program::TensorIndex;
-use crate::kernels::{Memory, execute};
+use crate::kernels::{Memory, Shape, execute};
 use crate::load::Model;
 use crate::parts::{AllKernels, Kernels};
 use core::cell::Cell;
@@ -162,12 +162,7 @@ impl<'m, 'a, const TENSORS: usize, const OPS: usize, K: Kernels> Engine<'m, 'a, 
             .map_or(0..0, |tensor| {
                 let start = tensor.offset as usize;
                 // Inside the arena, which is below 2^26 bytes.
-                start
-                    ..start
-                        + tensor
-                            .shape()
-                            .iter()
-                            .fold(1, |len, &dim| len * usize::from(dim))
+                start..start + Shape::of(tensor).bytes()
             })
     }
 }

@@ -34,6 +34,7 @@ pub(crate) const FULLY_CONNECTED_MULTIPLE: u64 = 8;
 mod order {
     use super::{CONV_MULTIPLE, FULLY_CONNECTED_MULTIPLE};
     use crate::format::family::Family;
+    use crate::format::place::{ParamIndex, WeightsOffset};
     use crate::format::program::{Clamp, Conv2d, FullyConnected, Op, Requant, Tensor, WeightType};
     use crate::format::write::BlobWriter;
     use crate::limits;
@@ -77,8 +78,8 @@ mod order {
     ) {
         let tensor = |index: u16| tensors.get(usize::from(index));
         let dims = |index: u16| tensor(index).map_or([0, 0, 0], |t| t.shape().map(usize::from));
-        let mut moved = |offset: &mut u32, length: usize| {
-            let from = weights.get(*offset as usize..).unwrap_or_default();
+        let mut moved = |offset: &mut WeightsOffset, length: usize| {
+            let from = offset.rest(weights).unwrap_or_default();
             *offset = writer.append_weights(from.get(..length).unwrap_or(from));
         };
         match op {
@@ -184,7 +185,7 @@ mod order {
 
     fn clamp(requant: &mut Requant, channels: usize, weights: &[i8], writer: &mut BlobWriter) {
         if let Clamp::PerChannel { offset } = &mut requant.clamp {
-            let pairs = weights.get(*offset as usize..).unwrap_or_default();
+            let pairs = offset.rest(weights).unwrap_or_default();
             *offset = writer.append_weights(pairs.get(..2 * channels).unwrap_or(pairs));
         }
     }
@@ -214,11 +215,11 @@ mod order {
         fn pairs(
             &self,
             weights: &[i8],
-            at: u32,
+            at: WeightsOffset,
             params: &[i32],
-            bias: u32,
+            bias: ParamIndex,
         ) -> Option<(WeightType, Vec<i8>)> {
-            let section = weights.get(at as usize..)?;
+            let section = at.rest(weights)?;
             let weight = |channel: usize, k: usize| -> i8 {
                 if channel >= self.channels || k >= self.row {
                     return 0;
@@ -254,7 +255,7 @@ mod order {
                 WeightType::Int4 => {
                     let products =
                         self.row as u64 * limits::MAX_INT4_WEIGHT * limits::MAX_ACTIVATION;
-                    let biases = params.get(bias as usize..)?.get(..self.channels)?;
+                    let biases = bias.slice(params, self.channels)?;
                     if biases
                         .iter()
                         .any(|bias| products + u64::from(bias.unsigned_abs()) >= INT4_LIMIT)

@@ -32,7 +32,7 @@ pub fn join(layers: &[Layer]) -> (Layer, Vec<Vec<usize>>) {
         for op in &layer.program.ops {
             ops.push(all.program.ops.len());
             let mut op = op.clone();
-            relocate(&mut op, tensor_base, weights_base, params_base);
+            relocate(&mut op, tensor_base, weights_base.get(), params_base);
             all.program.ops.push(op);
         }
         own.push(ops);

@@ -5,6 +5,7 @@
 //! what reads there does not get away with zeros.
 
 use fewbit_runtime::format::family::Family;
+use fewbit_runtime::format::place::{ParamIndex, WeightsOffset};
 use fewbit_runtime::format::program::DType;
 use fewbit_runtime::format::program::{Op, Port, Scratch, Tensor, TensorIndex, WeightType};
 use fewbit_runtime::format::write::{arena_bytes, assemble};
@@ -73,20 +74,25 @@ impl Layer {
     }
 
     /// Appends bytes to the weights section and returns their offset.
-    pub fn bytes(&mut self, bytes: &[i8]) -> u32 {
+    pub fn bytes(&mut self, bytes: &[i8]) -> WeightsOffset {
         while !self.weights.len().is_multiple_of(16) {
             self.weights.push(RUBBISH);
         }
         let offset = self.weights.len();
         self.weights.extend(bytes);
-        u32::try_from(offset).expect("a small section")
+        WeightsOffset::new(u32::try_from(offset).expect("a small section"))
     }
 
     /// Appends weights in rows of `row_len` and returns their offset.
     ///
     /// # Panics
     /// When a weight is outside of its type's range.
-    pub fn pack(&mut self, weights: &[i8], weight_type: WeightType, row_len: usize) -> u32 {
+    pub fn pack(
+        &mut self,
+        weights: &[i8],
+        weight_type: WeightType,
+        row_len: usize,
+    ) -> WeightsOffset {
         let limit = largest_weight(weight_type);
         assert!(
             weights.iter().all(|w| w.unsigned_abs() <= limit),
@@ -110,11 +116,11 @@ impl Layer {
     }
 
     /// Appends values to the parameters section and returns the index of the first.
-    pub fn values(&mut self, values: &[i32]) -> u32 {
+    pub fn values(&mut self, values: &[i32]) -> ParamIndex {
         self.params.push(PARAM_RUBBISH);
         let index = self.params.len();
         self.params.extend(values);
-        u32::try_from(index).expect("a small section")
+        ParamIndex::new(u32::try_from(index).expect("a small section"))
     }
 
     /// Gives every tensor and scratch area its place in the arena.

@@ -95,14 +95,7 @@ struct Builder {
 
 impl Builder {
     fn new(weights: u64, shape: Numbers, dead: Option<Numbers>) -> Builder {
-        let mut graph = Graph {
-            name: "random".to_owned(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            output_layouts: Vec::new(),
-        };
+        let mut graph = Graph::new("random");
         let image = vec![SIZE, SIZE, COLOURS];
         let tensor = graph.add_tensor("image", image.clone());
         graph.inputs.push(Input {
@@ -121,7 +114,7 @@ impl Builder {
 
     fn build(mut self) -> (Graph, BTreeMap<String, Vec<bool>>) {
         let input = Made {
-            id: 0,
+            id: TensorId::new(0),
             constants: vec![None; COLOURS],
         };
         let channels = self.shape.size(4, 10);
@@ -213,16 +206,17 @@ impl Builder {
             name: name.to_owned(),
             op,
             inputs: inputs.to_vec(),
-            output: 0,
+            output: TensorId::new(0),
             activation,
         };
         let shape = match node.op {
             Op::Reshape => vec![self.graph.tensors[inputs[0]].elements()],
             _ => self.graph.output_shape(&node).expect("fits"),
         };
-        node.output = self.graph.add_tensor(name, shape);
+        let output = self.graph.add_tensor(name, shape);
+        node.output = output;
         self.graph.nodes.push(node);
-        self.graph.tensors.len() - 1
+        output
     }
 
     /// A convolution that reads all channels.
@@ -262,7 +256,8 @@ impl Builder {
         for &alive in mask {
             let mut added = 0.0;
             // Inputs of the network are bounded, so that a clip may cut off what is not small.
-            let cut = !alive && input.id == 0 && activation.is_some() && self.decide(50);
+            let cut =
+                !alive && input.id == TensorId::new(0) && activation.is_some() && self.decide(50);
             for _ in 0..taps {
                 for &constant in &input.constants {
                     let weight = match constant {

@@ -121,7 +121,7 @@ fn compare(seed: u64, pair: &Pair, live: &Quantized, mixed: &Quantized, most: To
         live.network.graph().nodes.len(),
         mixed.network.graph().nodes.len()
     );
-    for (id, node) in live.network.graph().nodes.iter().enumerate() {
+    for (id, node) in live.network.graph().nodes.enumerate() {
         let (Some(live), Some(mixed)) = (
             live.network.weights().of(id),
             mixed.network.weights().of(id),
@@ -138,7 +138,7 @@ fn compare(seed: u64, pair: &Pair, live: &Quantized, mixed: &Quantized, most: To
             );
         }
     }
-    for (id, tensor) in live.network.graph().tensors.iter().enumerate() {
+    for (id, tensor) in live.network.graph().tensors.enumerate() {
         let (found, expected) = (
             mixed.network.encodings().of(id),
             live.network.encodings().of(id),

@@ -70,7 +70,7 @@ fn a_difference_is_traced_to_its_operator() {
     let mut damaged = quantized.blob.as_bytes().to_vec();
     let section = Header::parse(&damaged).expect("valid").weights.offset;
     // The first 16 weights, so that some output is sure to change.
-    let first = (section + conv.weights) as usize;
+    let first = (section + conv.weights.get()) as usize;
     damaged[first..first + 16]
         .iter_mut()
         .for_each(|weight| *weight = weight.wrapping_neg());

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fewbit::dataset::{Dataset, DatasetSpec, InputLayout, InputTransform};
 use fewbit::executor::Executor;
-use fewbit::graph::Graph;
+use fewbit::graph::{Graph, TensorId};
 use fewbit::import::{self, ImportOptions};
 use fewbit_tests::models;
 use ndarray::ArrayD;
@@ -48,8 +48,8 @@ fn check(model: &str, transform: &InputTransform) {
         panic!("{model} has {} outputs", graph.outputs.len());
     };
     // Large tensors come in chunks of a few samples.
-    let mut seen: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
-    let mut hook = |id: usize, values: &mut [f32]| {
+    let mut seen: BTreeMap<TensorId, Vec<f32>> = BTreeMap::new();
+    let mut hook = |id: TensorId, values: &mut [f32]| {
         if references.contains_key(&graph.tensors[id].name) {
             seen.entry(id).or_default().extend_from_slice(values);
         }

@@ -3,6 +3,7 @@
 //! `tests/vectors/<operator>/<case>.toml` come from `tests/vectors/generate.py`, which computes with exact rationals and
 //! shares no code with this repository's Rust. The oracle of the random layers has to agree as well.
 
+use fewbit_runtime::format::place::{ParamIndex, WeightsOffset};
 use fewbit_runtime::format::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, Extremum, FullyConnected, Lut, MaxPool, Mul,
     Op, Pad, Requant, ScaledSoftmax, Scratch, Softmax, TensorIndex, Transpose, Unary, WeightType,
@@ -209,8 +210,8 @@ impl VectorRequant {
 /// The constants of a layer with weights, in its sections.
 struct Placed {
     weight_type: WeightType,
-    weights: u32,
-    bias: u32,
+    weights: WeightsOffset,
+    bias: ParamIndex,
     requant: Requant,
 }
 

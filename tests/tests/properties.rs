@@ -6,7 +6,7 @@
 
 use fewbit::dataset::{Dataset, InputLayout};
 use fewbit::executor::Executor;
-use fewbit::graph::Graph;
+use fewbit::graph::{Graph, TensorId};
 use fewbit::measure::simulate::Simulator;
 use fewbit::pipeline::{self, Calibration};
 use fewbit::progress::Silent;
@@ -105,7 +105,7 @@ fn networks_equal_the_oracle_in_every_family() {
 fn nodes(graph: &Graph) -> String {
     let mut text = String::new();
     for node in &graph.nodes {
-        let shape = |tensor: usize| &graph.tensors[tensor].shape;
+        let shape = |tensor: TensorId| &graph.tensors[tensor].shape;
         let inputs: Vec<_> = node.inputs.iter().map(|&input| shape(input)).collect();
         let _ = writeln!(
             text,

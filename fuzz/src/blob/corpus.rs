@@ -66,8 +66,8 @@ fn layers() -> BTreeMap<&'static str, Vec<Layer>> {
         };
         let mine = layers.entry(op.kind()).or_default();
         let bytes = layer.weights.len() + 4 * layer.params.len();
-        let elements: u64 = layer.program.tensors.iter().map(|t| t.len()).sum();
-        let small = bytes <= MOST_BYTES && elements <= MOST_BYTES as u64;
+        let activations: u64 = layer.program.tensors.iter().map(|t| t.bytes()).sum();
+        let small = bytes <= MOST_BYTES && activations <= MOST_BYTES as u64;
         if !small {
             continue;
         }
@@ -105,7 +105,7 @@ fn joined_in_place(layer: &Layer) -> Option<Layer> {
     for &input in &concat.inputs {
         let tensor = program.tensors.get_mut(usize::from(input))?;
         tensor.offset = place;
-        place += u32::try_from(tensor.len()).ok()?;
+        place += u32::try_from(tensor.bytes()).ok()?;
     }
     Some(layer)
 }

@@ -1,5 +1,6 @@
 //! The fields of an operator, each as something that can be changed.
 
+use fewbit_runtime::format::place::{ParamIndex, WeightsOffset};
 use fewbit_runtime::format::program::{Clamp, Op, Requant, TensorIndex, WeightType, Window};
 
 /// A field.
@@ -14,9 +15,9 @@ pub(crate) enum Field<'f> {
     I16(&'f mut i16),
     Bool(&'f mut bool),
     /// A place in the weights section.
-    Weights(&'f mut u32),
+    Weights(&'f mut WeightsOffset),
     /// An index into the parameters section.
-    Params(&'f mut u32),
+    Params(&'f mut ParamIndex),
     Clamp(&'f mut Clamp),
     WeightType(&'f mut WeightType),
 }

@@ -8,6 +8,7 @@ use super::splice;
 use crate::bytes::{self, chance, number, pick};
 use fastrand::Rng;
 use fewbit_runtime::format::family::Family;
+use fewbit_runtime::format::place::{ParamIndex, WeightsOffset};
 use fewbit_runtime::format::program::{
     Clamp, MAX_PORTS, MaxPool, Op, Port, Tensor, WeightType, Window,
 };
@@ -171,7 +172,8 @@ fn field(rng: &mut Rng, parts: &mut Parts, op: usize) {
         }
         Field::U8(value) => **value = number(rng, (**value).into()) as u8,
         Field::U16(value) => **value = number(rng, (**value).into()) as u16,
-        Field::U32(value) | Field::Params(value) => {
+        Field::Params(value) => **value = ParamIndex::new(number(rng, value.get().into()) as u32),
+        Field::U32(value) => {
             **value = number(rng, (**value).into()) as u32;
         }
         Field::I8(value) => **value = number(rng, **value as u64) as i8,
@@ -179,18 +181,18 @@ fn field(rng: &mut Rng, parts: &mut Parts, op: usize) {
         Field::Bool(value) => **value = !**value,
         Field::Weights(value) => {
             **value = if chance(rng, 50) {
-                value.wrapping_add(16 * u32::from(rng.u8(..)))
+                WeightsOffset::new(value.get().wrapping_add(16 * u32::from(rng.u8(..))))
             } else {
-                number(rng, (**value).into()) as u32
+                WeightsOffset::new(number(rng, value.get().into()) as u32)
             };
         }
         Field::Clamp(clamp) => {
             **clamp = match **clamp {
                 Clamp::PerTensor { .. } if chance(rng, 30) => Clamp::PerChannel {
-                    offset: 16 * u32::from(rng.u8(..)),
+                    offset: WeightsOffset::new(16 * u32::from(rng.u8(..))),
                 },
                 Clamp::PerChannel { offset } if chance(rng, 50) => Clamp::PerChannel {
-                    offset: number(rng, offset.into()) as u32,
+                    offset: WeightsOffset::new(number(rng, offset.get().into()) as u32),
                 },
                 _ => Clamp::PerTensor {
                     min: rng.i8(..),
@@ -259,7 +261,7 @@ fn place(rng: &mut Rng, parts: &mut Parts) {
         4 => least.div_ceil(u64::from(output.c.max(1))) * u64::from(output.c),
         5 => least + u64::from(rng.u8(1..20)),
         6 => u64::from(rng.u8(..)),
-        _ => output.len(),
+        _ => output.bytes(),
     };
     let apart = u32::try_from(apart).unwrap_or(0);
     let index = usize::from(op.output());
@@ -605,16 +607,16 @@ fn repair(rng: &mut Rng, parts: &mut Parts) {
                     .iter()
                     .map(|&d| u64::from(d))
                     .product::<u64>()
-                    != input.len()
+                    != input.elements()
                 {
                     transpose.dims = [1, input.h, input.w, input.c];
                 }
-                if output.len() != input.len() {
+                if output.elements() != input.elements() {
                     (output.h, output.w, output.c) = (input.h, input.w, input.c);
                 }
             }
             Op::Reshape(_) => {
-                if output.len() != input.len() {
+                if output.elements() != input.elements() {
                     (output.h, output.w, output.c) = (input.h, input.w, input.c);
                 }
                 output.offset = input.offset;

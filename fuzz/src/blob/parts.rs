@@ -134,7 +134,7 @@ impl Parts {
             // Odd places too.
             end += 1;
             tensor.offset = u32::try_from(end).ok()?;
-            end += tensor.len();
+            end += tensor.bytes();
         }
         for op in &mut program.ops {
             if let Some(scratch) = op.scratch_mut() {

@@ -4,6 +4,7 @@
 
 use super::parts::Parts;
 use fewbit_runtime::format::family::Family;
+use fewbit_runtime::format::place::WeightsOffset;
 use fewbit_runtime::format::program::{Op, WeightType};
 
 /// The order in which weights k..k + 4 of 8 bits lie in memory.
@@ -34,7 +35,7 @@ pub(super) fn in_rows(parts: &Parts) -> Option<Parts> {
             }
             Op::FullyConnected(layer) => {
                 let products =
-                    usize::try_from(tensors.get(usize::from(layer.input))?.len()).ok()?;
+                    usize::try_from(tensors.get(usize::from(layer.input))?.elements()).ok()?;
                 let output = tensors.get(usize::from(layer.output))?.c;
                 (
                     &mut layer.weight_type,
@@ -49,7 +50,7 @@ pub(super) fn in_rows(parts: &Parts) -> Option<Parts> {
         if !weight_type.is_paired() {
             continue;
         }
-        let section = parts.weights.get(*offset as usize..)?;
+        let section = offset.rest(&parts.weights)?;
         let filled = products.next_multiple_of(multiple);
         let mut packed = Vec::new();
         for channel in 0..usize::from(channels) {
@@ -69,7 +70,7 @@ pub(super) fn in_rows(parts: &Parts) -> Option<Parts> {
         };
         rows.weights
             .resize(rows.weights.len().next_multiple_of(16), 0);
-        *offset = u32::try_from(rows.weights.len()).ok()?;
+        *offset = WeightsOffset::new(u32::try_from(rows.weights.len()).ok()?);
         rows.weights.extend(packed);
     }
     Some(rows)

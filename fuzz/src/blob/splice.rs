@@ -4,6 +4,7 @@ use super::fields::{Field, fields};
 use super::parts::Parts;
 use crate::bytes::{chance, pick};
 use fastrand::Rng;
+use fewbit_runtime::format::place::WeightsOffset;
 use fewbit_runtime::format::program::{Constant, MAX_PORTS, Op, Port};
 use fewbit_tests::joined::relocate;
 
@@ -49,11 +50,11 @@ pub(super) fn append(rng: &mut Rng, parts: &mut Parts, other: &Parts) {
             1 if tensors > 0 => replaced.push((tensor, rng.u16(0..tensors))),
             _ => {
                 let length = parts.program.tensors.get(usize::from(tensor));
-                let length = length.map_or(0, |t| t.len().min(MOST as u64)) as usize;
+                let length = length.map_or(0, |t| t.bytes().min(MOST as u64)) as usize;
                 parts
                     .weights
                     .resize(parts.weights.len().next_multiple_of(16), 0);
-                let data = parts.weights.len() as u32;
+                let data = WeightsOffset::new(parts.weights.len() as u32);
                 parts.weights.extend((0..length).map(|_| rng.i8(..)));
                 parts.program.ops.push(Op::Constant(Constant {
                     output: tensor,
@@ -66,13 +67,8 @@ pub(super) fn append(rng: &mut Rng, parts: &mut Parts, other: &Parts) {
         let mut op = op.clone();
         // Mutations may have left numbers that do not add up.
         for field in fields(&mut op) {
-            match field {
-                Field::Tensor(index) => *index %= 1 << 15,
-                Field::Weights(offset) | Field::Params(offset) => *offset %= 1 << 31,
-                Field::Clamp(fewbit_runtime::format::program::Clamp::PerChannel { offset }) => {
-                    *offset %= 1 << 31;
-                }
-                _ => {}
+            if let Field::Tensor(index) = field {
+                *index %= 1 << 15;
             }
         }
         relocate(&mut op, tensors, weights, params);
@@ -113,8 +109,8 @@ pub(super) fn append(rng: &mut Rng, parts: &mut Parts, other: &Parts) {
             parts
                 .weights
                 .resize(parts.weights.len().next_multiple_of(16), 0);
-            let data = parts.weights.len() as u32;
-            let length = place.len().min(MOST as u64) as usize;
+            let data = WeightsOffset::new(parts.weights.len() as u32);
+            let length = place.bytes().min(MOST as u64) as usize;
             parts.weights.resize(parts.weights.len() + length, 1);
             let op = Op::Constant(Constant {
                 output: *tensor,
@@ -161,10 +157,10 @@ pub(super) fn operator(rng: &mut Rng, parts: &mut Parts, other: &Parts) {
                 };
                 index += 1;
             }
-            Field::Weights(offset) => *offset = offset.wrapping_add(weights),
-            Field::Params(offset) => *offset = offset.wrapping_add(params),
+            Field::Weights(offset) => *offset += weights,
+            Field::Params(offset) => *offset += params,
             Field::Clamp(fewbit_runtime::format::program::Clamp::PerChannel { offset }) => {
-                *offset = offset.wrapping_add(weights);
+                *offset += weights;
             }
             _ => {}
         }

@@ -45,7 +45,7 @@ fn inputs(blob: &[u8], model: &Loaded<'_>) -> Vec<Vec<i8>> {
     let mode = rng.u8(0..6);
     (0..model.input_count())
         .map(|index| {
-            let length = model.input(index).map_or(0, |port: PortInfo| port.len());
+            let length = model.input(index).map_or(0, |port: PortInfo| port.bytes());
             (0..length)
                 .map(|_| match mode {
                     0 => 127,

@@ -122,12 +122,9 @@ fn buffers(lowered: &Lowered, rules: &Rules) -> (Vec<Buffer>, Vec<usize>) {
         .tensors
         .iter()
         .map(|tensor| {
-            let bytes = usize::from(tensor.tensor.h)
-                * usize::from(tensor.tensor.w)
-                * usize::from(tensor.tensor.c);
-            let bytes = bytes.next_multiple_of(ALIGN);
+            let bytes = tensor.tensor.bytes() as usize;
             Some(Buffer {
-                bytes,
+                bytes: bytes.next_multiple_of(ALIGN),
                 birth: 0,
                 death: 0,
             })
@@ -410,6 +407,8 @@ fn end(buffers: &[Buffer], places: &[usize]) -> usize {
 mod tests {
     use super::super::lower::{LoweredOp, LoweredTensor};
     use super::*;
+    use crate::graph::TensorId;
+    use fewbit_runtime::format::place::ParamIndex;
     use fewbit_runtime::format::program::{Concat, MaxPool, Op, Port, Softmax, Window};
     use fewbit_runtime::format::write::arena_bytes;
     use fewbit_runtime::limits::SOFTMAX_ONE;
@@ -496,7 +495,7 @@ mod tests {
                 .enumerate()
                 .map(|(source, shape)| LoweredTensor {
                     name: String::new(),
-                    source,
+                    source: TensorId::new(source),
                     tensor: Tensor::int8(0, *shape, -128),
                     scale: 1.0,
                 })
@@ -549,7 +548,7 @@ mod tests {
         Op::Softmax(Softmax {
             input,
             output,
-            table: 0,
+            table: ParamIndex::new(0),
         })
     }
 

@@ -7,6 +7,7 @@ use super::host_model::HostModel;
 use super::lower::{Lowered, LoweredOp, LoweredTensor};
 use super::pack::{self, PackError};
 use super::plan;
+use crate::graph::TensorId;
 use fewbit_runtime::format::family::Family;
 use fewbit_runtime::{AlignedBlob, BlobWriter, LoadError, Metadata};
 
@@ -35,7 +36,7 @@ fn lowered(model: &HostModel<'_>) -> Lowered {
     let mut tensors: Vec<LoweredTensor> = (program.tensors.iter())
         .map(|&tensor| LoweredTensor {
             name: String::new(),
-            source: 0,
+            source: TensorId::new(0),
             tensor,
             scale: 0.0,
         })

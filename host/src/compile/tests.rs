@@ -3,6 +3,7 @@
 use super::{Options, compile};
 use crate::dataset::InputLayout;
 use crate::default_model;
+use crate::graph::{NodeMap, TensorMap};
 use crate::import::ImportOptions;
 use crate::progress::Silent;
 use crate::ptq::{self, Calibration};
@@ -31,10 +32,9 @@ fn plain_numbers_make_the_same_blob() {
 
         // Taken apart: scales and zero points, integers of weights and biases. Float weights are gone.
         let (mut graph, encodings, weights) = network.into_parts();
-        let tensors = 0..graph.tensors.len();
-        let tensors = tensors.map(|tensor| encodings.of(tensor));
-        let tensors: Vec<(f32, i32)> = tensors.map(|e| (e.scale, e.zero_point)).collect();
-        let layers: Vec<_> = (graph.nodes.iter().enumerate())
+        let tensors = graph.tensors.ids().map(|tensor| encodings.of(tensor));
+        let tensors: TensorMap<(f32, i32)> = tensors.map(|e| (e.scale, e.zero_point)).collect();
+        let layers: NodeMap<_> = (graph.nodes.enumerate())
             .map(|(id, node)| {
                 let layer = weights.of(id)?;
                 let bias = layer.bias_steps(encodings.of(node.inputs[0]));

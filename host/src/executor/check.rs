@@ -2,14 +2,14 @@
 //!
 //! Kernels cannot fail on a graph that passes.
 
-use crate::graph::{Graph, GraphError, Node, Op, Window};
+use crate::graph::{Graph, GraphError, Node, Op, TensorId, Window};
 
 /// Checks everything that kernels rely on.
 ///
 /// # Errors
 /// The first node that is wrong.
 pub(super) fn check(graph: &Graph) -> Result<(), GraphError> {
-    let outside = |id: usize| id >= graph.tensors.len();
+    let outside = |id: TensorId| graph.tensors.get(id).is_none();
     if let Some(&id) = graph
         .inputs
         .iter()

@@ -3,7 +3,7 @@
 //! A buffer is free again after the last reader of its tensor. Elementwise operators write over their input where nobody else reads
 //! it. Chains of BatchNorms and activations behind a node lie in one buffer, so a run that is not observed does them in one go.
 
-use crate::graph::{Graph, Node, Op, TensorId};
+use crate::graph::{Graph, Node, NodeId, Op, TensorId, TensorMap};
 
 use super::conv::DenseConv;
 use super::epilogue::{self, Epilogue};
@@ -48,7 +48,7 @@ pub(super) struct Step<'g> {
 pub(super) struct Plan<'g> {
     pub(super) steps: Vec<Step<'g>>,
     /// Buffer of each tensor.
-    pub(super) slot: Vec<usize>,
+    pub(super) slot: TensorMap<usize>,
     /// Elements of one sample that each buffer must hold.
     pub(super) slot_elements: Vec<usize>,
 }
@@ -69,11 +69,11 @@ impl<'g> Plan<'g> {
 }
 
 /// The steps that read each tensor; network outputs have one more reader, after the last step.
-fn readers(graph: &Graph) -> Vec<Vec<usize>> {
-    let mut readers = vec![Vec::new(); graph.tensors.len()];
-    for (index, node) in graph.nodes.iter().enumerate() {
+fn readers(graph: &Graph) -> TensorMap<Vec<usize>> {
+    let mut readers = graph.tensors.map(|_| Vec::new());
+    for (step, node) in graph.nodes.iter().enumerate() {
         for &input in &node.inputs {
-            readers[input].push(index);
+            readers[input].push(step);
         }
     }
     for &output in &graph.outputs {
@@ -157,14 +157,14 @@ fn step<'g>(graph: &'g Graph, node: &'g Node) -> Step<'g> {
 }
 
 /// Lets each step do the BatchNorms and activations that are the only readers of what it, or the step before them, writes.
-fn fuse(graph: &Graph, steps: &mut [Step], readers: &[Vec<usize>]) {
+fn fuse(graph: &Graph, steps: &mut [Step], readers: &TensorMap<Vec<usize>>) {
     for head in 0..steps.len() {
         if steps[head].absorbed {
             continue;
         }
         let mut tensor = steps[head].output;
         while let [reader] = readers[tensor][..]
-            && let Some(node) = graph.nodes.get(reader)
+            && let Some(node) = graph.nodes.get(NodeId::new(reader))
             && matches!(node.op, Op::BatchNorm(_) | Op::Activation(_))
         {
             steps[reader].absorbed = true;
@@ -176,9 +176,13 @@ fn fuse(graph: &Graph, steps: &mut [Step], readers: &[Vec<usize>]) {
 }
 
 /// Gives every tensor a buffer: the smallest free one that is large enough, else the largest free one, grown, else a new one.
-fn place(graph: &Graph, steps: &mut [Step], readers: &[Vec<usize>]) -> (Vec<usize>, Vec<usize>) {
+fn place(
+    graph: &Graph,
+    steps: &mut [Step],
+    readers: &TensorMap<Vec<usize>>,
+) -> (TensorMap<usize>, Vec<usize>) {
     let elements = |id: TensorId| graph.tensors[id].elements();
-    let mut slot = vec![usize::MAX; graph.tensors.len()];
+    let mut slot = graph.tensors.map(|_| usize::MAX);
     let mut sizes: Vec<usize> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
     let mut take = |free: &mut Vec<usize>, wanted: usize| {

@@ -40,10 +40,10 @@ impl SingleNode {
     pub fn new(graph: &Graph, node: &Node) -> SingleNode {
         let mut single = Graph::new(node.name.clone());
         let mut reads: Vec<TensorId> = Vec::new();
-        let mut inputs = Vec::new();
+        let mut inputs: Vec<TensorId> = Vec::new();
         for &read in &node.inputs {
             let place = reads.iter().position(|&known| known == read);
-            inputs.push(place.unwrap_or_else(|| {
+            inputs.push(place.map(TensorId::new).unwrap_or_else(|| {
                 let tensor = &graph.tensors[read];
                 let id = single.add_tensor(tensor.name.clone(), tensor.shape.clone());
                 single.inputs.push(Input {

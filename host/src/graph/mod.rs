@@ -5,6 +5,7 @@
 //! Nodes are kept in topological order, every node has one output, and parameters live inside the operator that uses them.
 
 mod activation;
+mod id;
 mod linear;
 mod logits;
 mod output;
@@ -12,17 +13,12 @@ mod shape;
 mod window;
 
 pub use activation::Activation;
+pub use id::{Id, IdVec, NodeId, NodeMap, TensorId, TensorMap};
 pub use linear::{BatchNorm, Linear};
 pub use logits::logits;
 pub use output::OutputLayout;
 pub use shape::GraphError;
 pub use window::Window;
-
-/// Index into [`Graph::tensors`].
-pub type TensorId = usize;
-
-/// Index into [`Graph::nodes`].
-pub type NodeId = usize;
 
 /// A float network.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,9 +26,9 @@ pub struct Graph {
     /// Name of the network, from the model file.
     pub name: String,
     /// All activation tensors.
-    pub tensors: Vec<Tensor>,
+    pub tensors: TensorMap<Tensor>,
     /// All operators, in topological order.
-    pub nodes: Vec<Node>,
+    pub nodes: NodeMap<Node>,
     /// The network's inputs.
     pub inputs: Vec<Input>,
     /// The network's outputs.
@@ -216,8 +212,8 @@ impl Graph {
     pub fn new(name: impl Into<String>) -> Graph {
         Graph {
             name: name.into(),
-            tensors: Vec::new(),
-            nodes: Vec::new(),
+            tensors: TensorMap::new(),
+            nodes: NodeMap::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
             output_layouts: Vec::new(),
@@ -229,8 +225,7 @@ impl Graph {
         self.tensors.push(Tensor {
             name: name.into(),
             shape,
-        });
-        self.tensors.len() - 1
+        })
     }
 
     /// `base`, or `base` with a number behind it if a tensor of that name exists.
@@ -247,7 +242,7 @@ impl Graph {
 
     /// Id of the tensor called `name`.
     pub fn tensor_by_name(&self, name: &str) -> Option<TensorId> {
-        self.tensors.iter().position(|tensor| tensor.name == name)
+        self.tensors.position(|tensor| tensor.name == name)
     }
 
     /// Layout of output `index` in the model file; that of its tensor if the graph was not imported.
@@ -260,13 +255,15 @@ impl Graph {
 
     /// The node that writes `tensor`; `None` for an input.
     pub fn producer(&self, tensor: TensorId) -> Option<NodeId> {
-        self.nodes.iter().position(|node| node.output == tensor)
+        self.nodes.position(|node| node.output == tensor)
     }
 
     /// The nodes that read `tensor`, each once.
     pub fn consumers(&self, tensor: TensorId) -> Vec<NodeId> {
-        (0..self.nodes.len())
-            .filter(|&node| self.nodes[node].inputs.contains(&tensor))
+        let readers = self.nodes.enumerate();
+        readers
+            .filter(|(_, node)| node.inputs.contains(&tensor))
+            .map(|(id, _)| id)
             .collect()
     }
 
@@ -313,7 +310,7 @@ impl Graph {
 
     /// Drops tensors that nothing refers to and renumbers the rest.
     pub fn compact(&mut self) {
-        let mut used = vec![false; self.tensors.len()];
+        let mut used = self.tensors.map(|_| false);
         let ids = self
             .nodes
             .iter()
@@ -325,13 +322,10 @@ impl Graph {
             used[id] = true;
         }
         let mut next = 0;
-        let renumbered: Vec<_> = used
-            .iter()
-            .map(|&used| {
-                next += usize::from(used);
-                next.wrapping_sub(1)
-            })
-            .collect();
+        let renumbered = used.map(|&used| {
+            next += usize::from(used);
+            TensorId::new(next.wrapping_sub(1))
+        });
         let mut keep = used.iter();
         self.tensors.retain(|_| *keep.next().unwrap_or(&false));
         for node in &mut self.nodes {

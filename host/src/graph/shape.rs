@@ -48,7 +48,7 @@ impl Graph {
     /// # Errors
     /// The first node that is wrong.
     pub fn validate(&self) -> Result<(), GraphError> {
-        let mut written = vec![false; self.tensors.len()];
+        let mut written = self.tensors.map(|_| false);
         self.inputs
             .iter()
             .for_each(|input| written[input.tensor] = true);

@@ -104,8 +104,8 @@ impl Builder {
             .map_err(|error| invalid(error.problem))?;
         check_shape(output, &inferred)?;
         self.graph.tensors[id].shape = inferred;
-        self.writers.insert(id, self.graph.nodes.len());
-        self.graph.nodes.push(node);
+        let writer = self.graph.nodes.push(node);
+        self.writers.insert(id, writer);
         Ok(id)
     }
 }

@@ -1,15 +1,15 @@
 //! Clean-up of the graph once all operators are in it.
 
-use crate::graph::{Activation, Graph, NodeId, Op, TensorId};
+use crate::graph::{Activation, Graph, NodeId, Op, TensorId, TensorMap};
 
 /// Drops nodes whose results nobody needs, and tensors that nothing refers to.
 pub(super) fn drop_unused(graph: &mut Graph) {
-    let mut needed = vec![false; graph.tensors.len()];
+    let mut needed = graph.tensors.map(|_| false);
     for &output in &graph.outputs {
         needed[output] = true;
     }
-    let mut keep = vec![true; graph.nodes.len()];
-    for (index, node) in graph.nodes.iter().enumerate().rev() {
+    let mut keep = graph.nodes.map(|_| true);
+    for (index, node) in graph.nodes.enumerate().rev() {
         keep[index] = needed[node.output];
         if keep[index] {
             node.inputs.iter().for_each(|&input| needed[input] = true);
@@ -22,9 +22,9 @@ pub(super) fn drop_unused(graph: &mut Graph) {
 
 /// Replaces `x * hard_sigmoid(x)` and `x * clip(x + 3, 0, 6) / 6` (the division before or after the product) by a HardSwish.
 pub(super) fn fuse_hard_swish(graph: &mut Graph) {
-    let mut writer = vec![None; graph.tensors.len()];
-    let mut readers = vec![0usize; graph.tensors.len()];
-    for (index, node) in graph.nodes.iter().enumerate() {
+    let mut writer = graph.tensors.map(|_| None);
+    let mut readers = graph.tensors.map(|_| 0usize);
+    for (index, node) in graph.nodes.enumerate() {
         writer[node.output] = Some(index);
         node.inputs.iter().for_each(|&input| readers[input] += 1);
     }
@@ -37,7 +37,7 @@ pub(super) fn fuse_hard_swish(graph: &mut Graph) {
         readers: &readers,
     };
     let mut found = Vec::new();
-    for (index, node) in graph.nodes.iter().enumerate() {
+    for (index, node) in graph.nodes.enumerate() {
         let Some((x, scale)) = chains.gated_product(index) else {
             continue;
         };
@@ -47,7 +47,6 @@ pub(super) fn fuse_hard_swish(graph: &mut Graph) {
             // The division comes behind.
             let division = graph
                 .nodes
-                .iter()
                 .position(|reader| reader.inputs.contains(&node.output));
             if let Some(division) = division
                 && let Some((factor, shift)) = chains.uniform_affine(division)
@@ -73,8 +72,8 @@ fn is_near(a: f32, b: f32) -> bool {
 /// A graph with the writer and the number of readers of each tensor.
 struct Chains<'a> {
     graph: &'a Graph,
-    writer: &'a [Option<NodeId>],
-    readers: &'a [usize],
+    writer: &'a TensorMap<Option<NodeId>>,
+    readers: &'a TensorMap<usize>,
 }
 
 impl Chains<'_> {

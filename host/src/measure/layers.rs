@@ -41,13 +41,13 @@ pub(super) fn layer_reports(
         .chunks(evaluation.elements())
         .take(affordable.clamp(LEAST_SAMPLES, MOST_SAMPLES))
     {
-        let mut reference = vec![Vec::new(); graph.tensors.len()];
+        let mut reference = graph.tensors.map(|_| Vec::new());
         float
             .run(input, 1, &mut |tensor: TensorId, values: &mut [f32]| {
                 reference[tensor] = values.to_vec()
             })
             .map_err(failed)?;
-        let mut rounded = vec![Vec::new(); graph.tensors.len()];
+        let mut rounded = graph.tensors.map(|_| Vec::new());
         let mut hook = |tensor: TensorId, values: &mut [f32]| {
             subject.network.encodings().fake_quantize(tensor, values);
             rounded[tensor] = values.to_vec();
@@ -55,7 +55,7 @@ pub(super) fn layer_reports(
         fake.run(input, 1, &mut hook).map_err(failed)?;
         let inputs = simulator.quantize_inputs(input);
         // What the engine computed.
-        let mut computed = vec![Vec::new(); graph.tensors.len()];
+        let mut computed = graph.tensors.map(|_| Vec::new());
         computed[graph.inputs[0].tensor] = simulator.input_encoding().dequantize_all(&inputs);
         let observe = |op: usize, bytes: &[i8]| {
             let tensor = &subject.lowered.tensors[usize::from(ops[op].op.output())];

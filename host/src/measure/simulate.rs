@@ -78,12 +78,12 @@ impl<'a> Simulator<'a> {
 
     /// Elements of one input.
     pub fn input_elements(&self) -> usize {
-        self.input.len()
+        self.input.elements()
     }
 
     /// Elements of one output.
     pub fn output_elements(&self) -> usize {
-        self.output.len()
+        self.output.elements()
     }
 
     /// Shape of one input, `[h, w, c]`.
@@ -102,7 +102,7 @@ impl<'a> Simulator<'a> {
         let tensor = program.ops.get(op)?.output();
         Some((
             tensor,
-            program.tensors.get(usize::from(tensor))?.len() as usize,
+            program.tensors.get(usize::from(tensor))?.elements() as usize,
         ))
     }
 
@@ -392,7 +392,7 @@ pub enum SimulateError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Activation, Op};
+    use crate::graph::{Activation, Op, TensorId};
     use crate::pipeline::{Calibration, quantize};
     use crate::progress::Silent;
     use crate::recipe::Recipe;
@@ -403,7 +403,12 @@ mod tests {
     #[test]
     fn what_metadata_says_of_the_output_has_to_suit_the_program() {
         let mut graph = graph_of(&[&[1, 2, 3]]);
-        push(&mut graph, Op::Activation(Activation::Tanh), &[0], &[]);
+        push(
+            &mut graph,
+            Op::Activation(Activation::Tanh),
+            &[TensorId::new(0)],
+            &[],
+        );
         let ranges = [crate::range::Range {
             min: -1.0,
             max: 1.0,

@@ -4,7 +4,7 @@
 
 use super::evidence::{Calibration, Evidence, input_ranges};
 use super::{correct_bias, layerwise, softmax, statistics};
-use crate::graph::{Graph, Op, logits};
+use crate::graph::{Graph, Op, TensorId, TensorMap, logits};
 use crate::progress::Progress;
 use crate::ptq::calibrate;
 use crate::quantize::{Encodings, NetworkWeights, moves_bytes};
@@ -17,7 +17,7 @@ pub(super) fn choose_encodings(
     graph: &Graph,
     calibration: Calibration<'_>,
     evidence: &Evidence<'_>,
-    sensitivity: &[Vec<f64>],
+    sensitivity: &TensorMap<Vec<f64>>,
     recipe: &Recipe,
     notes: &mut Vec<String>,
     progress: &mut dyn Progress,
@@ -69,7 +69,7 @@ pub(super) fn choose_encodings(
 
 /// Outputs that are less than a step of their encoding, and so are 0 for any input.
 fn vanishing_outputs(graph: &Graph, ranges: &Ranges, encodings: &Encodings) -> Vec<String> {
-    let vanishes = |&&tensor: &&usize| {
+    let vanishes = |&&tensor: &&TensorId| {
         let range = ranges.of(tensor);
         let reach = range.max.abs().max(range.min.abs());
         reach > 0.0 && encodings.of(tensor).scale > 2.0 * reach
@@ -107,7 +107,7 @@ fn widen(
 ) -> Result<(), Error> {
     let likely = calibrate::ranges_from_statistics(graph, inputs, deviations)
         .map_err(|e| Error::new(Stage::Calibrate, e))?;
-    let mut known = vec![false; graph.tensors.len()];
+    let mut known = graph.tensors.map(|_| false);
     for input in &graph.inputs {
         known[input.tensor] = true;
     }

@@ -16,7 +16,7 @@ pub fn correct_analytically<'m>(
     mean: impl Fn(TensorId) -> &'m [f64],
     recipe: &Recipe,
 ) {
-    for (id, node) in graph.nodes.iter().enumerate() {
+    for (id, node) in graph.nodes.enumerate() {
         let (Some(linear), Some(layer)) = (node.op.linear(), weights.of_mut(id)) else {
             continue;
         };
@@ -88,7 +88,7 @@ fn inside_share(window: &Window, axis: usize, tap: usize, size: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::executor::Executor;
-    use crate::graph::{Conv2d, Linear};
+    use crate::graph::{Conv2d, Linear, NodeId};
     use crate::quantize::{Encodings, simulation_graph};
     use crate::recipe::LayerOverride;
     use crate::testing::{Sequence, graph_of, push};
@@ -111,7 +111,7 @@ mod tests {
             window,
         };
         let mut graph = graph_of(&[&[5, 4, channels]]);
-        push(&mut graph, Op::Conv2d(conv), &[0], &[]);
+        push(&mut graph, Op::Conv2d(conv), &[TensorId::new(0)], &[]);
         graph
     }
 
@@ -158,7 +158,7 @@ mod tests {
             assert!(error(&weights) > 0.05, "rounding shifts nothing");
             let mut excepted = recipe.clone();
             excepted.overrides.push(LayerOverride {
-                layers: graph.nodes[0].name.clone(),
+                layers: graph.nodes[NodeId::new(0)].name.clone(),
                 bias_correction: Some(false),
                 ..LayerOverride::default()
             });

@@ -2,7 +2,7 @@
 
 use crate::dataset::Dataset;
 use crate::executor::Executor;
-use crate::graph::{BatchNorm, Graph, Op, TensorId};
+use crate::graph::{BatchNorm, Graph, NodeId, Op, TensorId};
 use crate::{Error, Stage};
 
 /// Number of samples that are examined: images give thousands of values each, and vectors enough for the spread to an eighth.
@@ -49,7 +49,6 @@ pub fn doubtful_samples(float: &Graph, samples: &Dataset) -> Result<Vec<String>,
 fn against_statistics(float: &Graph, samples: &Dataset) -> Result<Option<String>, Error> {
     let recorded = float
         .nodes
-        .iter()
         .enumerate()
         .find_map(|(id, node)| match &node.op {
             Op::BatchNorm(norm) if has_statistics(norm) => Some((id, node, norm)),
@@ -127,7 +126,7 @@ impl Sums {
 /// The moments of `tensor`, which lies before node `end`.
 fn moments_before(
     float: &Graph,
-    end: usize,
+    end: NodeId,
     tensor: TensorId,
     samples: &Dataset,
 ) -> Result<Moments, Error> {

@@ -34,7 +34,9 @@ pub fn propose_first_and_last(
         return Ok(None);
     }
     let is_layer = |id: &NodeId| graph.nodes[*id].op.linear().is_some();
-    if (0..graph.nodes.len())
+    if graph
+        .nodes
+        .ids()
         .filter(is_layer)
         .all(|id| ends.contains(&id))
     {
@@ -47,7 +49,7 @@ pub fn propose_first_and_last(
     };
     let changed = ends.iter().filter(|&&id| coarse(id));
     let bytes: usize = changed.map(|&id| weights_of(id).div_ceil(2)).sum();
-    if (0..graph.nodes.len()).map(weights_of).sum::<usize>() > MOST_WEIGHTS {
+    if graph.nodes.ids().map(weights_of).sum::<usize>() > MOST_WEIGHTS {
         return Ok(Some(format!(
             "{FLAG} stores the first and the last layer in INT8, for about {bytes} bytes more; often that is worth it"
         )));

@@ -8,7 +8,7 @@ use super::samples::affordable;
 use crate::dataset::Dataset;
 use crate::executor::{Executor, ExecutorError};
 use crate::graph::{Graph, TensorId, logits};
-use crate::ptq::gradient::{Sensitivity, coarse};
+use crate::ptq::gradient::{MeanErrors, Sensitivity, coarse};
 use crate::ptq::passes::{ChannelRanges, divide, least_noise};
 use crate::recipe::{BiasCorrection, Recipe};
 use crate::{Error, Stage};
@@ -22,14 +22,13 @@ pub(super) fn sensitivity(
 ) -> Result<Sensitivity, Error> {
     let seen = evidence.graph(graph);
     let some = evidence.samples.first(affordable(graph));
-    let mut sensitivity = Sensitivity::of(
-        &seen,
-        &[logits(graph)],
-        &some.inputs,
-        some.samples,
-        recipe.passes.bias_correction != BiasCorrection::Off,
-    )
-    .map_err(|e| Error::new(Stage::Passes, e))?;
+    let means = match recipe.passes.bias_correction {
+        BiasCorrection::Off => MeanErrors::Kept,
+        _ => MeanErrors::Corrected,
+    };
+    let mut sensitivity =
+        Sensitivity::of(&seen, &[logits(graph)], &some.inputs, some.samples, means)
+            .map_err(|e| Error::new(Stage::Passes, e))?;
     if let Some(adjustments) = &evidence.adjustments {
         sensitivity.amplify(|node, channel| {
             let adjustment = adjustments[node].as_ref();
@@ -62,9 +61,7 @@ pub(super) fn equalize(
 fn channel_ranges(graph: &Graph, samples: &Dataset) -> Result<ChannelRanges, Error> {
     let mut ranges: ChannelRanges = graph
         .tensors
-        .iter()
-        .map(|tensor| vec![[0.0, 0.0]; tensor.channels()])
-        .collect();
+        .map(|tensor| vec![[0.0, 0.0]; tensor.channels()]);
     let mut hook = |tensor: TensorId, values: &mut [f32]| {
         let ranges = &mut ranges[tensor];
         let channels = ranges.len().max(1);

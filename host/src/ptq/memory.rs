@@ -3,7 +3,7 @@
 //! Samples to evaluate on are not in it. Where the number of samples is known before they are read, what is too large is refused then. It is meant to lie above what a run takes; `docs/guide/quantization.md` has both, measured.
 
 use super::evidence;
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Node, TensorId};
 use crate::ptq::layerwise::kept_elements;
 use crate::ptq::passes;
 use crate::ptq::rounding::{Geometry, widest};
@@ -78,7 +78,7 @@ fn bytes_of_rounding(graph: &Graph, node: &Node, samples: usize, recipe: &Recipe
 fn batches(graph: &Graph, samples: usize, recipe: &Recipe) -> usize {
     let of = |node: &Node| match recipe.layer(&node.name).rounding {
         RoundingMethod::AdaroundBatch if node.op.linear().is_some() => {
-            let elements = |tensor: usize| graph.tensors[tensor].elements();
+            let elements = |tensor: TensorId| graph.tensors[tensor].elements();
             FLOAT * samples * (elements(node.inputs[0]) + elements(node.output))
         }
         _ => 0,

@@ -164,8 +164,11 @@ mod tests {
         for first in [true, false] {
             let mut graph = graph_of(&[&[500]]);
             let read = match first {
-                true => 0,
-                false => push(&mut graph, Op::Activation(Activation::Tanh), &[0], &[]),
+                true => graph.inputs[0].tensor,
+                false => {
+                    let input = graph.inputs[0].tensor;
+                    push(&mut graph, Op::Activation(Activation::Tanh), &[input], &[])
+                }
             };
             push(&mut graph, Op::Softmax, &[read], &[]);
             let calibration = Calibration::Statistics(std::slice::from_ref(&range));

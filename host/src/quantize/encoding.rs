@@ -5,6 +5,7 @@
 use super::bits::Bits;
 use crate::range::Range;
 use fewbit_runtime::limits::{MAX_SOFTMAX_STEPS, MIN_SOFTMAX_STEPS};
+use std::ops::RangeInclusive;
 
 /// Smallest scale of an encoding: a single below it loses digits.
 const MIN_SCALE: f32 = f32::MIN_POSITIVE;
@@ -119,6 +120,11 @@ impl Encoding {
         let steps = f64::from(real) / f64::from(self.scale) + f64::from(self.zero_point - smallest);
         let most = f64::from(self.bits.steps());
         ((steps + 0.5).clamp(0.0, most) as i32 + smallest) as i8
+    }
+
+    /// Every integer that a value may have, in order.
+    pub(crate) fn integers(&self) -> RangeInclusive<i8> {
+        self.bits.min() as i8..=self.bits.max() as i8
     }
 
     /// The zero point as a tensor of bytes has it.

@@ -10,14 +10,14 @@
 use super::Encoding;
 use super::error::{NetworkError, QuantizeError};
 use crate::disjoint::DisjointSets;
-use crate::graph::{Graph, Node, Op, TensorId};
+use crate::graph::{Graph, Node, Op, TensorId, TensorMap};
 use crate::range::{Range, Ranges};
 use fewbit_runtime::limits::MAX_SOFTMAX_STEPS;
 
 /// The encoding of every tensor of a graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encodings {
-    encodings: Vec<Encoding>,
+    encodings: TensorMap<Encoding>,
 }
 
 impl Encodings {
@@ -26,7 +26,7 @@ impl Encodings {
     /// # Errors
     /// A softmax whose output would have to share the encoding of something with another range.
     pub fn choose(graph: &Graph, ranges: &Ranges) -> Result<Encodings, QuantizeError> {
-        let mut groups = groups_of(graph);
+        let mut groups = Groups::of(graph);
         let softmaxes: Vec<TensorId> = (graph.nodes.iter())
             .filter(|node| matches!(node.op, Op::Softmax))
             .map(|node| groups.root(node.output))
@@ -36,10 +36,10 @@ impl Encodings {
             let moved = graph.producer(tensor).map(|node| &graph.nodes[node]);
             moved.is_some_and(moves_bytes) && softmaxes.contains(&groups.root(tensor))
         };
-        let mut covered = (0..graph.tensors.len())
+        let mut covered: TensorMap<_> = (graph.tensors.ids())
             .map(|tensor| ranges.of(tensor))
-            .collect::<Vec<_>>();
-        for tensor in (0..covered.len()).filter(|&tensor| !is_moved(tensor)) {
+            .collect();
+        for tensor in (graph.tensors.ids()).filter(|&tensor| !is_moved(tensor)) {
             let root = groups.root(tensor);
             covered[root] = covered[root].union(covered[tensor]);
         }
@@ -64,10 +64,7 @@ impl Encodings {
                 covered[groups.root(tensors[2])] = union;
             }
         }
-        let mut of_root: Vec<_> = covered
-            .iter()
-            .map(|&range| Encoding::asymmetric(range))
-            .collect();
+        let mut of_root = covered.map(|&range| Encoding::asymmetric(range));
         for node in graph
             .nodes
             .iter()
@@ -95,7 +92,9 @@ impl Encodings {
                 of_root[root] = Encoding::asymmetric_from(covered[root], least as f32);
             }
         }
-        let encodings = (0..graph.tensors.len())
+        let encodings = graph
+            .tensors
+            .ids()
             .map(|tensor| of_root[groups.root(tensor)])
             .collect();
         Ok(Encodings { encodings })
@@ -110,8 +109,8 @@ impl Encodings {
         graph: &Graph,
         encoding: impl FnMut(TensorId) -> Option<Encoding>,
     ) -> Result<Encodings, NetworkError> {
-        let all: Vec<Option<Encoding>> = (0..graph.tensors.len()).map(encoding).collect();
-        let missing = all.iter().position(Option::is_none);
+        let all: TensorMap<Option<Encoding>> = graph.tensors.ids().map(encoding).collect();
+        let missing = all.position(Option::is_none);
         if let Some(tensor) = missing {
             let problem = "no encoding is given";
             return Err(NetworkError::of_tensor(graph, tensor, problem));
@@ -125,7 +124,7 @@ impl Encodings {
 
     /// Checks that these are encodings of `graph` and that its operators can be computed with them.
     pub(super) fn check(&self, graph: &Graph) -> Result<(), NetworkError> {
-        for tensor in 0..graph.tensors.len() {
+        for tensor in graph.tensors.ids() {
             let problem = match self.encodings.get(tensor) {
                 Some(encoding) => encoding.problem(),
                 None => Some("no encoding is given".to_owned()),
@@ -134,7 +133,7 @@ impl Encodings {
                 return Err(NetworkError::of_tensor(graph, tensor, problem));
             }
         }
-        for (id, node) in graph.nodes.iter().enumerate() {
+        for (id, node) in graph.nodes.enumerate() {
             let error = |problem: String| NetworkError::of_node(graph, id, problem);
             let name = |tensor: TensorId| &graph.tensors[tensor].name;
             let output = self.of(node.output);
@@ -222,9 +221,11 @@ fn least_scale(op: &Op, inputs: &[f32]) -> f64 {
 }
 
 /// For every tensor the one that stands for all that share its encoding.
-pub(crate) fn encoding_groups(graph: &Graph) -> Vec<TensorId> {
-    let groups = groups_of(graph);
-    (0..graph.tensors.len())
+pub(crate) fn encoding_groups(graph: &Graph) -> TensorMap<TensorId> {
+    let groups = Groups::of(graph);
+    graph
+        .tensors
+        .ids()
         .map(|tensor| groups.root(tensor))
         .collect()
 }
@@ -238,20 +239,34 @@ pub(crate) fn moves_bytes(node: &Node) -> bool {
 }
 
 /// Sets of tensors that share an encoding.
-fn groups_of(graph: &Graph) -> DisjointSets {
-    let mut groups = DisjointSets::new(graph.tensors.len());
-    for node in graph.nodes.iter().filter(|node| moves_bytes(node)) {
-        for &input in &node.inputs {
-            groups.join(input, node.output);
+struct Groups(DisjointSets);
+
+impl Groups {
+    fn of(graph: &Graph) -> Groups {
+        let mut sets = DisjointSets::new(graph.tensors.len());
+        for node in graph.nodes.iter().filter(|node| moves_bytes(node)) {
+            for input in &node.inputs {
+                sets.join(input.index(), node.output.index());
+            }
         }
+        Groups(sets)
     }
-    groups
+
+    /// Lets both tensors, and all that share an encoding with one of them, share one.
+    fn join(&mut self, a: TensorId, b: TensorId) {
+        self.0.join(a.index(), b.index());
+    }
+
+    /// The tensor that stands for all that share the encoding of `tensor`.
+    fn root(&self, tensor: TensorId) -> TensorId {
+        TensorId::new(self.0.root(tensor.index()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Activation;
+    use crate::graph::{Activation, NodeId};
     use crate::pipeline::{Calibration, quantize};
     use crate::progress::Silent;
     use crate::recipe::Recipe;
@@ -263,11 +278,16 @@ mod tests {
     fn a_maximum_shares_an_encoding_of_almost_its_ranges() {
         let of = |ranges: [[f32; 2]; 3]| {
             let mut graph = graph_of(&[&[4], &[4]]);
-            push(&mut graph, Op::Max, &[0, 1], &[]);
+            push(
+                &mut graph,
+                Op::Max,
+                &[TensorId::new(0), TensorId::new(1)],
+                &[],
+            );
             let given = ranges.map(|[min, max]| Range { min, max });
-            let given = Ranges::new(given.to_vec());
+            let given = Ranges::new(given.to_vec().into());
             let chosen = Encodings::choose(&graph, &given).expect("chosen");
-            [0, 1, 2].map(|tensor| chosen.of(tensor))
+            [0, 1, 2].map(|tensor| chosen.of(TensorId::new(tensor)))
         };
         let [a, b, y] = of([[-1.0, 1.0], [-0.9, 1.2], [-0.8, 1.2]]);
         assert_eq!((a, b), (y, y));
@@ -286,8 +306,11 @@ mod tests {
         for first in [true, false] {
             let mut graph = graph_of(&[&[6]]);
             let read = match first {
-                true => 0,
-                false => push(&mut graph, Op::Activation(Activation::Tanh), &[0], &[]),
+                true => graph.inputs[0].tensor,
+                false => {
+                    let input = graph.inputs[0].tensor;
+                    push(&mut graph, Op::Activation(Activation::Tanh), &[input], &[])
+                }
             };
             let softmax = push(&mut graph, Op::Softmax, &[read], &[]);
             push(&mut graph, Op::Concat { axis: 0 }, &[softmax, read], &[]);
@@ -298,7 +321,7 @@ mod tests {
             let advice = format!("--output-tensor {}", graph.tensors[softmax].name);
             assert!(error.ends_with(&advice), "{error}");
             // What it says, done.
-            graph.nodes.pop();
+            graph.nodes.truncate(NodeId::new(graph.nodes.len() - 1));
             graph.outputs = vec![softmax];
             quantize(&graph, calibration, &Recipe::default(), &mut Silent).expect("taken");
         }

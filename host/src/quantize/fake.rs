@@ -10,7 +10,7 @@ use crate::graph::Graph;
 /// A copy of `graph` with the quantized weights and corrected biases.
 pub fn simulation_graph(graph: &Graph, weights: &NetworkWeights) -> Graph {
     let mut simulated = graph.clone();
-    for (id, node) in simulated.nodes.iter_mut().enumerate() {
+    for (id, node) in simulated.nodes.enumerate_mut() {
         if let (Some(linear), Some(layer)) = (node.op.linear_mut(), weights.of(id)) {
             linear.weights = layer.dequantized();
             linear.bias = layer.real_bias();

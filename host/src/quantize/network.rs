@@ -124,6 +124,6 @@ impl Network {
                 WeightBits::Int4 => rows * row.div_ceil(2),
             })
         };
-        self.graph.nodes.iter().enumerate().filter_map(bytes).sum()
+        self.graph.nodes.enumerate().filter_map(bytes).sum()
     }
 }

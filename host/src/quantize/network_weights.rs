@@ -2,12 +2,12 @@
 
 use super::error::{NetworkError, QuantizeError};
 use super::{Encodings, LayerWeights};
-use crate::graph::{Graph, Linear, Node, NodeId};
+use crate::graph::{Graph, Linear, Node, NodeId, NodeMap};
 use crate::recipe::{LayerOptions, Recipe};
 
 /// The quantized weights of every convolution and fully connected layer of a graph.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NetworkWeights(Vec<Option<LayerWeights>>);
+pub struct NetworkWeights(NodeMap<Option<LayerWeights>>);
 
 impl NetworkWeights {
     /// All layers rounded to nearest, as `recipe` says for each.
@@ -34,7 +34,7 @@ impl NetworkWeights {
             .map(NetworkWeights)
     }
 
-    /// The given weights: `layer` has those of every convolution and fully connected layer, by the index of its node, and is not asked for others.
+    /// The given weights: `layer` has those of every convolution and fully connected layer, by the id of its node, and is not asked for others.
     ///
     /// # Errors
     /// A layer without weights, or whose numbers do not suit it: as many values as it has weights, within its bits, and a positive scale
@@ -44,7 +44,7 @@ impl NetworkWeights {
         mut layer: impl FnMut(NodeId) -> Option<LayerWeights>,
     ) -> Result<NetworkWeights, NetworkError> {
         let weights = |(id, node): (NodeId, &Node)| node.op.linear().and_then(|_| layer(id));
-        let all = graph.nodes.iter().enumerate().map(weights).collect();
+        let all = graph.nodes.enumerate().map(weights).collect();
         let given = NetworkWeights(all);
         given.check(graph)?;
         Ok(given)
@@ -52,7 +52,7 @@ impl NetworkWeights {
 
     /// Checks that these are weights of `graph`: of all of its layers, and of nothing else.
     pub(super) fn check(&self, graph: &Graph) -> Result<(), NetworkError> {
-        for (id, node) in graph.nodes.iter().enumerate() {
+        for (id, node) in graph.nodes.enumerate() {
             let weights = self.0.get(id).and_then(Option::as_ref);
             let problem = match (node.op.linear(), weights) {
                 (Some(linear), Some(weights)) => misfit(weights, linear),

@@ -1,7 +1,7 @@
 //! Tests of what is given: numbers that make no network are refused by name.
 
 use super::{Encoding, Encodings, LayerWeights, Network, NetworkError, NetworkWeights};
-use crate::graph::{Activation, Graph, Linear, Op};
+use crate::graph::{Activation, Graph, Linear, NodeId, Op, TensorId};
 use crate::recipe::WeightBits;
 use crate::testing::{graph_of, push};
 
@@ -16,15 +16,24 @@ fn graph() -> Graph {
         bias: vec![0.0; 2],
         folded: None,
     };
-    let layer = push(&mut graph, Op::FullyConnected(linear), &[0], &[]);
+    let layer = push(
+        &mut graph,
+        Op::FullyConnected(linear),
+        &[TensorId::new(0)],
+        &[],
+    );
     let moved = push(&mut graph, Op::Reshape, &[layer], &[1, 2]);
     push(&mut graph, Op::Softmax, &[moved], &[]);
     graph
 }
 
-fn encodings(graph: &Graph, change: impl Fn(usize, &mut Encoding)) -> Result<Encodings, String> {
+fn encodings(graph: &Graph, change: impl Fn(TensorId, &mut Encoding)) -> Result<Encodings, String> {
     let given = Encodings::given(graph, |tensor| {
-        let mut encoding = if tensor == 3 { Encoding::SOFTMAX } else { UNIT };
+        let mut encoding = if tensor == TensorId::new(3) {
+            Encoding::SOFTMAX
+        } else {
+            UNIT
+        };
         change(tensor, &mut encoding);
         Some(encoding)
     });
@@ -45,13 +54,15 @@ fn weights(graph: &Graph, change: impl Fn(&mut LayerWeights)) -> Result<NetworkW
 #[test]
 fn encodings_are_checked() {
     let graph = graph();
-    let refused = |change: &dyn Fn(usize, &mut Encoding)| {
+    let refused = |change: &dyn Fn(TensorId, &mut Encoding)| {
         let error = encodings(&graph, change).expect_err("refused");
         error.split(';').next().unwrap_or_default().to_owned()
     };
     assert!(encodings(&graph, |_, _| {}).is_ok());
-    let missing = Encodings::given(&graph, |tensor| (tensor != 2).then_some(UNIT));
-    let name = graph.tensors[2].name.clone();
+    let missing = Encodings::given(&graph, |tensor| {
+        (tensor != TensorId::new(2)).then_some(UNIT)
+    });
+    let name = graph.tensors[TensorId::new(2)].name.clone();
     let problem = "no encoding is given".to_owned();
     let expected = NetworkError::Tensor {
         tensor: name,
@@ -60,13 +71,13 @@ fn encodings_are_checked() {
     assert_eq!(missing, Err(expected));
 
     let scale = |of: usize, scale: f32| {
-        move |tensor: usize, encoding: &mut Encoding| {
-            if tensor == of {
+        move |tensor: TensorId, encoding: &mut Encoding| {
+            if tensor == TensorId::new(of) {
                 encoding.scale = scale;
             }
         }
     };
-    let input = &graph.tensors[0].name;
+    let input = &graph.tensors[TensorId::new(0)].name;
     for bad in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-40] {
         let error = refused(&scale(0, bad));
         assert!(
@@ -76,7 +87,7 @@ fn encodings_are_checked() {
     }
     for zero_point in [-129, 128] {
         let error = refused(&|tensor, encoding| {
-            if tensor == 0 {
+            if tensor == TensorId::new(0) {
                 encoding.zero_point = zero_point;
             }
         });
@@ -84,9 +95,9 @@ fn encodings_are_checked() {
     }
     let error = refused(&scale(2, 0.5));
     let [node, from, to] = [
-        &graph.nodes[1].name,
-        &graph.tensors[1].name,
-        &graph.tensors[2].name,
+        &graph.nodes[NodeId::new(1)].name,
+        &graph.tensors[TensorId::new(1)].name,
+        &graph.tensors[TensorId::new(2)].name,
     ];
     assert_eq!(
         error,
@@ -113,13 +124,13 @@ fn weights_are_checked() {
     let graph = graph();
     let refused =
         |change: &dyn Fn(&mut LayerWeights)| weights(&graph, change).expect_err("refused");
-    let name = &graph.nodes[0].name;
+    let name = &graph.nodes[NodeId::new(0)].name;
     let given = weights(&graph, |_| {}).expect("sound");
     assert_eq!(
-        given.of(0).map(|layer| layer.bias_steps(UNIT)),
+        given.of(NodeId::new(0)).map(|layer| layer.bias_steps(UNIT)),
         Some(vec![3, -4])
     );
-    assert_eq!(given.of(1), None);
+    assert_eq!(given.of(NodeId::new(1)), None);
     assert_eq!(
         refused(&|layer| layer.values.truncate(3)),
         format!("node `{name}`: 3 weights are given, expected 4")
@@ -174,7 +185,12 @@ fn parts_of_another_graph_are_refused() {
         "{error}"
     );
     let mut other = graph_of(&[&[2]]);
-    let moved = push(&mut other, Op::Activation(Activation::Tanh), &[0], &[]);
+    let moved = push(
+        &mut other,
+        Op::Activation(Activation::Tanh),
+        &[TensorId::new(0)],
+        &[],
+    );
     push(&mut other, Op::Reshape, &[moved], &[1, 2]);
     let (encodings, weights) = parts();
     let error = Network::new(other, encodings, weights).expect_err("refused");

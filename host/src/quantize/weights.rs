@@ -225,7 +225,7 @@ fn initial_scales(linear: &Linear, options: WeightOptions) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Op;
+    use crate::graph::{Op, TensorId};
 
     fn quantize(
         weights: Vec<f32>,
@@ -241,8 +241,8 @@ mod tests {
         let node = Node {
             name: "layer".to_owned(),
             op: Op::FullyConnected(linear.clone()),
-            inputs: vec![0],
-            output: 1,
+            inputs: vec![TensorId::new(0)],
+            output: TensorId::new(1),
             activation: None,
         };
         let input = Encoding::int8(0.5, -10);

@@ -5,7 +5,7 @@ pub(crate) mod histogram;
 pub(crate) mod search;
 
 use crate::choice::choices;
-use crate::graph::TensorId;
+use crate::graph::{TensorId, TensorMap};
 use serde::{Deserialize, Serialize};
 
 /// A closed range of real numbers.
@@ -29,11 +29,11 @@ impl Range {
 
 /// The range of every tensor of a graph.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ranges(Vec<Range>);
+pub struct Ranges(TensorMap<Range>);
 
 impl Ranges {
-    /// The given ranges, one for each tensor of a graph, in its order.
-    pub fn new(ranges: Vec<Range>) -> Ranges {
+    /// The given ranges, one for each tensor of a graph.
+    pub fn new(ranges: TensorMap<Range>) -> Ranges {
         Ranges(ranges)
     }
 

@@ -7,24 +7,24 @@ use std::borrow::Cow;
 /// Layers with weights that no such layer comes before, and those that none comes behind, in the graph's order.
 pub(crate) fn first_and_last(graph: &Graph) -> Vec<NodeId> {
     let layer = |id: NodeId| graph.nodes[id].op.linear().is_some();
-    let count = graph.nodes.len();
     // Nodes are in topological order.
-    let mut before = vec![false; graph.tensors.len()];
-    let mut behind = vec![false; graph.tensors.len()];
-    let (mut first, mut last) = (vec![false; count], vec![false; count]);
-    for (id, node) in graph.nodes.iter().enumerate() {
+    let mut before = graph.tensors.map(|_| false);
+    let mut behind = graph.tensors.map(|_| false);
+    let (mut first, mut last) = (graph.nodes.map(|_| false), graph.nodes.map(|_| false));
+    for (id, node) in graph.nodes.enumerate() {
         let found = node.inputs.iter().any(|&input| before[input]);
         first[id] = layer(id) && !found;
         before[node.output] = found || layer(id);
     }
-    for (id, node) in graph.nodes.iter().enumerate().rev() {
+    for (id, node) in graph.nodes.enumerate().rev() {
         let found = behind[node.output];
         last[id] = layer(id) && !found;
         for &input in &node.inputs {
             behind[input] |= found || layer(id);
         }
     }
-    (0..count).filter(|&id| first[id] || last[id]).collect()
+    let ends = graph.nodes.ids();
+    ends.filter(|&id| first[id] || last[id]).collect()
 }
 
 impl Recipe {
@@ -54,7 +54,9 @@ mod tests {
     #[test]
     fn the_ends_of_a_chain_are_its_first_and_its_last_layer() {
         let graph = default_model::graph(&ImportOptions::default()).expect("imports");
-        let layers: Vec<NodeId> = (0..graph.nodes.len())
+        let layers: Vec<NodeId> = graph
+            .nodes
+            .ids()
             .filter(|&id| graph.nodes[id].op.linear().is_some())
             .collect();
         let ends = [layers[0], layers[layers.len() - 1]];

@@ -94,8 +94,8 @@ impl Sizes {
                 arena_bytes: summary.arena_bytes,
             },
             packing: summary.packing,
-            input_bytes: inputs.map(|port| port.len()).sum(),
-            output_bytes: outputs.map(|port| port.len()).sum(),
+            input_bytes: inputs.map(|port| port.bytes()).sum(),
+            output_bytes: outputs.map(|port| port.bytes()).sum(),
             work: model.work(),
         })
     }

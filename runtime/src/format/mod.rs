@@ -16,6 +16,7 @@ pub mod family;
 pub mod header;
 #[cfg(feature = "std")]
 pub mod metadata;
+pub mod place;
 pub mod program;
 #[cfg(feature = "std")]
 pub mod write;

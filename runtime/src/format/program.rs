@@ -5,6 +5,7 @@
 //! The same types serve the host's writer and the engine: what is written is what is run.
 //! Field by field layout: `docs/model-format.md`; what each operator computes: `docs/arithmetic.md`.
 
+use super::place::{ParamIndex, WeightsOffset};
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -72,14 +73,16 @@ impl Tensor {
         }
     }
 
-    /// Number of elements, which is the number of bytes.
+    /// Number of elements, below 2^48.
     #[must_use]
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "a tensor of a loaded model is never empty"
-    )]
-    pub fn len(&self) -> u64 {
+    pub fn elements(&self) -> u64 {
         u64::from(self.h) * u64::from(self.w) * u64::from(self.c)
+    }
+
+    /// Number of bytes that it takes in the arena.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.elements() * self.dtype.bytes()
     }
 
     /// `[h, w, c]`.
@@ -94,6 +97,16 @@ impl Tensor {
 pub enum DType {
     /// 8 bits, two's complement.
     Int8,
+}
+
+impl DType {
+    /// Bytes of an element.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        match self {
+            DType::Int8 => 1,
+        }
+    }
 }
 
 /// Storage of a weight tensor.
@@ -294,16 +307,16 @@ pub enum Clamp {
     },
     /// A range for each output channel: `out_c` pairs of bytes (min, max) in the weights section.
     PerChannel {
-        /// First byte in the weights section.
-        offset: u32,
+        /// First pair.
+        offset: WeightsOffset,
     },
 }
 
 /// Requantization of an operator's accumulators to its outputs: equations (2) to (4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requant {
-    /// Index of the first Q32 multiplier in the parameters section.
-    pub multipliers: u32,
+    /// First Q32 multiplier.
+    pub multipliers: ParamIndex,
     /// Left shift of the accumulator before the multiplication, 0..=30.
     pub pre_shift: u8,
     /// Range of the output.
@@ -323,10 +336,10 @@ pub struct Conv2d {
     pub groups: u16,
     /// Weight storage.
     pub weight_type: WeightType,
-    /// First byte of the weights in the weights section.
-    pub weights: u32,
-    /// Index of the first of `out_c` folded biases in the parameters section.
-    pub bias: u32,
+    /// First byte of the weights.
+    pub weights: WeightsOffset,
+    /// First of `out_c` folded biases.
+    pub bias: ParamIndex,
     /// Requantization, `out_c` multipliers.
     pub requant: Requant,
     /// Intermediate bytes, for kernels that want them.
@@ -342,10 +355,10 @@ pub struct FullyConnected {
     pub output: TensorIndex,
     /// Weight storage.
     pub weight_type: WeightType,
-    /// First byte of the weights in the weights section.
-    pub weights: u32,
-    /// Index of the first of `out_c` folded biases in the parameters section.
-    pub bias: u32,
+    /// First byte of the weights.
+    pub weights: WeightsOffset,
+    /// First of `out_c` folded biases.
+    pub bias: ParamIndex,
     /// Requantization, `out_c` multipliers.
     pub requant: Requant,
     /// Intermediate bytes, for kernels that want them.
@@ -424,8 +437,8 @@ pub struct Lut {
     pub input: TensorIndex,
     /// Output, the shape of the input.
     pub output: TensorIndex,
-    /// First of 256 bytes in the weights section; entry `x + 128` is the output for `x`.
-    pub table: u32,
+    /// First of 256 bytes; entry `x + 128` is the output for `x`.
+    pub table: WeightsOffset,
 }
 
 /// Parameters of [`Op::Softmax`] (15).
@@ -435,8 +448,8 @@ pub struct Softmax {
     pub input: TensorIndex,
     /// Output, the shape of the input; zero_point -128.
     pub output: TensorIndex,
-    /// Index of the first of 256 table entries in the parameters section.
-    pub table: u32,
+    /// First of 256 table entries.
+    pub table: ParamIndex,
 }
 
 /// Parameters of [`Op::Reshape`]: an input and an output of equal length.
@@ -492,8 +505,8 @@ pub struct Pad {
 pub struct Constant {
     /// Output.
     pub output: TensorIndex,
-    /// First byte in the weights section.
-    pub data: u32,
+    /// First of the output's elements.
+    pub data: WeightsOffset,
 }
 
 /// Parameters of [`Op::ScaledSoftmax`] (20).
@@ -503,8 +516,8 @@ pub struct ScaledSoftmax {
     pub input: TensorIndex,
     /// Output, the shape of the input; zero_point -128.
     pub output: TensorIndex,
-    /// Index of the first of 256 table entries in the parameters section.
-    pub table: u32,
+    /// First of 256 table entries.
+    pub table: ParamIndex,
     /// Steps of the output from 0 to 1, 257..=2^19: its scale is `1 / steps`, and what is more than 255 of them saturates.
     pub steps: u32,
 }

@@ -6,6 +6,7 @@
 use super::family::Family;
 use super::header::{Header, SectionRange, checksum};
 use super::metadata::Metadata;
+use super::place::{ParamIndex, WeightsOffset};
 use super::program::{MAX_PORTS, Op, Port, Scratch, Tensor};
 use super::{ALIGNMENT, VERSION};
 use core::fmt;
@@ -35,7 +36,7 @@ pub struct ProgramParts {
 pub fn arena_bytes(tensors: &[Tensor], ops: &[Op]) -> u32 {
     let tensors = tensors
         .iter()
-        .map(|t| u64::from(t.offset).saturating_add(t.len()));
+        .map(|t| u64::from(t.offset).saturating_add(t.bytes()));
     let scratch = ops.iter().map(Op::scratch).filter(|s| s.bytes > 0);
     let scratch = scratch.map(|s: Scratch| u64::from(s.offset) + u64::from(s.bytes));
     u32::try_from(tensors.chain(scratch).max().unwrap_or(0)).unwrap_or(u32::MAX)
@@ -95,9 +96,9 @@ impl core::error::Error for WriteError {}
 /// use fewbit_runtime::{BlobWriter, Metadata, ProgramParts, Summary};
 ///
 /// let mut writer = BlobWriter::new();
-/// assert_eq!(writer.append_weights(&[1, 2, 3]), 0);
-/// assert_eq!(writer.append_weights(&[4]), 16); // every tensor starts at a multiple of 16
-/// assert_eq!(writer.append_params(&[5, 6]), 0);
+/// assert_eq!(writer.append_weights(&[1, 2, 3]).get(), 0);
+/// assert_eq!(writer.append_weights(&[4]).get(), 16); // every tensor starts at a multiple of 16
+/// assert_eq!(writer.append_params(&[5, 6]).get(), 0);
 /// let blob = writer.finish(&ProgramParts::default(), &Metadata::default())?;
 /// assert_eq!(Summary::from_bytes(&blob)?.weights_bytes, 17);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -137,25 +138,25 @@ impl BlobWriter {
     ///
     /// For int8 weights, lookup tables, constants, pairs (min, max) of per-channel clamps, and packed int4 weights.
     /// Above 4 GiB the offset saturates, and [`finish`](Self::finish) refuses.
-    pub fn append_weights(&mut self, bytes: &[i8]) -> u32 {
+    pub fn append_weights(&mut self, bytes: &[i8]) -> WeightsOffset {
         let offset = self.weights.len().next_multiple_of(ALIGNMENT as usize);
         self.weights.resize(offset, 0);
         self.weights.extend_from_slice(bytes);
-        u32::try_from(offset).unwrap_or(u32::MAX)
+        WeightsOffset::new(u32::try_from(offset).unwrap_or(u32::MAX))
     }
 
     /// Packs rows of `row` int4 weights, each -7..=7, and appends them; see [`pack_int4_rows`].
-    pub fn append_int4_rows(&mut self, weights: &[i8], row: usize) -> u32 {
+    pub fn append_int4_rows(&mut self, weights: &[i8], row: usize) -> WeightsOffset {
         self.append_weights(&pack_int4_rows(weights, row))
     }
 
     /// Appends int32 values to the parameters section and returns the index of the first.
     ///
     /// For folded biases, Q32 multipliers and softmax tables.
-    pub fn append_params(&mut self, values: &[i32]) -> u32 {
+    pub fn append_params(&mut self, values: &[i32]) -> ParamIndex {
         let index = self.params.len();
         self.params.extend_from_slice(values);
-        u32::try_from(index).unwrap_or(u32::MAX)
+        ParamIndex::new(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
     /// Assembles the blob.

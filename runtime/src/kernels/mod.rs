@@ -32,11 +32,14 @@ mod planar;
 mod scalar;
 
 use crate::format::family::Family;
+use crate::format::place::{ParamIndex, WeightsOffset};
 use crate::format::program::{Conv2d, Op, Requant, Scratch, Tensor, TensorIndex};
 use crate::parts::{self, Kernels};
 use core::cell::Cell;
 pub(crate) use params::{Axis, Shape};
-pub(crate) use planar::{lines_of as depthwise_lines, scratch_bytes as depthwise_scratch_bytes};
+pub(crate) use planar::{
+    DepthMultiplier, lines_of as depthwise_lines, scratch_bytes as depthwise_scratch_bytes,
+};
 
 use params::{
     AddParams, AveragePoolParams, Conv2dParams, CopyParams, ExtremumParams, FullyConnectedParams,
@@ -86,7 +89,7 @@ impl<'r> Memory<'r> {
         View {
             shape,
             zero_point: tensor.zero_point,
-            data: run(self.arena, tensor.offset, shape.len()),
+            data: cells(self.arena, tensor.offset, shape.bytes()),
         }
     }
 
@@ -95,13 +98,28 @@ impl<'r> Memory<'r> {
         Stage::new(
             output.zero_point,
             requant,
-            run(self.params, requant.multipliers, multipliers),
+            self.values(requant.multipliers, multipliers),
             self.weights,
         )
     }
 
+    /// `length` bytes of the weights section.
+    fn bytes(&self, offset: WeightsOffset, length: usize) -> &'r [i8] {
+        offset.slice(self.weights, length).unwrap_or_default()
+    }
+
+    /// The weights section from `offset` to its end.
+    fn rest_of_weights(&self, offset: WeightsOffset) -> &'r [i8] {
+        offset.rest(self.weights).unwrap_or_default()
+    }
+
+    /// `length` values of the parameters section.
+    fn values(&self, index: ParamIndex, length: usize) -> &'r [i32] {
+        index.slice(self.params, length).unwrap_or_default()
+    }
+
     fn scratch(&self, scratch: Scratch) -> &'r [Cell<i8>] {
-        run(self.arena, scratch.offset, scratch.bytes as usize)
+        cells(self.arena, scratch.offset, scratch.bytes as usize)
     }
 
     fn convolution(
@@ -117,8 +135,8 @@ impl<'r> Memory<'r> {
             groups: op.groups.into(),
             input_zero_point: x.zero_point,
             weight_type: op.weight_type,
-            weights: self.weights.get(op.weights as usize..).unwrap_or_default(),
-            bias: run(self.params, op.bias, y.shape.c),
+            weights: self.rest_of_weights(op.weights),
+            bias: self.values(op.bias, y.shape.c),
             stage: self.stage(&y, &op.requant, y.shape.c),
             scratch: self.scratch(op.scratch),
         };
@@ -126,10 +144,10 @@ impl<'r> Memory<'r> {
     }
 }
 
-/// `length` elements from `start` on; fewer than that never happens in a checked model.
-fn run<T>(section: &[T], start: u32, length: usize) -> &[T] {
+/// `length` bytes of the arena from `start` on; fewer than that never happens in a checked model.
+fn cells(arena: &[Cell<i8>], start: u32, length: usize) -> &[Cell<i8>] {
     let start = start as usize;
-    section
+    arena
         .get(start..start.saturating_add(length))
         .unwrap_or_default()
 }
@@ -149,7 +167,13 @@ pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
                 #[cfg(any(fewbit_family = "all", fewbit_family = "mve"))]
                 (Family::Mve, Family::Mve) => mve::depthwise_conv2d::<K>(p, x, y),
                 (family, _) => {
-                    planar::depthwise_conv2d::<K>(family == Family::Dsp, p, x, y);
+                    // The loops of the DSP family read int16.
+                    let elements = if family == Family::Dsp {
+                        planar::Elements::Int16
+                    } else {
+                        planar::Elements::Int8
+                    };
+                    planar::depthwise_conv2d::<K>(elements, p, x, y);
                 }
             });
         }
@@ -157,11 +181,8 @@ pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
             let params = FullyConnectedParams {
                 weight_type: op.weight_type,
-                weights: memory
-                    .weights
-                    .get(op.weights as usize..)
-                    .unwrap_or_default(),
-                bias: run(memory.params, op.bias, y.shape.c),
+                weights: memory.rest_of_weights(op.weights),
+                bias: memory.values(op.bias, y.shape.c),
                 stage: memory.stage(&y, &op.requant, y.shape.c),
                 scratch: memory.scratch(op.scratch),
             };
@@ -237,7 +258,7 @@ pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
             scalar::mul(&params, a.data, b.data, y.data);
         }
         Op::Lut(op) if K::LINKED.has(parts::LUT) => {
-            if let Some(table) = run(memory.weights, op.table, 256).first_chunk() {
+            if let Some(table) = memory.bytes(op.table, 256).first_chunk() {
                 scalar::lut(
                     table,
                     memory.view(op.input).data,
@@ -247,13 +268,13 @@ pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
         }
         Op::Softmax(op) if K::LINKED.has(parts::SOFTMAX) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
-            if let Some(table) = run(memory.params, op.table, 256).first_chunk() {
+            if let Some(table) = memory.values(op.table, 256).first_chunk() {
                 scalar::softmax(table, x.shape.c, x.data, y.data);
             }
         }
         Op::ScaledSoftmax(op) if K::LINKED.has(parts::SCALED_SOFTMAX) => {
             let (x, y) = (memory.view(op.input), memory.view(op.output));
-            if let Some(table) = run(memory.params, op.table, 256).first_chunk() {
+            if let Some(table) = memory.values(op.table, 256).first_chunk() {
                 scalar::scaled_softmax(table, op.steps, x.shape.c, x.data, y.data);
             }
         }
@@ -315,7 +336,7 @@ pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
         }
         Op::Constant(op) if K::LINKED.has(parts::CONSTANT) => {
             let y = memory.view(op.output);
-            scalar::constant(run(memory.weights, op.data, y.data.len()), y.data);
+            scalar::constant(memory.bytes(op.data, y.data.len()), y.data);
         }
         // The same bytes in the same place, or what was ruled out above.
         _ => {}

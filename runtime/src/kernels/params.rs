@@ -23,8 +23,13 @@ impl Shape {
     }
 
     /// Number of elements; below 2^26 in a checked model.
-    pub(crate) fn len(self) -> usize {
+    pub(crate) fn elements(self) -> usize {
         self.h * self.w * self.c
+    }
+
+    /// Number of bytes in the arena: kernels read and write int8.
+    pub(crate) fn bytes(self) -> usize {
+        self.elements()
     }
 }
 
@@ -175,7 +180,7 @@ impl<'a> Stage<'a> {
         let limits = match requant.clamp {
             Clamp::PerTensor { min, max } => Limits::PerTensor(min, max),
             Clamp::PerChannel { offset } => {
-                Limits::PerChannel(weights.get(offset as usize..).unwrap_or_default())
+                Limits::PerChannel(offset.rest(weights).unwrap_or_default())
             }
         };
         Stage {

@@ -10,6 +10,7 @@ use crate::error::LoadError;
 use crate::format::ALIGNMENT;
 use crate::format::family::Family;
 use crate::format::header::saturate;
+use crate::format::place::{ParamIndex, WeightsOffset};
 use crate::format::program::{Clamp, Requant, Tensor, TensorIndex, WeightType, Window};
 use crate::kernels::{Axis, Shape};
 use crate::limits;
@@ -32,15 +33,13 @@ pub(super) struct Layer<'p> {
     pub(super) weight_type: WeightType,
     /// Multiple to which rows of weights in pairs are padded; `None` if there are no pairs.
     pub(super) multiple: Option<u64>,
-    /// First byte in the section.
-    pub(super) offset: u32,
+    pub(super) weights: WeightsOffset,
     /// Number of rows that start on a byte, and weights in a row.
     pub(super) rows: u64,
     pub(super) row: u64,
     /// Products an output.
     pub(super) products: u64,
-    /// Index of the first bias.
-    pub(super) bias: u32,
+    pub(super) bias: ParamIndex,
     pub(super) requant: &'p Requant,
     pub(super) output: &'p Tensor,
 }
@@ -71,7 +70,7 @@ impl<'p> Checker<'p> {
             }
             _ => return Err(LoadError::WeightOrder { op: self.op }),
         };
-        let weights = self.bytes(layer.offset, bytes)?;
+        let weights = self.bytes(layer.weights, bytes)?;
         self.count(weights.len());
         self.weight_values(layer, weights)?;
         let channels = u64::from(layer.output.c);
@@ -335,18 +334,20 @@ impl<'p> Checker<'p> {
     }
 
     /// `length` bytes of the weights section, at a multiple of 16.
-    pub(super) fn bytes(&self, offset: u32, length: u64) -> Result<&'p [i8], LoadError> {
-        if !offset.is_multiple_of(ALIGNMENT) {
+    pub(super) fn bytes(&self, offset: WeightsOffset, length: u64) -> Result<&'p [i8], LoadError> {
+        if !offset.get().is_multiple_of(ALIGNMENT) {
             return Err(LoadError::WeightsAlignment {
                 op: self.op,
-                found: offset,
+                found: offset.get(),
             });
         }
-        slice(self.weights, offset, length).ok_or(LoadError::WeightsRange {
-            op: self.op,
-            section: saturate(self.weights.len()),
-            found: u64::from(offset).saturating_add(length),
-        })
+        in_memory(length)
+            .and_then(|length| offset.slice(self.weights, length))
+            .ok_or(LoadError::WeightsRange {
+                op: self.op,
+                section: saturate(self.weights.len()),
+                found: u64::from(offset.get()).saturating_add(length),
+            })
     }
 
     /// Bytes of weights, parameters and clamps that the checks have read so far.
@@ -359,19 +360,25 @@ impl<'p> Checker<'p> {
     }
 
     /// As [`values`](Self::values), for a check that reads them.
-    pub(super) fn values_to_read(&self, index: u32, length: u64) -> Result<&'p [i32], LoadError> {
+    pub(super) fn values_to_read(
+        &self,
+        index: ParamIndex,
+        length: u64,
+    ) -> Result<&'p [i32], LoadError> {
         let values = self.values(index, length)?;
         self.count(size_of_val(values));
         Ok(values)
     }
 
     /// `length` values of the parameters section.
-    pub(super) fn values(&self, index: u32, length: u64) -> Result<&'p [i32], LoadError> {
-        slice(self.params, index, length).ok_or(LoadError::ParametersRange {
-            op: self.op,
-            section: saturate(self.params.len()),
-            found: u64::from(index).saturating_add(length),
-        })
+    pub(super) fn values(&self, index: ParamIndex, length: u64) -> Result<&'p [i32], LoadError> {
+        in_memory(length)
+            .and_then(|length| index.slice(self.params, length))
+            .ok_or(LoadError::ParametersRange {
+                op: self.op,
+                section: saturate(self.params.len()),
+                found: u64::from(index.get()).saturating_add(length),
+            })
     }
 
     pub(super) fn range(&self, min: i8, max: i8) -> Result<(), LoadError> {
@@ -419,11 +426,11 @@ impl<'p> Checker<'p> {
     }
 
     pub(super) fn elements(&self, expected: u64, tensor: &Tensor) -> Result<(), LoadError> {
-        if expected != tensor.len() {
+        if expected != tensor.elements() {
             return Err(LoadError::Elements {
                 op: self.op,
                 expected,
-                found: tensor.len(),
+                found: tensor.elements(),
             });
         }
         Ok(())
@@ -450,7 +457,7 @@ pub(super) fn taps(window: &Window) -> u64 {
     u64::from(window.kernel_h) * u64::from(window.kernel_w)
 }
 
-fn slice<T>(section: &[T], start: u32, length: u64) -> Option<&[T]> {
-    let start = start as usize;
-    section.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+/// A length as a number of elements in memory, which no section has more of.
+fn in_memory(length: u64) -> Option<usize> {
+    usize::try_from(length).ok()
 }

@@ -65,16 +65,18 @@ pub struct PortInfo {
 }
 
 impl PortInfo {
-    /// Number of elements, which is the number of bytes.
+    /// Number of elements, at least 1.
     #[must_use]
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "a tensor of a loaded model is never empty"
-    )]
-    pub fn len(&self) -> usize {
+    pub fn elements(&self) -> usize {
         self.shape
             .iter()
-            .fold(1, |len, &dim| len * usize::from(dim))
+            .fold(1, |elements, &dim| elements * usize::from(dim))
+    }
+
+    /// Number of bytes that whoever fills it writes, or reads: each element is an int8.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.elements()
     }
 }
 
@@ -437,10 +439,10 @@ fn decode<const TENSORS: usize, const OPS: usize>(
 
 /// Checks one tensor by itself and returns its end in the arena.
 fn check_tensor(tensor: &Tensor, index: u16, arena: u32) -> Result<u64, LoadError> {
-    if tensor.len() == 0 {
+    if tensor.elements() == 0 {
         return Err(LoadError::EmptyTensor { tensor: index });
     }
-    let end = u64::from(tensor.offset) + tensor.len();
+    let end = u64::from(tensor.offset) + tensor.bytes();
     if end > u64::from(arena) {
         return Err(LoadError::TensorBounds {
             tensor: index,

@@ -25,12 +25,13 @@ impl<'p> Site<'p> {
 
     /// Elements of a tensor; 0 for one that is not there.
     pub(super) fn elements(&self, index: TensorIndex) -> u64 {
-        self.tensor(index).map_or(0, Tensor::len)
+        self.tensor(index).map_or(0, Tensor::elements)
     }
 
     /// Bytes of a tensor, which lies in an arena; 0 for one that is not there.
     pub(super) fn bytes(&self, index: TensorIndex) -> u32 {
-        u32::try_from(self.elements(index)).unwrap_or(0)
+        let bytes = self.tensor(index).map_or(0, Tensor::bytes);
+        u32::try_from(bytes).unwrap_or(0)
     }
 
     /// Channels of a tensor; 0 for one that is not there.

@@ -17,6 +17,7 @@ mod softmax;
 pub use requantize::{Requantizer, requantize};
 
 use fewbit_runtime::ProgramParts;
+use fewbit_runtime::format::place::{ParamIndex, WeightsOffset};
 use fewbit_runtime::format::program::{Clamp, Op, Requant, Tensor, TensorIndex, WeightType};
 
 /// Events of a run: proof that the corner cases occurred.
@@ -84,18 +85,18 @@ pub struct Sections<'a> {
 }
 
 impl Sections<'_> {
-    fn param(&self, first: u32, index: usize) -> i128 {
-        i128::from(self.params[first as usize + index])
+    fn param(&self, first: ParamIndex, index: usize) -> i128 {
+        i128::from(self.params[first.get() as usize + index])
     }
 
-    fn byte(&self, first: u32, index: usize) -> i8 {
-        self.weights[first as usize + index]
+    fn byte(&self, first: WeightsOffset, index: usize) -> i8 {
+        self.weights[first.get() as usize + index]
     }
 
     /// Weight `column` of row `row`, where a row has `row_len` weights: section 4, "int4".
     fn weight(
         &self,
-        first: u32,
+        first: WeightsOffset,
         weight_type: WeightType,
         row: usize,
         column: usize,

@@ -3,10 +3,16 @@
 //! Each row of channels on its own.
 
 use super::{Activation, Sections};
+use fewbit_runtime::format::place::ParamIndex;
 use fewbit_runtime::format::program::{ScaledSoftmax, Softmax};
 
 /// Each row's outputs, by what `outputs` makes of its table entries and their sum.
-fn rows(table: u32, x: &Activation, s: &Sections, outputs: impl Fn(i128, i128) -> i128) -> Vec<i8> {
+fn rows(
+    table: ParamIndex,
+    x: &Activation,
+    s: &Sections,
+    outputs: impl Fn(i128, i128) -> i128,
+) -> Vec<i8> {
     assert!(x.c <= 2047, "{} channels", x.c);
     assert_eq!(s.param(table, 0), 2_i128.pow(20), "table[0]");
     let mut out = Vec::new();

@@ -137,7 +137,7 @@ fn note_common(draft: &mut Draft) {
         ("zero_point 127", zero_points.contains(&127)),
     ];
     if let Some((requant, multipliers, channels)) = requant_of(op, layer) {
-        let first = requant.multipliers as usize;
+        let first = requant.multipliers.get() as usize;
         let multipliers = &layer.params[first..first + multipliers];
         met.push(("multiplier 0", multipliers.contains(&0)));
         met.push(("multiplier 1", multipliers.contains(&1)));
@@ -145,7 +145,7 @@ fn note_common(draft: &mut Draft) {
         let is_single = match requant.clamp {
             Clamp::PerTensor { min, max } => min == max,
             Clamp::PerChannel { offset } => {
-                let pairs = &layer.weights[offset as usize..offset as usize + 2 * channels];
+                let pairs = offset.slice(&layer.weights, 2 * channels).expect("pairs");
                 pairs.chunks(2).any(|pair| pair[0] == pair[1])
             }
         };

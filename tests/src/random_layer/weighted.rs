@@ -6,6 +6,7 @@ use super::numbers::RequantShape;
 use super::window::{Windows, placed};
 use super::{Draft, Numbers};
 use crate::layer::largest_weight;
+use fewbit_runtime::format::place::{ParamIndex, WeightsOffset};
 use fewbit_runtime::format::program::{
     Clamp, Conv2d, FullyConnected, Op, Requant, Scratch, WeightType,
 };
@@ -24,8 +25,8 @@ struct Shape {
 /// The constants of a layer.
 struct Constants {
     weight_type: WeightType,
-    weights: u32,
-    bias: u32,
+    weights: WeightsOffset,
+    bias: ParamIndex,
     requant: Requant,
     scratch: Scratch,
 }

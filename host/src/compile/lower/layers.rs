@@ -4,6 +4,7 @@ use super::{Lowering, error, fit};
 use crate::graph::{Conv2d, Linear, Node, NodeId, Window};
 use crate::quantize::{LayerWeights, Multipliers, QuantizeError, Requantization};
 use crate::recipe::WeightBits;
+use fewbit_runtime::format::place::{ParamIndex, WeightsOffset};
 use fewbit_runtime::format::program::{
     self, AveragePool, FullyConnected, MaxPool, Op, Requant, Scratch, WeightType,
 };
@@ -13,8 +14,8 @@ use fewbit_runtime::limits::{accumulator_limit, pool_sum};
 /// Places of a layer's numbers in the sections.
 struct Stored {
     weight_type: WeightType,
-    weights: u32,
-    bias: u32,
+    weights: WeightsOffset,
+    bias: ParamIndex,
     requant: Requant,
 }
 

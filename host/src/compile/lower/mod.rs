@@ -9,7 +9,7 @@ mod layers;
 mod movement;
 mod pointwise;
 
-use crate::graph::{Activation, Graph, Node, NodeId, Op as FloatOp, TensorId};
+use crate::graph::{Activation, Graph, Node, NodeId, Op as FloatOp, TensorId, TensorMap};
 use crate::quantize::{Encoding, Encodings, Network, NetworkWeights, QuantizeError};
 use fewbit_runtime::BlobWriter;
 use fewbit_runtime::format::family::Family;
@@ -89,7 +89,7 @@ pub fn lower(network: &Network) -> Result<Lowered, QuantizeError> {
         graph,
         encodings,
         weights,
-        index_of: vec![None; graph.tensors.len()],
+        index_of: graph.tensors.map(|_| None),
         lowered: Lowered {
             tensors: Vec::new(),
             ops: Vec::new(),
@@ -104,7 +104,7 @@ pub fn lower(network: &Network) -> Result<Lowered, QuantizeError> {
         let index = lowering.new_tensor(input.tensor, "network input")?;
         lowering.lowered.inputs.push(index);
     }
-    for id in 0..graph.nodes.len() {
+    for id in graph.nodes.ids() {
         lowering.node(id)?;
     }
     for &output in &graph.outputs {
@@ -121,7 +121,7 @@ struct Lowering<'a> {
     encodings: &'a Encodings,
     weights: &'a NetworkWeights,
     /// Device tensor of each float tensor, once it exists.
-    index_of: Vec<Option<TensorIndex>>,
+    index_of: TensorMap<Option<TensorIndex>>,
     lowered: Lowered,
 }
 

@@ -11,7 +11,7 @@ use fewbit_runtime::limits::{MAX_PRODUCT, MAX_SOFTMAX_ROW, SOFTMAX_ONE, accumula
 impl Lowering<'_> {
     pub(super) fn lut(&mut self, node: &Node, function: &Activation) -> Result<(), QuantizeError> {
         let (input, output) = (self.encoding(node.inputs[0]), self.encoding(node.output));
-        let table: Vec<i8> = (i8::MIN..=i8::MAX)
+        let table: Vec<i8> = (input.integers())
             .map(|quantized| {
                 let real = function.apply(0, input.dequantize(quantized));
                 let fused = node.activation.as_ref();
@@ -117,11 +117,12 @@ impl Lowering<'_> {
             );
             return Err(error(node, problem));
         }
-        let scale = f64::from(self.encoding(node.inputs[0]).scale);
+        let encoding = self.encoding(node.inputs[0]);
+        let scale = f64::from(encoding.scale);
         let entry = |difference: u32| {
             (f64::from(SOFTMAX_ONE) * libm::exp(-scale * f64::from(difference))).round() as i32
         };
-        let table: Vec<i32> = (0..256).map(entry).collect();
+        let table: Vec<i32> = (0..encoding.bits.levels()).map(entry).collect();
         let encoding = self.encoding(node.output);
         let (input, output) = (self.index(node.inputs[0]), self.output(node)?);
         let table = self.lowered.sections.append_params(&table);

@@ -1,6 +1,7 @@
 //! Graphs that cannot run give errors.
 
 use super::*;
+use crate::graph::NodeId;
 
 #[test]
 fn wrong_inputs_are_errors() {
@@ -22,7 +23,7 @@ fn unsound_graphs_are_errors() {
         graph.nodes.push(Node {
             name: "bad".to_owned(),
             op,
-            inputs: vec![0],
+            inputs: vec![TensorId::new(0)],
             output,
             activation: None,
         });
@@ -53,10 +54,10 @@ fn unsound_graphs_are_errors() {
     norm.mean.pop();
     assert!(problem(&build(Op::BatchNorm(norm))).contains("differ"));
     let mut outside = build(Op::Softmax);
-    outside.nodes[0].inputs[0] = 9;
+    outside.nodes[NodeId::new(0)].inputs[0] = TensorId::new(9);
     assert!(problem(&outside).contains("tensor 9"));
     outside = build(Op::Softmax);
-    outside.outputs[0] = 7;
+    outside.outputs[0] = TensorId::new(7);
     assert!(problem(&outside).contains("tensor 7"));
     let mut empty = build(Op::Softmax);
     empty
@@ -67,6 +68,6 @@ fn unsound_graphs_are_errors() {
     // A window of a pool that sees nothing but padding has no maximum and no mean.
     let padding = window([2, 2], [1, 1], [1, 1], [0, 2, 0, 2]);
     let mut graph = build(Op::MaxPool(padding));
-    graph.tensors[1].shape = vec![4, 8, 4];
+    graph.tensors[TensorId::new(1)].shape = vec![4, 8, 4];
     assert!(problem(&graph).contains("padding"));
 }

@@ -21,7 +21,7 @@ fn noise(len: usize, seed: u64) -> Vec<f32> {
 
 fn single(op: Op, inputs: &[&[usize]], shape: &[usize]) -> Graph {
     let mut graph = graph_of(inputs);
-    let ids: Vec<_> = (0..inputs.len()).collect();
+    let ids: Vec<_> = (0..inputs.len()).map(TensorId::new).collect();
     push(&mut graph, op, &ids, shape);
     graph
 }

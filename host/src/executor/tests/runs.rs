@@ -1,6 +1,7 @@
 //! A whole network: threads, samples, hooks, outputs.
 
 use super::*;
+use crate::graph::NodeId;
 
 /// A small residual network with every kind of sharing: fused tails, a tensor read twice, constants, operands that survive.
 fn residual() -> Graph {
@@ -11,7 +12,7 @@ fn residual() -> Graph {
     let stem = push(
         &mut graph,
         Op::Conv2d(conv(3, 24, 1, same([3, 3]))),
-        &[0],
+        &[TensorId::new(0)],
         &[],
     );
     let stem = push(&mut graph, norm(24), &[stem], &[]);
@@ -94,7 +95,7 @@ fn observed_runs_give_the_same_bits_and_show_every_tensor_in_order() {
     let samples = executor.chunk_samples() + 3;
     let input = noise(samples * executor.input_elements(), 26);
     let mut seen = Vec::new();
-    let mut sums = vec![Vec::new(); graph.tensors.len()];
+    let mut sums = graph.tensors.map(|_| Vec::new());
     let mut hook = |id: TensorId, values: &mut [f32]| {
         seen.push(id);
         sums[id].extend_from_slice(values);
@@ -109,7 +110,7 @@ fn observed_runs_give_the_same_bits_and_show_every_tensor_in_order() {
         assert_eq!(values.len(), samples * tensor.elements(), "{}", tensor.name);
     }
     // What the hook saw is consistent: the sum is that of its operands.
-    let by_node = |index: usize| &sums[graph.nodes[index].output];
+    let by_node = |index: usize| &sums[graph.nodes[NodeId::new(index)].output];
     let expected: Vec<_> = by_node(2)
         .iter()
         .zip(by_node(5))
@@ -137,7 +138,7 @@ fn what_a_hook_writes_is_what_readers_get() {
 #[test]
 fn inputs_that_are_outputs_survive() {
     let mut graph = single(Op::Activation(Activation::Relu), &[&[4]], &[]);
-    graph.outputs = vec![graph.nodes[0].output, 0];
+    graph.outputs = vec![graph.nodes[NodeId::new(0)].output, TensorId::new(0)];
     let output = Executor::new(&graph)
         .unwrap()
         .forward(&[-1.0, 2.0, -3.0, 4.0], 1);
@@ -153,7 +154,7 @@ fn threads_that_share_out_channels_give_the_same_bits() {
         &[],
     );
     let norm = Op::BatchNorm(BatchNorm::affine(noise(345, 30), noise(345, 31)));
-    let normed = push(&mut graph, norm, &[1], &[]);
+    let normed = push(&mut graph, norm, &[TensorId::new(1)], &[]);
     let leaky = Op::Activation(Activation::LeakyRelu { alpha: 0.1 });
     let output = push(&mut graph, leaky, &[normed], &[]);
     graph.outputs = vec![output];
@@ -179,8 +180,13 @@ fn inputs_are_read_where_they_lie() {
     assert_eq!(input, [-1.0, 2.0, -3.0, 4.0]);
     // Read again, as the second operand and as both.
     let mut graph = single(relu, &[&[4]], &[]);
-    let sum = push(&mut graph, Op::Add, &[1, 0], &[]);
-    let square = push(&mut graph, Op::Mul, &[0, 0], &[]);
+    let sum = push(
+        &mut graph,
+        Op::Add,
+        &[TensorId::new(1), TensorId::new(0)],
+        &[],
+    );
+    let square = push(&mut graph, Op::Mul, &[TensorId::new(0); 2], &[]);
     let output = push(&mut graph, Op::Sub, &[sum, square], &[]);
     graph.outputs = vec![output];
     let executor = Executor::new(&graph).unwrap();

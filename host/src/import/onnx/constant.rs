@@ -182,11 +182,14 @@ fn decode(tensor: &TensorProto, raw: &[u8], elements: usize) -> OpResult<Data> {
         INT8 => Data::Int(raw.iter().map(|&b| i64::from(b as i8)).collect()),
         UINT8 | BOOL => Data::Int(raw.iter().map(|&b| b.into()).collect()),
         INT4 | UINT4 => {
-            let is_signed = tensor.data_type == INT4;
+            let value = match tensor.data_type {
+                INT4 => signed_nibble,
+                _ => i64::from,
+            };
             let values = if typed {
-                nibbles(in_ints().map(|&v| v as u8), elements, is_signed)
+                nibbles(in_ints().map(|&v| v as u8), elements, value)
             } else {
-                nibbles(raw.iter().copied(), elements, is_signed)
+                nibbles(raw.iter().copied(), elements, value)
             };
             Data::Int(values)
         }
@@ -202,12 +205,18 @@ fn decode(tensor: &TensorProto, raw: &[u8], elements: usize) -> OpResult<Data> {
     })
 }
 
+/// The value of a nibble in two's complement.
+fn signed_nibble(nibble: u8) -> i64 {
+    i64::from(nibble) - if nibble >= 8 { 16 } else { 0 }
+}
+
 /// Integers of 4 bits, two a byte, the first in the low nibble; without the last nibble where there are `elements` and that is an odd number.
-fn nibbles(bytes: impl Iterator<Item = u8>, elements: usize, is_signed: bool) -> Vec<i64> {
-    let value = |nibble: u8| match is_signed && nibble >= 8 {
-        true => i64::from(nibble) - 16,
-        false => i64::from(nibble),
-    };
+/// `value` is that of a nibble, 0 to 15.
+fn nibbles(
+    bytes: impl Iterator<Item = u8>,
+    elements: usize,
+    value: impl Fn(u8) -> i64,
+) -> Vec<i64> {
     let mut values: Vec<i64> = bytes
         .flat_map(|byte| [value(byte & 15), value(byte >> 4)])
         .collect();

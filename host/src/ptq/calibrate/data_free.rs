@@ -78,7 +78,7 @@ mod tests {
         let input = seen.of(graph.inputs[0].tensor);
         let found = ranges_from_statistics(&graph, &[input], 6.0).expect("known");
         let mut widths = Vec::new();
-        for (id, tensor) in graph.tensors.iter().enumerate() {
+        for (id, tensor) in graph.tensors.enumerate() {
             let (seen, found) = (seen.of(id), found.of(id));
             let width = |range: Range| range.max.max(0.0) - range.min.min(0.0);
             let ratio = width(found) / width(seen);

@@ -14,7 +14,7 @@ pub use observer::{MinMax, Observer};
 
 use crate::dataset::Dataset;
 use crate::executor::Executor;
-use crate::graph::{Graph, Op, Tensor, TensorId};
+use crate::graph::{Graph, Op, Tensor, TensorId, TensorMap};
 use crate::parallel;
 use crate::progress::Progress;
 use crate::range::{Range, RangeMethod, RangeOptions, Ranges};
@@ -49,7 +49,7 @@ pub(crate) fn observe_by_importance(
     graph: &Graph,
     calibration: &Dataset,
     options: RangeOptions,
-    importance: &[Vec<f64>],
+    importance: &TensorMap<Vec<f64>>,
     results: &[TensorId],
     progress: &mut dyn Progress,
 ) -> Result<Ranges, CalibrationError> {
@@ -73,7 +73,7 @@ pub(crate) fn observe_by_importance(
         }
     };
     let mut ranges = observe_with(graph, calibration, options, observer, progress)?;
-    for tensor in (0..graph.tensors.len()).filter(|&tensor| seldom(tensor)) {
+    for tensor in graph.tensors.ids().filter(|&tensor| seldom(tensor)) {
         let Range { min, max } = ranges.of(tensor);
         let room = ROOM * (max.max(0.0) - min.min(0.0));
         let end = |end: f32, room: f32| if end == 0.0 { 0.0 } else { end + room };
@@ -104,7 +104,7 @@ fn observe_with(
             found: options.percentile,
         });
     }
-    let mut observers: Vec<Box<dyn Observer>> = (0..graph.tensors.len()).map(observer).collect();
+    let mut observers: TensorMap<Box<dyn Observer>> = graph.tensors.ids().map(observer).collect();
     let mut hook = |tensor: TensorId, values: &mut [f32]| observers[tensor].observe(values);
     let executor = Executor::new(graph)?;
     progress.begin("calibrate", calibration.samples);
@@ -113,10 +113,10 @@ fn observe_with(
         executor.run(block, samples, &mut hook)?;
         progress.advance(samples);
     }
-    let ranges = parallel::map(observers.len(), |tensor| observers[tensor].range());
-    let wild = ranges
-        .iter()
-        .position(|range| !range.min.is_finite() || !range.max.is_finite());
+    let observers: Vec<_> = observers.iter().collect();
+    let ranges = parallel::map(observers.len(), |index| observers[index].range());
+    let ranges = TensorMap::from(ranges);
+    let wild = ranges.position(|range| !range.min.is_finite() || !range.max.is_finite());
     match wild {
         Some(tensor) => Err(CalibrationError::NotFinite {
             tensor: graph.tensors[tensor].name.clone(),

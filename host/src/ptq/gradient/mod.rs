@@ -10,4 +10,4 @@ mod tape;
 mod tests;
 mod walk;
 
-pub(crate) use sensitivity::{Sensitivity, coarse};
+pub(crate) use sensitivity::{MeanErrors, Sensitivity, coarse};

@@ -9,7 +9,7 @@ use super::tape::Tape;
 use super::walk::Visitor;
 use crate::executor::matmul::multiply;
 use crate::executor::{Executor, ExecutorError};
-use crate::graph::{Graph, NodeId, TensorId};
+use crate::graph::{Graph, NodeId, NodeMap, TensorId, TensorMap};
 use crate::parallel;
 use crate::ptq::rounding::Geometry;
 use crate::random::Sequence;
@@ -20,15 +20,24 @@ const WALKS: usize = 2;
 /// Elements of all tensors that a tape may hold (32 MiB).
 const TAPE_ELEMENTS: usize = 8 << 20;
 
+/// What becomes of the mean errors that rounded weights make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MeanErrors {
+    /// They are part of the noise.
+    Kept,
+    /// Biases will take them up, so that they do not count.
+    Corrected,
+}
+
 /// Noise at the result for noise of variance 1 anywhere else, per sample.
 #[derive(Clone, Debug)]
 pub(crate) struct Sensitivity {
     /// For every tensor and channel: rounding noise of the tensor. Values at 0 or at a bound of a clamp have none, as they are represented exactly.
-    pub(crate) tensors: Vec<Vec<f64>>,
+    pub(crate) tensors: TensorMap<Vec<f64>>,
     /// For every tensor and channel: an error of any element of it.
-    pub(crate) elements: Vec<Vec<f64>>,
+    pub(crate) elements: TensorMap<Vec<f64>>,
     /// For every node with weights.
-    pub(crate) layers: Vec<Option<LayerSensitivity>>,
+    pub(crate) layers: NodeMap<Option<LayerSensitivity>>,
 }
 
 /// Of one layer with weights.
@@ -41,14 +50,13 @@ pub(crate) struct LayerSensitivity {
 }
 
 impl Sensitivity {
-    /// Of a graph around the values that `samples` samples give its tensors; `results` are the tensors whose noise counts. `corrected` says that biases
-    /// will take up the mean errors of weights, which then do not count.
+    /// Of a graph around the values that `samples` samples give its tensors; `results` are the tensors whose noise counts.
     pub(crate) fn of(
         graph: &Graph,
         results: &[TensorId],
         input: &[f32],
         samples: usize,
-        corrected: bool,
+        means: MeanErrors,
     ) -> Result<Sensitivity, crate::graph::GraphError> {
         let executor = Executor::new(graph)?;
         let elements: usize = graph.tensors.iter().map(|tensor| tensor.elements()).sum();
@@ -58,7 +66,7 @@ impl Sensitivity {
         // As many blocks at a time as there are threads: sums are as large as the network. Added in order, so that the same bits come out
         // whatever the number of threads.
         let threads = rayon::current_num_threads().max(1);
-        let mut sums = Sums::new(graph, corrected);
+        let mut sums = Sums::new(graph, means);
         for (group, inputs) in input.chunks(threads * block_elements).enumerate() {
             let blocks: Vec<&[f32]> = inputs.chunks(block_elements).collect();
             let blocks: Vec<Option<Sums>> = parallel::map(blocks.len(), |index| {
@@ -68,7 +76,7 @@ impl Sensitivity {
                 let count = input.len() / per_sample.max(1);
                 // The length was just cut to fit.
                 let tape: Result<_, ExecutorError> = Tape::record(&executor, input, count);
-                Some(Sums::of(&tape.ok()?, results, corrected, &mut random))
+                Some(Sums::of(&tape.ok()?, results, means, &mut random))
             });
             blocks
                 .into_iter()
@@ -83,7 +91,7 @@ impl Sensitivity {
     /// After every channel was divided by `scale(tensor, channel)`. Layers are left as they are.
     pub(crate) fn divide(&mut self, scale: impl Fn(TensorId, usize) -> f64) {
         for of in [&mut self.tensors, &mut self.elements] {
-            for (tensor, channels) in of.iter_mut().enumerate() {
+            for (tensor, channels) in of.enumerate_mut() {
                 for (channel, value) in channels.iter_mut().enumerate() {
                     *value *= scale(tensor, channel).powi(2);
                 }
@@ -92,13 +100,13 @@ impl Sensitivity {
     }
 
     /// Sensitivity of every tensor per channel: the effect of an error of any of its elements. Drops the part of the layers, which is as large as the network.
-    pub(crate) fn into_elements(self) -> Vec<Vec<f64>> {
+    pub(crate) fn into_elements(self) -> TensorMap<Vec<f64>> {
         self.elements
     }
 
     /// Of layers whose outputs are multiplied by `gain(node, channel)` in the graph that was measured and are not in the one that is meant.
     pub(crate) fn amplify(&mut self, gain: impl Fn(NodeId, usize) -> f64) {
-        for (node, layer) in self.layers.iter_mut().enumerate() {
+        for (node, layer) in self.layers.enumerate_mut() {
             let Some(layer) = layer else {
                 continue;
             };
@@ -130,14 +138,14 @@ pub(crate) fn coarse(value: f64) -> f64 {
 struct Sums {
     found: Sensitivity,
     /// Of each tensor: the noise of its rounding errors together, and apart.
-    coherence: Vec<[f64; 2]>,
+    coherence: TensorMap<[f64; 2]>,
     /// Mean of each channel of each tensor of the tape at hand; zeros where means count.
-    means: Vec<Vec<f32>>,
-    corrected: bool,
+    means: TensorMap<Vec<f32>>,
+    mean_errors: MeanErrors,
 }
 
 impl Sums {
-    fn new(graph: &Graph, corrected: bool) -> Sums {
+    fn new(graph: &Graph, mean_errors: MeanErrors) -> Sums {
         let layer = |node: &crate::graph::Node| {
             let linear = node.op.linear()?;
             let geometry = Geometry::of(graph, node)?;
@@ -148,27 +156,24 @@ impl Sums {
         };
         Sums {
             found: Sensitivity {
-                tensors: graph
-                    .tensors
-                    .iter()
-                    .map(|tensor| vec![0.0; tensor.channels()])
-                    .collect(),
-                elements: graph
-                    .tensors
-                    .iter()
-                    .map(|tensor| vec![0.0; tensor.channels()])
-                    .collect(),
-                layers: graph.nodes.iter().map(layer).collect(),
+                tensors: graph.tensors.map(|tensor| vec![0.0; tensor.channels()]),
+                elements: graph.tensors.map(|tensor| vec![0.0; tensor.channels()]),
+                layers: graph.nodes.map(layer),
             },
-            coherence: vec![[0.0; 2]; graph.tensors.len()],
-            means: Vec::new(),
-            corrected,
+            coherence: graph.tensors.map(|_| [0.0; 2]),
+            means: TensorMap::new(),
+            mean_errors,
         }
     }
 
     /// Of all walks over one tape.
-    fn of(tape: &Tape<'_>, results: &[TensorId], corrected: bool, random: &mut Sequence) -> Sums {
-        let mut sums = Sums::new(tape.graph(), corrected);
+    fn of(
+        tape: &Tape<'_>,
+        results: &[TensorId],
+        mean_errors: MeanErrors,
+        random: &mut Sequence,
+    ) -> Sums {
+        let mut sums = Sums::new(tape.graph(), mean_errors);
         sums.take_means(tape);
         for _ in 0..WALKS {
             let seeds: Vec<_> = results
@@ -212,9 +217,11 @@ impl Sums {
 
     fn take_means(&mut self, tape: &Tape<'_>) {
         let graph = tape.graph();
-        self.means = parallel::map(graph.tensors.len(), |id| {
-            let channels = graph.tensors[id].channels().max(1);
-            if !self.corrected {
+        let tensors: Vec<_> = graph.tensors.enumerate().collect();
+        let means = parallel::map(tensors.len(), |index| {
+            let (id, tensor) = tensors[index];
+            let channels = tensor.channels().max(1);
+            if self.mean_errors == MeanErrors::Kept {
                 return vec![0.0; channels];
             }
             let mut sums = vec![0.0_f64; channels];
@@ -226,6 +233,7 @@ impl Sums {
             let pixels = (tape.values(id).len() / channels).max(1) as f64;
             sums.iter().map(|sum| (sum / pixels) as f32).collect()
         });
+        self.means = means.into();
     }
 
     fn finish(mut self, count: f64) -> Sensitivity {

@@ -1,7 +1,7 @@
 //! Values of every tensor in a run.
 
 use crate::executor::{Executor, ExecutorError};
-use crate::graph::{Graph, TensorId};
+use crate::graph::{Graph, TensorId, TensorMap};
 
 /// All tensors of a run over some samples.
 #[derive(Clone, Debug)]
@@ -9,7 +9,7 @@ pub(crate) struct Tape<'g> {
     graph: &'g Graph,
     samples: usize,
     /// Of every tensor its samples, one after the other, behind the activation fused into its node.
-    values: Vec<Vec<f32>>,
+    values: TensorMap<Vec<f32>>,
 }
 
 impl<'g> Tape<'g> {
@@ -20,7 +20,7 @@ impl<'g> Tape<'g> {
         samples: usize,
     ) -> Result<Self, ExecutorError> {
         let graph = executor.graph();
-        let mut values: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
+        let mut values: TensorMap<Vec<f32>> = graph.tensors.map(|_| Vec::new());
         let mut keep = |id: TensorId, found: &mut [f32]| values[id].extend_from_slice(found);
         executor.run(input, samples, &mut keep)?;
         Ok(Tape {

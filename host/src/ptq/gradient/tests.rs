@@ -1,8 +1,8 @@
 //! Gradients against differences of the executor's results, and sensitivities against noise that is really added.
 
-use super::Sensitivity;
 use super::tape::Tape;
 use super::walk::Visitor;
+use super::{MeanErrors, Sensitivity};
 use crate::executor::Executor;
 use crate::graph::{Activation, Conv2d, Graph, Linear, NodeId, Op, TensorId, Window};
 use crate::testing::{Sequence, graph_of, push};
@@ -56,9 +56,9 @@ fn network() -> Graph {
         })
     };
     let linear = b.linear(4 * 9 * 2, 4);
-    let grouped = b.node(conv(linear, 2, window), &[0], &[3, 4, 4]);
+    let grouped = b.node(conv(linear, 2, window), &[TensorId::new(0)], &[3, 4, 4]);
     let linear = b.linear(8 * 9, 8);
-    let depthwise = b.node(conv(linear, 4, window), &[0], &[3, 4, 8]);
+    let depthwise = b.node(conv(linear, 4, window), &[TensorId::new(0)], &[3, 4, 8]);
     let swish = b.node(
         Op::Activation(Activation::HardSwish),
         &[grouped],
@@ -161,7 +161,7 @@ fn chain() -> Graph {
     let mut b = Builder::new(&[6, 6, 3]);
     let mut window = Window::new([3, 3]);
     (window.pad_before, window.pad_after) = ([1; 2], [1; 2]);
-    let mut input = 0;
+    let mut input = TensorId::new(0);
     for (ins, outs, groups) in [(3, 8, 1), (8, 8, 8), (8, 5, 1)] {
         let linear = b.linear(outs * 9 * ins / groups, outs);
         let op = Op::Conv2d(Conv2d {
@@ -207,13 +207,20 @@ fn sensitivities_tell_what_noise_does() {
     // So many that chance in how far errors go together stays below a tenth.
     let samples = 512;
     let input = Sequence::new(5).values(samples * 108, -1.0, 1.0);
-    let found = Sensitivity::of(&graph, &[graph.outputs[0]], &input, samples, true).expect("sound");
+    let found = Sensitivity::of(
+        &graph,
+        &[graph.outputs[0]],
+        &input,
+        samples,
+        MeanErrors::Corrected,
+    )
+    .expect("sound");
     let mut random = Sequence::new(6);
     for (tensor, channel) in [(1, 2), (2, 5), (3, 0)] {
         let deviation = 1e-2_f32;
-        let channels = graph.tensors[tensor].channels();
+        let channels = graph.tensors[TensorId::new(tensor)].channels();
         let mut disturb = |id: TensorId, values: &mut [f32]| {
-            if id == tensor {
+            if id == TensorId::new(tensor) {
                 for value in values.iter_mut().skip(channel).step_by(channels) {
                     // Uniform, variance 1 times the deviation's square; exact values stay.
                     let step = (random.unit() - 0.5) * 12f32.sqrt() * deviation;
@@ -224,7 +231,7 @@ fn sensitivities_tell_what_noise_does() {
             }
         };
         let measured = noise(&graph, &input, samples, &mut disturb) / f64::from(deviation).powi(2);
-        let expected = found.tensors[tensor][channel];
+        let expected = found.tensors[TensorId::new(tensor)][channel];
         let ratio = measured / expected;
         assert!(
             (0.75..1.33).contains(&ratio),

@@ -2,7 +2,7 @@
 
 use super::backward;
 use super::tape::Tape;
-use crate::graph::{NodeId, TensorId};
+use crate::graph::{NodeId, TensorId, TensorMap};
 
 /// Is shown gradients, each complete, from the network's end to its beginning.
 pub(crate) trait Visitor {
@@ -20,11 +20,11 @@ impl Tape<'_> {
         seeds: impl IntoIterator<Item = (TensorId, Vec<f32>)>,
         visitor: &mut dyn Visitor,
     ) {
-        let mut gradients: Vec<Option<Vec<f32>>> = vec![None; self.graph().tensors.len()];
+        let mut gradients: TensorMap<Option<Vec<f32>>> = self.graph().tensors.map(|_| None);
         for (id, seed) in seeds {
             backward::add(&mut gradients[id], seed);
         }
-        for (id, node) in self.graph().nodes.iter().enumerate().rev() {
+        for (id, node) in self.graph().nodes.enumerate().rev() {
             let Some(mut gradient) = gradients[node.output].take() else {
                 continue;
             };

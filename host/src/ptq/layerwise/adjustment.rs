@@ -1,5 +1,7 @@
 //! Adjustments of synthetic samples to look like those of training.
 
+use crate::graph::NodeMap;
+
 /// Adjustment of a layer's outputs to those of training: `gain * y + shift`, per channel, before the activation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Adjustment {
@@ -19,4 +21,4 @@ impl Adjustment {
 }
 
 /// One adjustment a node; `None` where nothing is known or nothing is to be done.
-pub(crate) type Adjustments = Vec<Option<Adjustment>>;
+pub(crate) type Adjustments = NodeMap<Option<Adjustment>>;

@@ -45,7 +45,7 @@ pub(crate) fn optimize<'g>(
 ) -> Result<(), SingleNodeError> {
     let mut streams = Streams::new(graph, encodings, calibration, Origin::of(adjustments));
     progress.begin("reconstruct", graph.nodes.len());
-    for id in 0..graph.nodes.len() {
+    for id in graph.nodes.ids() {
         let node = &graph.nodes[id];
         match weights.of_mut(id) {
             Some(layer) => {

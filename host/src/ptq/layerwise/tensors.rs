@@ -5,7 +5,7 @@
 
 use super::store::{Block, Store, read_samples};
 use crate::executor::{SingleNode, SingleNodeError, blocks};
-use crate::graph::{Graph, Node, TensorId};
+use crate::graph::{Graph, Node, TensorId, TensorMap};
 use crate::parallel;
 use std::ops::Range;
 
@@ -35,23 +35,23 @@ struct Lifetimes<'a> {
     /// Elements of a tensor for all samples from which it may be computed again.
     large: usize,
     /// Nodes that have yet to read each tensor, and tensors that are made from it.
-    readers: Vec<usize>,
-    is_made: Vec<bool>,
+    readers: TensorMap<usize>,
+    is_made: TensorMap<bool>,
     /// Sources of each tensor that is computed again.
-    sources: Vec<Vec<TensorId>>,
+    sources: TensorMap<Vec<TensorId>>,
 }
 
 impl<'a> Lifetimes<'a> {
     fn new(graph: &'a Graph, samples: usize, large: usize) -> Self {
-        let tensors = 0..graph.tensors.len();
+        let tensors = &graph.tensors;
         let readers = |tensor| graph.consumers(tensor).len();
         Lifetimes {
             graph,
             samples,
             large,
-            readers: tensors.clone().map(readers).collect(),
-            is_made: vec![false; tensors.len()],
-            sources: vec![Vec::new(); tensors.len()],
+            readers: tensors.ids().map(readers).collect(),
+            is_made: tensors.map(|_| false),
+            sources: tensors.map(|_| Vec::new()),
         }
     }
 
@@ -133,7 +133,7 @@ fn most_kept(mut lifetimes: Lifetimes<'_>) -> usize {
 pub(crate) struct Tensors<'a, B> {
     graph: &'a Graph,
     samples: usize,
-    values: Vec<Values<'a, B>>,
+    values: TensorMap<Values<'a, B>>,
     lifetimes: Lifetimes<'a>,
 }
 
@@ -143,7 +143,9 @@ impl<'a, B: Block + Send + Sync> Tensors<'a, B> {
         Tensors {
             graph,
             samples,
-            values: (0..graph.tensors.len())
+            values: graph
+                .tensors
+                .ids()
                 .map(|_| Values::Kept(Store::default()))
                 .collect(),
             lifetimes: Lifetimes::new(graph, samples, LARGE),

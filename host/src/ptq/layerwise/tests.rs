@@ -4,7 +4,7 @@ use super::*;
 use crate::dataset::InputLayout;
 use crate::default_model;
 use crate::executor::Executor;
-use crate::graph::TensorId;
+use crate::graph::{TensorId, TensorMap};
 use crate::import::ImportOptions;
 use crate::progress::Silent;
 use crate::ptq::calibrate;
@@ -76,11 +76,8 @@ fn means_agree_in_the_whole_network_after_correction() {
         })
     };
     let means = |graph: &Graph, quantized: bool| {
-        let mut sums: Vec<Vec<f64>> = graph
-            .tensors
-            .iter()
-            .map(|tensor| vec![0.0; tensor.channels()])
-            .collect();
+        let mut sums: TensorMap<Vec<f64>> =
+            graph.tensors.map(|tensor| vec![0.0; tensor.channels()]);
         let mut hook = |tensor: TensorId, values: &mut [f32]| {
             let channels = sums[tensor].len();
             for pixel in values.chunks_exact(channels) {
@@ -105,7 +102,7 @@ fn means_agree_in_the_whole_network_after_correction() {
     let float = means(&graph, false);
     let quantized = means(&simulation_graph(&graph, &weights), true);
     let mut compared = 0;
-    for tensor in (0..graph.tensors.len()).filter(|&tensor| bare(tensor)) {
+    for tensor in graph.tensors.ids().filter(|&tensor| bare(tensor)) {
         let step = f64::from(encodings.of(tensor).scale);
         for (float, quantized) in float[tensor].iter().zip(&quantized[tensor]) {
             assert!(

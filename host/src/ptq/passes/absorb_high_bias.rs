@@ -32,7 +32,7 @@ impl Pass for AbsorbHighBias {
             changed: 0,
             notes: Vec::new(),
         };
-        for id in 0..graph.nodes.len() {
+        for id in graph.nodes.ids() {
             let Some((consumer, amounts)) = amounts(graph, id) else {
                 continue;
             };
@@ -139,7 +139,7 @@ fn absorb(graph: &mut Graph, producer: NodeId, consumer: NodeId, amounts: &[f32]
 mod tests {
     use super::*;
     use crate::executor::Executor;
-    use crate::graph::{Conv2d, Linear, Window};
+    use crate::graph::{Conv2d, Linear, TensorId, Window};
     use crate::testing::{Sequence, assert_close, graph_of, push};
 
     /// conv 1x1 2->2, activation, conv `kernel` 2->1 with `padding`; means 10 and 0, deviations 1.
@@ -174,8 +174,13 @@ mod tests {
             out_channels: 1,
             folded: None,
         };
-        let between = push(&mut graph, conv(first, Window::new([1, 1])), &[0], &[]);
-        graph.nodes[0].activation = Some(activation);
+        let between = push(
+            &mut graph,
+            conv(first, Window::new([1, 1])),
+            &[TensorId::new(0)],
+            &[],
+        );
+        graph.nodes[NodeId::new(0)].activation = Some(activation);
         push(&mut graph, conv(second, window), &[between], &[]);
         graph.validate().expect("sound");
         graph
@@ -185,8 +190,8 @@ mod tests {
     fn run(graph: &Graph) -> (Vec<f32>, f32) {
         let input = Sequence::new(2).values(64, -2.9, 2.9);
         let mut largest = 0.0_f32;
-        let mut hook = |tensor: usize, values: &mut [f32]| {
-            if tensor == graph.nodes[0].output {
+        let mut hook = |tensor: TensorId, values: &mut [f32]| {
+            if tensor == graph.nodes[NodeId::new(0)].output {
                 largest = values
                     .iter()
                     .fold(largest, |largest, &value| largest.max(value));
@@ -228,7 +233,10 @@ mod tests {
             "the other channel's range is what is left"
         );
         after.validate().expect("still sound");
-        let activation = after.nodes[0].activation.as_ref().expect("clipped");
+        let activation = after.nodes[NodeId::new(0)]
+            .activation
+            .as_ref()
+            .expect("clipped");
         for channel in 0..2 {
             let (min, max) = activation.clamp_bounds(channel).expect("clipped");
             assert!(min <= max, "{min} > {max}");

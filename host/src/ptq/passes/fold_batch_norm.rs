@@ -32,8 +32,9 @@ impl Pass for FoldBatchNorm {
         // Backward folds go first over the whole graph: they are always exact, and keep the statistics with the layer they describe.
         let folds = [fold_into_producer, fold_into_consumer, replace_by_depthwise];
         for fold in &folds[if self.into_layers { 0 } else { 2 }..] {
-            let mut id = 0;
-            while id < graph.nodes.len() {
+            let mut place = 0;
+            while place < graph.nodes.len() {
+                let id = NodeId::new(place);
                 let is_norm = matches!(graph.nodes[id].op, Op::BatchNorm(_));
                 let name = is_norm.then(|| graph.nodes[id].name.clone());
                 if is_norm && fold(graph, id) {
@@ -47,7 +48,7 @@ impl Pass for FoldBatchNorm {
                         report.notes.push(note);
                     }
                 } else {
-                    id += 1;
+                    place += 1;
                 }
             }
         }
@@ -208,7 +209,7 @@ fn replace_by_depthwise(graph: &mut Graph, id: NodeId) -> bool {
         },
         reshape("from_image", after, node.output),
     ];
-    graph.nodes.splice(id..=id, nodes);
+    graph.nodes.replace(id, nodes);
     true
 }
 
@@ -216,6 +217,7 @@ fn replace_by_depthwise(graph: &mut Graph, id: NodeId) -> bool {
 mod tests {
     use super::*;
     use crate::executor::Executor;
+    use crate::graph::TensorId;
     use crate::testing::{Sequence, assert_close, graph_of, push};
 
     fn random_norm(random: &mut Sequence, channels: usize) -> Op {
@@ -254,7 +256,7 @@ mod tests {
     /// A chain of operators on a [6, 5, channels] input.
     fn chain(channels: usize, ops: Vec<Op>) -> Graph {
         let mut graph = graph_of(&[&[6, 5, channels]]);
-        let mut tensor = 0;
+        let mut tensor = TensorId::new(0);
         for op in ops {
             tensor = push(&mut graph, op, &[tensor], &[]);
         }
@@ -296,8 +298,8 @@ mod tests {
             ],
         );
         let folded = assert_preserved(&graph, 1, 1);
-        let linear = folded.nodes[0].op.linear().expect("a layer");
-        assert_eq!(linear.folded.as_ref(), norm(&graph.nodes[1]));
+        let linear = folded.nodes[NodeId::new(0)].op.linear().expect("a layer");
+        assert_eq!(linear.folded.as_ref(), norm(&graph.nodes[NodeId::new(1)]));
     }
 
     #[test]
@@ -320,13 +322,13 @@ mod tests {
         let affine = Op::BatchNorm(BatchNorm::affine(vec![2.0; 4], vec![-1.0; 4]));
         let graph = chain(3, vec![conv, first, affine]);
         let folded = assert_preserved(&graph, 2, 1);
-        let statistics = folded.nodes[0]
+        let statistics = folded.nodes[NodeId::new(0)]
             .op
             .linear()
             .and_then(|linear| linear.folded.clone());
         let (statistics, original) = (
             statistics.expect("kept"),
-            norm(&graph.nodes[1]).expect("a norm"),
+            norm(&graph.nodes[NodeId::new(1)]).expect("a norm"),
         );
         assert_close(
             &statistics.gamma,
@@ -350,15 +352,22 @@ mod tests {
         let affine = Op::BatchNorm(BatchNorm::affine(vec![2.0; 4], vec![-1.0; 4]));
         let graph = chain(3, vec![random_conv(&mut random, 3, 4, 1, 1), affine]);
         let folded = assert_preserved(&graph, 1, 1);
-        assert_eq!(folded.nodes[0].op.linear().expect("a layer").folded, None);
+        assert_eq!(
+            folded.nodes[NodeId::new(0)]
+                .op
+                .linear()
+                .expect("a layer")
+                .folded,
+            None
+        );
     }
 
     #[test]
     fn a_norm_on_vectors_becomes_a_depthwise_convolution_between_reshapes() {
         let mut random = Sequence::new(5);
         let mut graph = chain(3, vec![random_norm(&mut random, 3)]);
-        graph.tensors[0].shape = vec![7, 3];
-        graph.tensors[1].shape = vec![7, 3];
+        graph.tensors[TensorId::new(0)].shape = vec![7, 3];
+        graph.tensors[TensorId::new(1)].shape = vec![7, 3];
         graph.inputs[0].source_shape = vec![7, 3];
         graph.inputs[0].source_axes = vec![0, 1];
         assert_preserved(&graph, 1, 3);

@@ -17,12 +17,12 @@ impl Pass for FuseActivations {
 
     fn run(&self, graph: &mut Graph) -> Result<PassReport, GraphError> {
         let mut changed = 0;
-        let mut id = 0;
-        while id < graph.nodes.len() {
-            if fuse(graph, id) {
+        let mut place = 0;
+        while place < graph.nodes.len() {
+            if fuse(graph, NodeId::new(place)) {
                 changed += 1;
             } else {
-                id += 1;
+                place += 1;
             }
         }
         graph.compact();
@@ -73,13 +73,13 @@ fn fuse(graph: &mut Graph, id: NodeId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Activation;
+    use crate::graph::{Activation, TensorId};
     use crate::testing::{graph_of, push};
 
     /// x + x, then relu, then sigmoid; `shared` lets the output read the sum as well.
     fn graph(shared: bool) -> Graph {
         let mut graph = graph_of(&[&[2]]);
-        let sum = push(&mut graph, Op::Add, &[0, 0], &[]);
+        let sum = push(&mut graph, Op::Add, &[TensorId::new(0); 2], &[]);
         let relu = Op::Activation(Activation::Relu);
         let relu = push(&mut graph, relu, &[sum], &[]);
         push(
@@ -100,8 +100,14 @@ mod tests {
         assert_eq!(FuseActivations.run(&mut graph).expect("runs").changed, 1);
         graph.validate().expect("valid");
         assert_eq!(graph.nodes.len(), 2);
-        assert_eq!(graph.nodes[0].activation, Some(Activation::Relu));
-        assert_eq!(graph.tensors[graph.nodes[0].output].name, "relu");
+        assert_eq!(
+            graph.nodes[NodeId::new(0)].activation,
+            Some(Activation::Relu)
+        );
+        assert_eq!(
+            graph.tensors[graph.nodes[NodeId::new(0)].output].name,
+            "relu"
+        );
         assert_eq!(graph.tensors.len(), 3);
     }
 

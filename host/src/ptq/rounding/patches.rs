@@ -1,6 +1,6 @@
 //! Inputs of a layer's products, position by position.
 
-use crate::graph::{Graph, Node, Op, Window};
+use crate::graph::{Graph, Node, Op, TensorId, Window};
 use std::ops::Range;
 
 /// Positions of the inputs of a layer's products.
@@ -17,7 +17,7 @@ pub struct Geometry {
 impl Geometry {
     /// Of a convolution or fully connected layer; `None` for other nodes.
     pub fn of(graph: &Graph, node: &Node) -> Option<Geometry> {
-        let shape = |tensor: usize| &graph.tensors[tensor].shape;
+        let shape = |tensor: TensorId| &graph.tensors[tensor].shape;
         match &node.op {
             Op::Conv2d(conv) => {
                 let (&[h, w, c], &[out_h, out_w, _]) =

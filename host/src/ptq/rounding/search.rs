@@ -7,6 +7,7 @@
 use super::problem::{LayerProblem, Rounded, Scales};
 use super::quadratic::{Descended, Group, LANES, Panel};
 use crate::parallel;
+use crate::recipe::RoundingMethod;
 
 /// Shares of the range's scale that are tried, for 4 bits and for 8.
 const SHARES_INT4: [f64; 13] = [
@@ -38,15 +39,15 @@ pub(super) struct Search<'p> {
     problem: &'p LayerProblem<'p>,
     /// Rows next to each other, with the first one's number.
     panels: Vec<(usize, Panel<'p>)>,
-    /// Whether rows are only ever rounded to nearest.
-    nearest_only: bool,
+    /// Decides where the search ends: with rounding to nearest, nothing else is tried.
+    method: RoundingMethod,
 }
 
 impl<'p> Search<'p> {
     pub(super) fn new(
         problem: &'p LayerProblem<'p>,
         groups: &'p [Group],
-        nearest_only: bool,
+        method: RoundingMethod,
     ) -> Self {
         let (per_group, k) = (problem.out_channels / groups.len().max(1), problem.k);
         let panels = (0..problem.out_channels).flat_map(|row| {
@@ -64,7 +65,7 @@ impl<'p> Search<'p> {
         Search {
             problem,
             panels,
-            nearest_only,
+            method,
         }
     }
 
@@ -137,7 +138,7 @@ impl<'p> Search<'p> {
 
     /// A first answer for other scales, with its loss.
     fn quick(&self, row: usize, panel: &Panel<'_>, scales: &[f64]) -> Vec<Quick> {
-        if self.nearest_only {
+        if self.method == RoundingMethod::Nearest {
             let nearest = self.nearest(row, panel, scales).into_iter();
             return nearest
                 .map(|row| (row.row.values, row.scale, row.row.cost))
@@ -158,7 +159,7 @@ impl<'p> Search<'p> {
         nearest: &[Found],
         start: &[Found],
     ) -> Vec<Found> {
-        if self.nearest_only {
+        if self.method == RoundingMethod::Nearest {
             return nearest.to_vec();
         }
         let planes = panel.nearest_plane(scales, self.max()).into_iter();

@@ -1,7 +1,7 @@
 //! Tests of rounding: moments by hand, optima by brute force, and never worse than nearest.
 
 use super::*;
-use crate::graph::{Conv2d, Graph, Linear, Op, Window};
+use crate::graph::{Conv2d, Graph, Linear, NodeId, Op, TensorId, Window};
 use crate::testing::{Sequence, graph_of, push};
 
 /// A convolution on `[h, w, c]`, alone in a graph.
@@ -30,7 +30,7 @@ fn layer(
         window,
     };
     let mut graph = graph_of(&[&shape]);
-    push(&mut graph, Op::Conv2d(conv), &[0], &[]);
+    push(&mut graph, Op::Conv2d(conv), &[TensorId::new(0)], &[]);
     graph
 }
 
@@ -61,7 +61,7 @@ fn moments_are_means_of_products_over_all_positions() {
         (5, 5, 5, 3, 2, 5),
     ] {
         let graph = layer([7, 6, channels], outputs, kernel, stride, padding, groups);
-        let geometry = Geometry::of(&graph, &graph.nodes[0]).expect("a layer");
+        let geometry = Geometry::of(&graph, &graph.nodes[NodeId::new(0)]).expect("a layer");
         let samples = 3;
         let hat = Sequence::new(1).values(samples * 42 * channels, -1.0, 2.0);
         let plain = Sequence::new(2).values(samples * 42 * channels, -1.0, 2.0);
@@ -133,7 +133,11 @@ impl Case {
         let mut graph = layer([1, 1, k], outputs, 1, 1, 0, 1);
         let mut random = Sequence::new(seed);
         let weights = random.values(outputs * k, -1.0, 1.0);
-        graph.nodes[0].op.linear_mut().expect("a layer").weights = weights.clone();
+        graph.nodes[NodeId::new(0)]
+            .op
+            .linear_mut()
+            .expect("a layer")
+            .weights = weights.clone();
         let mixing = random.values(k * k, -1.0, 1.0);
         let inputs: Vec<f32> = (0..64)
             .flat_map(|_| {
@@ -151,7 +155,7 @@ impl Case {
                     .collect::<Vec<f32>>()
             })
             .collect();
-        let geometry = Geometry::of(&graph, &graph.nodes[0]).expect("a layer");
+        let geometry = Geometry::of(&graph, &graph.nodes[NodeId::new(0)]).expect("a layer");
         let moments = of_samples(&geometry, &inputs, &inputs);
         let scales = weights
             .chunks(k)
@@ -167,7 +171,11 @@ impl Case {
     }
 
     fn weights(&self) -> &[f32] {
-        &self.graph.nodes[0].op.linear().expect("a layer").weights
+        &self.graph.nodes[NodeId::new(0)]
+            .op
+            .linear()
+            .expect("a layer")
+            .weights
     }
 
     fn round(
@@ -188,7 +196,8 @@ impl Case {
             scales: &self.scales,
             least_scales: least,
         };
-        let geometry = Geometry::of(&self.graph, &self.graph.nodes[0]).expect("a layer");
+        let geometry =
+            Geometry::of(&self.graph, &self.graph.nodes[NodeId::new(0)]).expect("a layer");
         let output: Vec<f32> = self
             .inputs
             .chunks(k)
@@ -355,7 +364,8 @@ fn inputs_that_say_nothing_do_no_harm() {
     ] {
         let mut case = Case::new(3, 6, 2, 7);
         case.inputs = inputs;
-        let geometry = Geometry::of(&case.graph, &case.graph.nodes[0]).expect("a layer");
+        let geometry =
+            Geometry::of(&case.graph, &case.graph.nodes[NodeId::new(0)]).expect("a layer");
         case.moments = of_samples(&geometry, &case.inputs, &case.inputs)
             .into_iter()
             .map(Moments::centred)
@@ -447,7 +457,7 @@ fn moments_of_some_products_are_a_part_of_all() {
         (layer([3, 3, 4], 4, 3, 1, 0, 2), 36),
     ];
     for (graph, read) in layers {
-        let geometry = Geometry::of(&graph, &graph.nodes[0]).expect("a layer");
+        let geometry = Geometry::of(&graph, &graph.nodes[NodeId::new(0)]).expect("a layer");
         let groups = geometry.groups();
         let inputs = Sequence::new(3).values(6 * geometry.elements(), -1.0, 1.0);
         let all = of_samples(&geometry, &inputs, &inputs);

@@ -17,8 +17,7 @@ pub(super) fn by_moments(
     watch: &mut Watch<'_>,
 ) -> Rounded {
     let groups = groups(moments, options);
-    let nearest_only = options.method == RoundingMethod::Nearest;
-    let searched = Search::new(problem, &groups, nearest_only).run(scales);
+    let searched = Search::new(problem, &groups, options.method).run(scales);
     if options.method != RoundingMethod::Adaround {
         return searched;
     }
@@ -30,7 +29,7 @@ pub(super) fn by_moments(
     let values = adaround::learn(problem, options, watch, |weights, slope| {
         loss.gradient(weights, slope)
     });
-    Search::new(problem, &groups, false).no_worse_than_nearest(&values)
+    Search::new(problem, &groups, options.method).no_worse_than_nearest(&values)
 }
 
 pub(super) fn groups(moments: &[Moments], options: &AdaRoundOptions) -> Vec<Group> {

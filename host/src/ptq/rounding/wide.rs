@@ -7,7 +7,7 @@ use super::gram::Moments;
 use super::problem::{LayerProblem, Rounded, Scales, Watch};
 use super::search::{Search, shares};
 use super::whole::{by_moments, groups};
-use crate::recipe::{AdaRoundOptions, RoundingMethod};
+use crate::recipe::AdaRoundOptions;
 use std::ops::Range;
 
 /// Products of an output that are processed together: moments and their results stay below 200 MB.
@@ -125,7 +125,7 @@ fn searched_scales(
             k: block.len(),
             ..*problem
         };
-        let search = Search::new(&part, &groups, options.method == RoundingMethod::Nearest);
+        let search = Search::new(&part, &groups, options.method);
         for (costs, scales) in costs.iter_mut().zip(&candidates) {
             let found = search.costs(scales);
             costs

@@ -31,9 +31,17 @@ pub(super) fn transpose(input: &[Channel], perm: &[usize], count: usize) -> Vec<
     }
 }
 
+/// The axis along which tensors are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JoinAxis {
+    Channels,
+    /// Rows or columns.
+    Pixels,
+}
+
 /// Joined along the channels, or mixed in proportion to the sizes along another axis.
-pub(super) fn concat(inputs: &[&[Channel]], sizes: &[usize], channels: bool) -> Vec<Channel> {
-    if channels {
+pub(super) fn concat(inputs: &[&[Channel]], sizes: &[usize], axis: JoinAxis) -> Vec<Channel> {
+    if axis == JoinAxis::Channels {
         return inputs.concat();
     }
     let total = sizes.iter().sum::<usize>().max(1) as f64;
@@ -111,10 +119,10 @@ mod tests {
         assert_eq!((padded[0].mean, padded[0].variance), (1.0, 1.0));
         assert_eq!(padded[1..], [Channel::constant(0.0); 2]);
         let other = [Channel::constant(-2.0)];
-        let joined = concat(&[&input, &other], &[3, 1], false);
+        let joined = concat(&[&input, &other], &[3, 1], JoinAxis::Pixels);
         assert_eq!((joined[0].mean, joined[0].variance), (1.0, 3.0));
         assert_eq!(
-            concat(&[&input, &other], &[1, 1], true),
+            concat(&[&input, &other], &[1, 1], JoinAxis::Channels),
             [input[0], other[0]]
         );
     }

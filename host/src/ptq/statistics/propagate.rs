@@ -2,7 +2,7 @@
 
 use super::error::StatisticsError;
 use super::{Channel, Interval, activation, extremum, layer, movement};
-use crate::graph::{Graph, Node, Op};
+use crate::graph::{Graph, Node, Op, TensorMap};
 use crate::range::Range;
 
 /// Mean and variance of a tensor's elements, one value per channel (the last axis).
@@ -25,7 +25,7 @@ pub struct ChannelStatistics {
 pub fn propagate(
     graph: &Graph,
     inputs: &[Range],
-) -> Result<Vec<ChannelStatistics>, StatisticsError> {
+) -> Result<TensorMap<ChannelStatistics>, StatisticsError> {
     let tensors = channels(graph, inputs, 6.0)?;
     let statistics = |tensor: Vec<Channel>| ChannelStatistics {
         mean: tensor.iter().map(|channel| channel.mean).collect(),
@@ -39,9 +39,9 @@ pub(crate) fn channels(
     graph: &Graph,
     inputs: &[Range],
     n: f64,
-) -> Result<Vec<Vec<Channel>>, StatisticsError> {
+) -> Result<TensorMap<Vec<Channel>>, StatisticsError> {
     graph.validate()?;
-    let mut tensors: Vec<Vec<Channel>> = vec![Vec::new(); graph.tensors.len()];
+    let mut tensors: TensorMap<Vec<Channel>> = graph.tensors.map(|_| Vec::new());
     for (index, input) in graph.inputs.iter().enumerate() {
         let tensor = &graph.tensors[input.tensor];
         let error = |problem: String| StatisticsError::InputRange {
@@ -89,7 +89,12 @@ pub(crate) fn channels(
     Ok(tensors)
 }
 
-fn before_activation(graph: &Graph, node: &Node, tensors: &[Vec<Channel>], n: f64) -> Vec<Channel> {
+fn before_activation(
+    graph: &Graph,
+    node: &Node,
+    tensors: &TensorMap<Vec<Channel>>,
+    n: f64,
+) -> Vec<Channel> {
     let inputs: Vec<&[Channel]> = node.inputs.iter().map(|&id| &tensors[id][..]).collect();
     let shape = &graph.tensors[node.output].shape;
     let first = inputs.first().copied().unwrap_or_default();
@@ -139,7 +144,12 @@ fn before_activation(graph: &Graph, node: &Node, tensors: &[Vec<Channel>], n: f6
             let sizes: Vec<usize> = (node.inputs.iter())
                 .map(|&id| graph.tensors[id].shape[*axis])
                 .collect();
-            movement::concat(&inputs, &sizes, *axis + 1 == shape.len())
+            let axis = if *axis + 1 == shape.len() {
+                movement::JoinAxis::Channels
+            } else {
+                movement::JoinAxis::Pixels
+            };
+            movement::concat(&inputs, &sizes, axis)
         }
         Op::Pad {
             before,
@@ -154,13 +164,13 @@ fn before_activation(graph: &Graph, node: &Node, tensors: &[Vec<Channel>], n: f6
 mod tests {
     use super::*;
     use crate::executor::Executor;
-    use crate::graph::{Activation, BatchNorm, Conv2d, Linear, Window};
+    use crate::graph::{Activation, BatchNorm, Conv2d, Linear, TensorId, Window};
     use crate::ptq::calibrate::ranges_from_statistics;
     use crate::testing::{self, Sequence, graph_of};
 
     fn graph(shape: Vec<usize>) -> Graph {
         let mut graph = graph_of(&[&shape]);
-        graph.outputs.push(0);
+        graph.outputs.push(TensorId::new(0));
         graph
     }
 
@@ -168,10 +178,10 @@ mod tests {
     fn push(
         graph: &mut Graph,
         op: Op,
-        inputs: Vec<usize>,
+        inputs: Vec<TensorId>,
         shape: &[usize],
         activation: Option<Activation>,
-    ) -> usize {
+    ) -> TensorId {
         let output = testing::push(graph, op, &inputs, shape);
         graph.nodes.last_mut().expect("just made").activation = activation;
         output
@@ -202,7 +212,13 @@ mod tests {
             &[1, 1, 4],
             None,
         );
-        let scaled = push(&mut graph, Op::Mul, vec![0, factors], &[4, 3, 4], None);
+        let scaled = push(
+            &mut graph,
+            Op::Mul,
+            vec![TensorId::new(0), factors],
+            &[4, 3, 4],
+            None,
+        );
         let conv = Op::Conv2d(Conv2d {
             linear: linear(
                 random.values(6 * 4 * 2, -1.0, 1.0),
@@ -234,7 +250,7 @@ mod tests {
         );
 
         let found = propagate(&graph, &[range(1.0, 1.0)]).expect("propagates");
-        let mut hook = |id: usize, values: &mut [f32]| {
+        let mut hook = |id: TensorId, values: &mut [f32]| {
             let channels = found[id].mean.len();
             for (index, &value) in values.iter().enumerate() {
                 let mean = found[id].mean[index % channels];
@@ -255,9 +271,15 @@ mod tests {
     fn a_layer_without_statistics_adds_variances() {
         let mut graph = graph(vec![2]);
         let layer = linear(vec![3.0, -4.0], vec![0.5], None);
-        let output = push(&mut graph, Op::FullyConnected(layer), vec![0], &[1], None);
+        let output = push(
+            &mut graph,
+            Op::FullyConnected(layer),
+            vec![TensorId::new(0)],
+            &[1],
+            None,
+        );
         let found = propagate(&graph, &[range(-1.0, 2.0)]).expect("propagates");
-        assert!((found[0].variance[0] - 9.0 / 12.0).abs() < 1e-12);
+        assert!((found[TensorId::new(0)].variance[0] - 9.0 / 12.0).abs() < 1e-12);
         assert!((found[output].mean[0] - (0.5 - 0.5)).abs() < 1e-12);
         assert!((found[output].variance[0] - 25.0 * 0.75).abs() < 1e-12);
         // Six deviations are 26, but the input's bounds allow -10.5..10.5 only.
@@ -279,7 +301,7 @@ mod tests {
         push(
             &mut graph,
             Op::FullyConnected(layer),
-            vec![0],
+            vec![TensorId::new(0)],
             &[channels],
             activation,
         );
@@ -293,7 +315,7 @@ mod tests {
             let graph = normed(vec![1.0, -0.5, 0.0], vec![2.0, -4.0, 0.25], activation);
             ranges_from_statistics(&graph, &unit, 6.0)
                 .expect("ranges")
-                .of(1)
+                .of(TensorId::new(1))
         };
         assert_eq!(of(None), range(-7.0, 8.0));
         assert_eq!(of(Some(Activation::Relu)), range(0.0, 8.0));
@@ -306,16 +328,16 @@ mod tests {
         let relu = Some(Activation::Relu);
         let graph = normed(vec![0.0, 1e-30], vec![-3.0, 0.0], relu.clone());
         let found = propagate(&graph, &[range(-1.0, 1.0)]).expect("propagates");
-        assert_eq!(found[1].mean[0], 0.0);
-        assert_eq!(found[1].variance[0], 0.0);
-        assert!(found[1].mean[1] >= 0.0 && found[1].mean[1] < 1e-29);
+        assert_eq!(found[TensorId::new(1)].mean[0], 0.0);
+        assert_eq!(found[TensorId::new(1)].variance[0], 0.0);
+        assert!(found[TensorId::new(1)].mean[1] >= 0.0 && found[TensorId::new(1)].mean[1] < 1e-29);
         for bad in [f32::NAN, f32::INFINITY] {
             for (gamma, beta) in [(bad, 0.0), (1.0, bad)] {
                 let graph = normed(vec![gamma], vec![beta], relu.clone());
                 let unit = [range(-1.0, 1.0)];
                 let found = ranges_from_statistics(&graph, &unit, 6.0);
                 if let Ok(ranges) = found {
-                    let Range { min, max } = ranges.of(1);
+                    let Range { min, max } = ranges.of(TensorId::new(1));
                     panic!("{gamma} {beta}: {min} {max}");
                 }
             }

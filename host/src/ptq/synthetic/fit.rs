@@ -259,7 +259,7 @@ fn set_contrast(spreads: &mut [Spread], contrast: f32) {
 mod tests {
     use super::super::{adjusted, noise};
     use super::*;
-    use crate::graph::{Activation, Conv2d, Linear, Op, Window};
+    use crate::graph::{Activation, Conv2d, Linear, NodeId, Op, Window};
     use crate::range::Range;
     use crate::testing::{graph_of, push};
 
@@ -283,7 +283,7 @@ mod tests {
             groups: 1,
             window: Window::new(kernel),
         };
-        let output = push(&mut graph, Op::Conv2d(conv), &[0], &[]);
+        let output = push(&mut graph, Op::Conv2d(conv), &[TensorId::new(0)], &[]);
         assert_eq!(graph.tensors[output].shape, to);
         graph
     }
@@ -339,7 +339,7 @@ mod tests {
             let images: Vec<f32> = (0..FIT_SAMPLES)
                 .flat_map(|_| smooth(&mut random, size, &truth))
                 .collect();
-            let variances = variance_of_outputs(&graph, &graph.nodes[0], |block| {
+            let variances = variance_of_outputs(&graph, &graph.nodes[NodeId::new(0)], |block| {
                 images[block.start * 1024..block.end * 1024].to_vec()
             })
             .expect("runs");
@@ -349,7 +349,13 @@ mod tests {
                 ..BatchNorm::affine(vec![1.0; 32], vec![0.0; 32])
             };
             let mut spread = Spread::of(range, &size);
-            octaves(&graph, &[(&graph.nodes[0], &norm)], &mut spread, 1).expect("runs");
+            octaves(
+                &graph,
+                &[(&graph.nodes[NodeId::new(0)], &norm)],
+                &mut spread,
+                1,
+            )
+            .expect("runs");
             let share = |octaves: &[Octave]| {
                 let variance =
                     |octaves: &[Octave]| octaves.iter().map(|o| o.variance()).sum::<f32>();
@@ -386,7 +392,7 @@ mod tests {
         let mut found = Vec::new();
         for truth in [0.0, 0.9] {
             let mut graph = graph_of(&[&size]);
-            let mut last = 0;
+            let mut last = TensorId::new(0);
             for (layer, channels) in [[1, 16], [16, 16], [16, 16]].into_iter().enumerate() {
                 last = push(
                     &mut graph,
@@ -394,7 +400,7 @@ mod tests {
                     &[last],
                     &[],
                 );
-                graph.nodes[layer].activation = Some(Activation::Relu);
+                graph.nodes[NodeId::new(layer)].activation = Some(Activation::Relu);
             }
             let mut spread = Spread::of(range, &size);
             spread.contrast = truth;

@@ -2,7 +2,7 @@
 
 use crate::dataset::Dataset;
 use crate::executor::{SingleNodeError, block_samples, blocks};
-use crate::graph::{BatchNorm, Graph, Node};
+use crate::graph::{BatchNorm, Graph, Node, NodeMap};
 use crate::ptq::layerwise::{Adjustment, Adjustments, Block, Halves, Tensors};
 use std::ops::Range as Samples;
 
@@ -33,7 +33,7 @@ pub(super) fn matched(
         let blocks = blocks(samples.samples, block_samples(graph));
         tensors.set(tensor, blocks.into_iter().map(block).collect());
     }
-    let mut found = Vec::with_capacity(graph.nodes.len());
+    let mut found = NodeMap::new();
     for node in &graph.nodes {
         let bare = Node {
             activation: None,

@@ -71,6 +71,7 @@ mod tests {
     use super::*;
     use crate::default_model;
     use crate::executor::Executor;
+    use crate::graph::NodeId;
     use crate::import::ImportOptions;
     use crate::ptq::passes;
     use crate::recipe::Recipe;
@@ -87,14 +88,14 @@ mod tests {
         let found = adjustments(&graph, &samples).expect("runs");
         let mut bare = adjusted(&graph, &found);
         // Before the activation: the first layer alone.
-        bare.nodes.truncate(1);
-        bare.nodes[0].activation = None;
-        bare.outputs = vec![bare.nodes[0].output];
+        bare.nodes.truncate(NodeId::new(1));
+        bare.nodes[NodeId::new(0)].activation = None;
+        bare.outputs = vec![bare.nodes[NodeId::new(0)].output];
         let output = Executor::new(&bare)
             .expect("sound")
             .forward(&samples.inputs, samples.samples)
             .expect("runs");
-        let linear = graph.nodes[0].op.linear().expect("a layer");
+        let linear = graph.nodes[NodeId::new(0)].op.linear().expect("a layer");
         let norm = linear.folded.as_ref().expect("folded");
         for channel in 0..norm.channels() {
             let values: Vec<f64> = output

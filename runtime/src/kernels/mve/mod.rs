@@ -9,7 +9,7 @@ mod rows;
 
 use super::cells::overlap;
 use super::params::{Axis, Conv2dParams, FullyConnectedParams, Limits, split_rows};
-use super::scalar;
+use super::{planar, scalar};
 use crate::format::program::WeightType;
 use crate::parts::{self, Kernels, is_int4};
 use core::cell::Cell;
@@ -116,7 +116,7 @@ pub(super) fn depthwise_conv2d<K: Kernels>(
             channelwise(p, [min, max], window, input, output);
         }
         _ if K::LINKED.has(parts::DEPTHWISE_PLANAR) => {
-            super::planar::depthwise_conv2d::<K>(false, p, input, output);
+            planar::depthwise_conv2d::<K>(planar::Elements::Int8, p, input, output);
         }
         // Refused by the loader.
         _ => {}

@@ -59,34 +59,55 @@ impl Channel {
     }
 }
 
+/// Stride along the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stride {
+    One,
+    Two,
+}
+
+/// What becomes of a sum besides a multiplication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outputs {
+    /// It saturates to int8.
+    Int8,
+    /// There is a pre-shift, or a limit other than int8's.
+    General,
+}
+
+/// The half of a word in which a line starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    Low,
+    High,
+}
+
 /// One of the four loops.
 pub(super) struct Loop {
-    /// Whether the stride along the line is 1, else 2.
-    one: bool,
-    /// Whether there is a pre-shift, or a limit other than int8's.
+    stride: Stride,
     #[cfg(not(fewbit_family = "dsp"))]
-    general: bool,
+    outputs: Outputs,
     #[cfg(fewbit_family = "dsp")]
     function: arm::Function,
 }
 
 impl Loop {
-    /// The loop for a stride of 1, or else 2. A build links those that are named by constants.
+    /// The loop for a stride. A build links those that are named by constants.
     #[inline]
-    pub(super) fn new(one: bool, general: bool) -> Self {
+    pub(super) fn new(stride: Stride, outputs: Outputs) -> Self {
         Loop {
-            one,
+            stride,
             #[cfg(not(fewbit_family = "dsp"))]
-            general,
+            outputs,
             #[cfg(fewbit_family = "dsp")]
-            function: arm::function(one, general),
+            function: arm::function(stride, outputs),
         }
     }
 
     /// Computes a line.
     pub(super) fn run(&self, line: &Lines<'_>) {
         #[cfg(fewbit_family = "dsp")]
-        line.call(self.one, self.function);
+        line.call(self.stride, self.function);
         #[cfg(not(fewbit_family = "dsp"))]
         line.model(self);
     }
@@ -96,16 +117,20 @@ impl Loop {
 #[cfg(not(fewbit_family = "dsp"))]
 impl Lines<'_> {
     fn model(&self, kernel: &Loop) {
-        let stride = if kernel.one { 1 } else { 2 };
+        let stride = match kernel.stride {
+            Stride::One => 1,
+            Stride::Two => 2,
+        };
+        let general = kernel.outputs == Outputs::General;
         for (index, channel) in self.channels.iter().enumerate() {
-            let [activation_min, activation_max] = if kernel.general {
+            let [activation_min, activation_max] = if general {
                 channel.limits.map(|limit| i8::try_from(limit).unwrap_or(0))
             } else {
                 [i8::MIN, i8::MAX]
             };
             let requantizer = Requantizer {
                 multiplier: channel.multiplier,
-                pre_shift: if kernel.general { self.pre_shift } else { 0 },
+                pre_shift: if general { self.pre_shift } else { 0 },
                 zero_point: self.zero_point,
                 activation_min,
                 activation_max,
@@ -132,24 +157,24 @@ impl Lines<'_> {
 
 /// `pixels` pixels of four channels, from `from` on in steps of `stride` bytes, as int16 into the lines of four planes.
 ///
-/// `to` is the place in the first plane, the other planes' are `plane` bytes on; `odd` says that it is in the middle of a word.
+/// `to` is the place in the first plane, the other planes' are `plane` bytes on.
 pub(super) fn planes(
     to: &[Cell<i8>],
     plane: usize,
     from: &[Cell<i8>],
     stride: usize,
     pixels: usize,
-    odd: bool,
+    half: Half,
 ) {
     let needed = pixels.saturating_sub(1) * stride + 4;
     if pixels == 0 || from.len() < needed || to.len() < 3 * plane + 2 * pixels {
         return;
     }
     #[cfg(fewbit_family = "dsp")]
-    arm::planes(to, plane, from, stride, pixels, odd);
+    arm::planes(to, plane, from, stride, pixels, half);
     #[cfg(not(fewbit_family = "dsp"))]
     for pixel in 0..pixels {
-        let _ = odd;
+        let _ = half;
         let values = from.get(pixel * stride..).unwrap_or_default();
         for (index, x) in values.iter().enumerate().take(4) {
             set_int16(
@@ -167,7 +192,7 @@ pub(super) fn planes(
     reason = "calls of loops in assembly, each with what makes it sound"
 )]
 mod arm {
-    use super::{Channel, Lines};
+    use super::{Channel, Half, Lines, Outputs, Stride};
     use crate::kernels::cells::is_aligned;
     use core::cell::Cell;
 
@@ -212,23 +237,22 @@ mod arm {
     pub(super) type Function = unsafe extern "C" fn(*const Job);
 
     #[inline]
-    pub(super) fn function(one: bool, general: bool) -> Function {
-        match (one, general) {
-            (true, false) => fewbit_dsp_depthwise3_stride1_int8,
-            (true, true) => fewbit_dsp_depthwise3_stride1_general,
-            (false, false) => fewbit_dsp_depthwise3_stride2_int8,
-            (false, true) => fewbit_dsp_depthwise3_stride2_general,
+    pub(super) fn function(stride: Stride, outputs: Outputs) -> Function {
+        match (stride, outputs) {
+            (Stride::One, Outputs::Int8) => fewbit_dsp_depthwise3_stride1_int8,
+            (Stride::One, Outputs::General) => fewbit_dsp_depthwise3_stride1_general,
+            (Stride::Two, Outputs::Int8) => fewbit_dsp_depthwise3_stride2_int8,
+            (Stride::Two, Outputs::General) => fewbit_dsp_depthwise3_stride2_general,
         }
     }
 
     impl Lines<'_> {
         /// Hands the line to the assembly.
-        pub(super) fn call(&self, one: bool, function: Function) {
+        pub(super) fn call(&self, stride: Stride, function: Function) {
             // Words read of a line: both loops load one word ahead.
-            let words = if one {
-                self.count.div_ceil(2) + 1
-            } else {
-                self.count + 1
+            let words = match stride {
+                Stride::One => self.count.div_ceil(2) + 1,
+                Stride::Two => self.count + 1,
             };
             let others = self.channels.len().wrapping_sub(1);
             let reach = |line: &[Cell<i8>], step: usize| {
@@ -251,15 +275,14 @@ mod arm {
                 lines: self.lines.map(|line| line.as_ptr().cast()),
                 output: self.output.as_ptr().cast_mut().cast(),
                 steps: self.steps,
-                turn_bytes: if one {
-                    self.count / 2 * 4
-                } else {
-                    self.count * 4
+                turn_bytes: match stride {
+                    Stride::One => self.count / 2 * 4,
+                    Stride::Two => self.count * 4,
                 },
                 multiplier: 0,
                 zero_point: self.zero_point.into(),
                 output_step: self.output_step,
-                odd: (one && self.count % 2 == 1).into(),
+                odd: (stride == Stride::One && self.count % 2 == 1).into(),
                 channels: self.channels.len(),
                 parameters: self.channels.as_ptr(),
                 bias: 0,
@@ -283,13 +306,14 @@ mod arm {
         from: &[Cell<i8>],
         stride: usize,
         pixels: usize,
-        odd: bool,
+        half: Half,
     ) {
+        let odd = (half == Half::High).into();
         let to = to.as_ptr().cast_mut().cast::<i8>();
         // SAFETY: the caller has checked that `from` holds four bytes at each of `pixels` pixels and that `pixels` int16 fit each
         // of four lines `plane` bytes apart in `to`; single words may start anywhere. All are cells.
         unsafe {
-            fewbit_dsp_planes(to, plane, from.as_ptr().cast(), stride, pixels, odd.into());
+            fewbit_dsp_planes(to, plane, from.as_ptr().cast(), stride, pixels, odd);
         }
     }
 }

@@ -12,10 +12,53 @@ use crate::format::program::Window;
 use crate::parts::{self, KernelSet, Kernels};
 use core::cell::Cell;
 use core::num::NonZero;
-use lines::{Channel, Lines, Loop, planes};
+use lines::{Channel, Half, Lines, Loop, Outputs, Stride, planes};
 
 /// Channels of a block.
 const BLOCK: usize = 4;
+
+/// Which way lines run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Along {
+    Rows,
+    Columns,
+}
+
+/// Output channels of an input channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DepthMultiplier {
+    One,
+    Several,
+}
+
+impl DepthMultiplier {
+    pub(crate) fn of(input_channels: usize, output_channels: usize) -> Self {
+        if input_channels == output_channels {
+            DepthMultiplier::One
+        } else {
+            DepthMultiplier::Several
+        }
+    }
+}
+
+/// Elements of the planes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elements {
+    /// As they are in the arena.
+    Int8,
+    /// Expanded, for the DSP family's loops.
+    Int16,
+}
+
+impl Elements {
+    /// Bytes of an element.
+    const fn bytes(self) -> usize {
+        match self {
+            Elements::Int8 => 1,
+            Elements::Int16 => 2,
+        }
+    }
+}
 
 /// Largest number of taps of a window; layers with more run on the scalar kernel.
 const MAX_TAPS: usize = 64;
@@ -44,7 +87,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(window: &Window, input: [usize; 2], output: [usize; 2], columns: bool) -> Self {
+    fn new(window: &Window, input: [usize; 2], output: [usize; 2], along: Along) -> Self {
         let [input_h, input_w] = input;
         let [output_h, output_w] = output;
         let vertical = Direction {
@@ -69,16 +112,15 @@ impl Layout {
             output_step: 1,
             tap_step: 1,
         };
-        if columns {
-            Layout {
-                along: vertical,
-                across: horizontal,
-            }
-        } else {
-            Layout {
+        match along {
+            Along::Rows => Layout {
                 along: horizontal,
                 across: vertical,
-            }
+            },
+            Along::Columns => Layout {
+                along: vertical,
+                across: horizontal,
+            },
         }
     }
 
@@ -106,30 +148,29 @@ pub(crate) fn scratch_bytes(window: &Window, input: [usize; 2], output: [usize; 
     if usize::from(window.kernel_h) * usize::from(window.kernel_w) > MAX_TAPS {
         return 0;
     }
-    let bytes = |columns| Layout::new(window, input, output, columns).scratch_bytes();
+    let bytes = |along| Layout::new(window, input, output, along).scratch_bytes();
     if wants_columns(output) {
-        bytes(true).max(bytes(false))
+        bytes(Along::Columns).max(bytes(Along::Rows))
     } else {
-        bytes(false)
+        bytes(Along::Rows)
     }
 }
 
 /// The kernels that a layer needs, as bits of [`kernels`].
 ///
-/// `single`: the depth multiplier is 1. `scratch`: the bytes that it has. Which way the lines run may depend on the arena, so
-/// that both ways count.
+/// `scratch`: the bytes that it has. Which way the lines run may depend on the arena, so that both ways count.
 pub(crate) fn lines_of(
     window: &Window,
     input: [usize; 2],
     output: [usize; 2],
-    single: bool,
+    depth: DepthMultiplier,
     scratch: u64,
 ) -> KernelSet {
     if !has_room(window, input, output, scratch) {
         return parts::DEPTHWISE_LARGE;
     }
     let along =
-        |stride: u8, dilation: u8| kernel_along(window, single, stride.into(), dilation.into());
+        |stride: u8, dilation: u8| kernel_along(window, depth, stride.into(), dilation.into());
     let rows = along(window.stride_w, window.dilation_w);
     if wants_columns(output) {
         rows | along(window.stride_h, window.dilation_h)
@@ -144,8 +185,16 @@ fn has_room(window: &Window, input: [usize; 2], output: [usize; 2], scratch: u64
 }
 
 /// The kernel for lines with this stride and dilation along them: one of three bits of [`kernels`].
-fn kernel_along(window: &Window, single: bool, stride: usize, dilation: usize) -> KernelSet {
-    let three = single && window.kernel_h == 3 && window.kernel_w == 3 && dilation == 1;
+fn kernel_along(
+    window: &Window,
+    depth: DepthMultiplier,
+    stride: usize,
+    dilation: usize,
+) -> KernelSet {
+    let three = depth == DepthMultiplier::One
+        && window.kernel_h == 3
+        && window.kernel_w == 3
+        && dilation == 1;
     match stride {
         1 if three => parts::DEPTHWISE_3X3_STRIDE_1,
         2 if three => parts::DEPTHWISE_3X3_STRIDE_2,
@@ -160,18 +209,20 @@ fn wants_columns([h, w]: [usize; 2]) -> bool {
 
 /// Computes `output` from `input`; see [`Conv2dParams`].
 ///
-/// `wide`: planes of int16, for the DSP family's loops, instead of int8.
-///
 /// With a depth multiplier of 1 the two may overlap as far as the loader allows: whole pixels apart, a line of outputs in the place of rows
 /// above those it reads.
 pub(super) fn depthwise_conv2d<K: Kernels>(
-    wide: bool,
+    elements: Elements,
     p: &Conv2dParams<'_>,
     input: &[Cell<i8>],
     output: &[Cell<i8>],
 ) {
     let (input_size, output_size) = ([p.input.h, p.input.w], [p.output.h, p.output.w]);
-    let columns = wants_columns(output_size) && !rows_only(p, input, output);
+    let along = if wants_columns(output_size) && !rows_only(p, input, output) {
+        Along::Columns
+    } else {
+        Along::Rows
+    };
     if K::LINKED.has(parts::DEPTHWISE_LARGE)
         && !has_room(&p.window, input_size, output_size, p.scratch.len() as u64)
     {
@@ -180,16 +231,21 @@ pub(super) fn depthwise_conv2d<K: Kernels>(
     if !K::LINKED.has(parts::DEPTHWISE_LINES) {
         return;
     }
-    let layout = Layout::new(&p.window, input_size, output_size, columns);
-    let Some(planes) = Planes::new(wide, p, layout, input) else {
+    let layout = Layout::new(&p.window, input_size, output_size, along);
+    let Some(planes) = Planes::new(elements, p, layout, input) else {
         return;
     };
     let multiplier = p.output.c.checked_div(p.input.c).unwrap_or(1);
     let Direction {
         stride, dilation, ..
     } = layout.along;
-    let kernel = kernel_along(&p.window, multiplier == 1, stride, dilation) & K::LINKED;
-    let general = K::LINKED.has(parts::DEPTHWISE_GENERAL) && p.stage.is_general();
+    let depth = DepthMultiplier::of(p.input.c, p.output.c);
+    let kernel = kernel_along(&p.window, depth, stride, dilation) & K::LINKED;
+    let outputs = if K::LINKED.has(parts::DEPTHWISE_GENERAL) && p.stage.is_general() {
+        Outputs::General
+    } else {
+        Outputs::Int8
+    };
     for first in (0..p.input.c).step_by(BLOCK) {
         let block = Block {
             planes: &planes,
@@ -198,11 +254,17 @@ pub(super) fn depthwise_conv2d<K: Kernels>(
             multiplier,
             output,
         };
-        match kernel {
-            parts::DEPTHWISE_3X3_STRIDE_1 if wide => block.by_loops(&Loop::new(true, general)),
-            parts::DEPTHWISE_3X3_STRIDE_2 if wide => block.by_loops(&Loop::new(false, general)),
-            parts::DEPTHWISE_3X3_STRIDE_1 | parts::DEPTHWISE_3X3_STRIDE_2 => block.by_nines(),
-            parts::DEPTHWISE_ANY => block.any(),
+        match (kernel, elements) {
+            (parts::DEPTHWISE_3X3_STRIDE_1, Elements::Int16) => {
+                block.by_loops(&Loop::new(Stride::One, outputs));
+            }
+            (parts::DEPTHWISE_3X3_STRIDE_2, Elements::Int16) => {
+                block.by_loops(&Loop::new(Stride::Two, outputs));
+            }
+            (parts::DEPTHWISE_3X3_STRIDE_1 | parts::DEPTHWISE_3X3_STRIDE_2, Elements::Int8) => {
+                block.by_nines();
+            }
+            (parts::DEPTHWISE_ANY, _) => block.any(),
             // Refused by the loader.
             _ => {}
         }
@@ -348,11 +410,14 @@ impl<'b> Block<'b> {
     #[inline(never)]
     fn any(&self) {
         let Planes {
-            wide, p, layout, ..
+            elements,
+            p,
+            layout,
+            ..
         } = *self.planes;
         let Layout { along, across } = layout;
         let weights = Taps::new(p);
-        let element = if wide { 2 } else { 1 };
+        let element = elements.bytes();
         self.lines(|line, output| {
             for plane in 0..self.count {
                 for repeat in 0..self.multiplier {
@@ -373,11 +438,10 @@ impl<'b> Block<'b> {
                             let (taps, next) =
                                 rest.split_at_checked(along.kernel).unwrap_or((rest, &[]));
                             for (kx, w) in taps.iter().enumerate() {
-                                let x = if wide {
-                                    int16(line, kx * along.dilation).into()
-                                } else {
-                                    line.get(kx * along.dilation)
-                                        .map_or(0, |x| i32::from(x.get()))
+                                let at = kx * along.dilation;
+                                let x = match elements {
+                                    Elements::Int8 => line.get(at).map_or(0, |x| x.get().into()),
+                                    Elements::Int16 => int16(line, at).into(),
                                 };
                                 sum += w * x;
                             }
@@ -437,8 +501,7 @@ impl<'w> Taps<'w> {
 
 /// The ring of expanded lines.
 struct Planes<'g> {
-    /// Whether elements are int16.
-    wide: bool,
+    elements: Elements,
     p: &'g Conv2dParams<'g>,
     layout: Layout,
     /// A line of zero points.
@@ -454,25 +517,25 @@ struct Planes<'g> {
 impl<'g> Planes<'g> {
     /// Fills the scratch with zero points; `None` if there is too little.
     fn new(
-        wide: bool,
+        elements: Elements,
         p: &'g Conv2dParams<'g>,
         layout: Layout,
         input: &'g [Cell<i8>],
     ) -> Option<Self> {
         let length = usize::try_from(layout.scratch_bytes()).ok()?;
         let scratch = p.scratch.get(..length)?;
-        let element = if wide { 2 } else { 1 };
-        let pitch = element * layout.pitch();
-        if wide {
-            for place in 0..scratch.len() / 2 {
-                set_int16(scratch, place, p.input_zero_point.into());
+        let pitch = elements.bytes() * layout.pitch();
+        match elements {
+            Elements::Int8 => scratch.iter().for_each(|cell| cell.set(p.input_zero_point)),
+            Elements::Int16 => {
+                for place in 0..scratch.len() / 2 {
+                    set_int16(scratch, place, p.input_zero_point.into());
+                }
             }
-        } else {
-            scratch.iter().for_each(|cell| cell.set(p.input_zero_point));
         }
         let (padding, ring) = scratch.split_at_checked(pitch)?;
         Some(Planes {
-            wide,
+            elements,
             p,
             layout,
             padding,
@@ -504,24 +567,28 @@ impl<'g> Planes<'g> {
             .input
             .min(self.layout.pitch().saturating_sub(along.pad));
         let plane = self.depth.get() * self.pitch;
-        let element = if self.wide { 2 } else { 1 };
         let to = self
             .line(0, line)
-            .get(element * along.pad..)
+            .get(self.elements.bytes() * along.pad..)
             .unwrap_or_default();
         let from = self.input.get(start..).unwrap_or_default();
-        if count == BLOCK && self.wide {
+        if count == BLOCK && self.elements == Elements::Int16 {
             // Words of two int16 start at even places of a line.
-            return planes(to, plane, from, stride, length, along.pad % 2 == 1);
+            let half = if along.pad % 2 == 1 {
+                Half::High
+            } else {
+                Half::Low
+            };
+            return planes(to, plane, from, stride, length, half);
         }
         for pixel in 0..length {
             let values = from.get(pixel * stride..).unwrap_or_default();
             for (index, x) in values.iter().enumerate().take(count) {
                 let line = to.get(index * plane..).unwrap_or_default();
-                if self.wide {
-                    set_int16(line, pixel, x.get().into());
-                } else if let Some(place) = line.get(pixel) {
-                    place.set(x.get());
+                match (self.elements, line.get(pixel)) {
+                    (Elements::Int16, _) => set_int16(line, pixel, x.get().into()),
+                    (Elements::Int8, Some(place)) => place.set(x.get()),
+                    (Elements::Int8, None) => {}
                 }
             }
         }
@@ -558,8 +625,8 @@ mod tests {
                 dilation_h: 1,
                 dilation_w: 1,
             };
-            for columns in [false, true] {
-                let layout = Layout::new(&window, [input; 2], [output; 2], columns);
+            for along in [Along::Rows, Along::Columns] {
+                let layout = Layout::new(&window, [input; 2], [output; 2], along);
                 let pitch = layout.pitch();
                 assert_eq!(pitch % 2, 0, "pad {pad}, stride {stride}, input {input}");
                 assert!(pitch >= (output - 1) * usize::from(stride) + 3);

@@ -186,6 +186,7 @@ mod tests {
     use super::super::super::params::{Shape, Stage};
     use super::super::testing::{ONE, cells, outputs, unit, window};
     use super::*;
+    use crate::format::place::{ParamIndex, WeightsOffset};
     use crate::format::program::WeightType;
     use crate::format::program::{Clamp, Requant, Window};
     use crate::parts::AllKernels;
@@ -312,9 +313,11 @@ mod tests {
 
     #[test]
     fn channels_have_their_own_multiplier_and_clamp() {
-        let clamp = Clamp::PerChannel { offset: 0 };
+        let clamp = Clamp::PerChannel {
+            offset: WeightsOffset::new(0),
+        };
         let requant = Requant {
-            multipliers: 0,
+            multipliers: ParamIndex::new(0),
             pre_shift: 0,
             clamp,
         };

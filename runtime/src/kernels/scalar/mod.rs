@@ -43,6 +43,7 @@ mod testing {
     //! Shared parts of the kernels' unit tests.
 
     use super::super::params::Stage;
+    use crate::format::place::ParamIndex;
     use crate::format::program::{Clamp, Requant, Window};
     use core::cell::Cell;
 
@@ -77,7 +78,7 @@ mod testing {
         Stage::new(
             0,
             &Requant {
-                multipliers: 0,
+                multipliers: ParamIndex::new(0),
                 pre_shift: 2,
                 clamp,
             },

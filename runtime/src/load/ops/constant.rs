@@ -12,7 +12,7 @@ impl Rules for Constant {
 
     fn check<K: Kernels>(&self, c: &Checker<'_>) -> Result<(), LoadError> {
         let output = c.tensor(self.output)?;
-        c.bytes(self.data, output.len()).map(|_| ())
+        c.bytes(self.data, output.bytes()).map(|_| ())
     }
 
     fn parts(&self, _: &Site<'_>) -> KernelSet {

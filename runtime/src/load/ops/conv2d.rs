@@ -31,7 +31,7 @@ impl Rules for Conv2d {
         c.layer(&Layer {
             weight_type: self.weight_type,
             multiple: (self.groups == 1).then_some(CONV_MULTIPLE),
-            offset: self.weights,
+            weights: self.weights,
             rows: output.c.into(),
             row: products,
             products,

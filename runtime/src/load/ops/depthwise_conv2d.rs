@@ -3,7 +3,7 @@
 use crate::error::LoadError;
 use crate::format::family::Family;
 use crate::format::program::{Clamp, Conv2d, Tensor, Window};
-use crate::kernels::{self, depthwise_lines};
+use crate::kernels::{self, DepthMultiplier, depthwise_lines};
 use crate::load::check::{Checker, Layer, taps};
 use crate::load::in_place::row_distance;
 use crate::load::rules::{InPlace, Rules};
@@ -29,7 +29,7 @@ impl Rules for Depthwise<'_> {
         c.layer(&Layer {
             weight_type: op.weight_type,
             multiple: None,
-            offset: op.weights,
+            weights: op.weights,
             rows: taps(&op.window),
             row: output.c.into(),
             products: taps(&op.window),
@@ -88,7 +88,7 @@ fn kernels_of(op: &Conv2d, site: &Site<'_>) -> KernelSet {
         return parts::DEPTHWISE_ANY;
     };
     // As an index out of range: the loader refuses it, and build scripts ask before.
-    if output.len() == 0 || op.window.kernel_h == 0 || op.window.kernel_w == 0 {
+    if output.elements() == 0 || op.window.kernel_h == 0 || op.window.kernel_w == 0 {
         return parts::DEPTHWISE_ANY;
     }
     if site.packing == Family::Mve {
@@ -103,7 +103,7 @@ fn kernels_of(op: &Conv2d, site: &Site<'_>) -> KernelSet {
         &op.window,
         [input.h.into(), input.w.into()],
         [output.h.into(), output.w.into()],
-        input.c == output.c,
+        DepthMultiplier::of(input.c.into(), output.c.into()),
         op.scratch.bytes.into(),
     );
     if lines.has(parts::DEPTHWISE_3X3) && parts::is_general(&op.requant) {
@@ -116,7 +116,7 @@ fn kernels_of(op: &Conv2d, site: &Site<'_>) -> KernelSet {
 /// Bytes of scratch of a depthwise convolution; 0 for a window that its kernel does not take.
 pub(in crate::load) fn scratch_bytes(window: &Window, input: &Tensor, output: &Tensor) -> u64 {
     // The loader refuses it, and planners may ask before.
-    if output.len() == 0 || window.kernel_h == 0 || window.kernel_w == 0 {
+    if output.elements() == 0 || window.kernel_h == 0 || window.kernel_w == 0 {
         return 0;
     }
     kernels::depthwise_scratch_bytes(

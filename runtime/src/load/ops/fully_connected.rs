@@ -19,10 +19,10 @@ impl Rules for FullyConnected {
         c.layer(&Layer {
             weight_type: self.weight_type,
             multiple: Some(FULLY_CONNECTED_MULTIPLE),
-            offset: self.weights,
+            weights: self.weights,
             rows: output.c.into(),
-            row: input.len(),
-            products: input.len(),
+            row: input.elements(),
+            products: input.elements(),
             bias: self.bias,
             requant: &self.requant,
             output,

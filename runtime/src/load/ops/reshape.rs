@@ -12,7 +12,7 @@ impl Rules for Unary {
 
     fn check<K: Kernels>(&self, c: &Checker<'_>) -> Result<(), LoadError> {
         let (input, output) = (c.tensor(self.input)?, c.tensor(self.output)?);
-        c.elements(input.len(), output)?;
+        c.elements(input.elements(), output)?;
         c.same_zero_point(input, output)?;
         if input.offset != output.offset {
             return Err(LoadError::ReshapePlace {

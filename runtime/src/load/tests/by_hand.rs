@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
 use crate::format::family::Family;
+use crate::format::place::WeightsOffset;
 use crate::format::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, Extremum, FullyConnected, Lut, MaxPool, Mul,
     Op, Pad, Requant, ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Transpose, Unary,
@@ -67,7 +68,7 @@ impl Example {
     }
 
     /// Weights as they are, or two a byte in rows of `row`.
-    fn weights(&mut self, weight_type: WeightType, weights: &[i8], row: usize) -> u32 {
+    fn weights(&mut self, weight_type: WeightType, weights: &[i8], row: usize) -> WeightsOffset {
         if weight_type == WeightType::Int4 {
             self.parts.weights(&pack_int4_rows(weights, row))
         } else {

@@ -51,7 +51,7 @@ fn run(op: &Op, tensors: [Tensor; 2], sections: &BlobWriter, family: (Family, bo
     let (packing, scratch) = family;
     let (mut ops, mut tensors) = (vec![op.clone()], tensors);
     let sections = pack(packing, &mut ops, &tensors, sections);
-    tensors[1].offset = (tensors[0].len() as u32).next_multiple_of(4);
+    tensors[1].offset = (tensors[0].bytes() as u32).next_multiple_of(4);
     let area = Scratch {
         offset: arena_bytes(&tensors, &[]).next_multiple_of(16),
         bytes: scratch_bytes(&ops[0], &tensors, packing) as u32,
@@ -206,7 +206,7 @@ fn pools_fit_32_bits() {
         });
         for op in [max, average] {
             let found = run(&op, [input, output], &sections, (Family::Scalar, false));
-            assert_eq!(found.len() as u64, output.len());
+            assert_eq!(found.len() as u64, output.elements());
         }
     }
 }

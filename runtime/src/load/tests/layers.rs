@@ -4,6 +4,7 @@ use super::Parts;
 use super::small::{ZERO, conv, fully_connected, single};
 use crate::error::LoadError;
 use crate::format::family::Family;
+use crate::format::place::{ParamIndex, WeightsOffset};
 use crate::format::program::{Clamp, Op, WeightType};
 
 use WeightType::{Int4, Int8, PairedInt4, PairedInt8};
@@ -184,10 +185,12 @@ fn accumulators_stay_below_their_types_limit() {
                         parts.params[channel] = i32::try_from(bias).unwrap();
                         match &mut parts.program.ops[0] {
                             Op::Conv2d(op) => {
-                                (op.requant.multipliers, op.requant.pre_shift) = (3, pre_shift);
+                                (op.requant.multipliers, op.requant.pre_shift) =
+                                    (ParamIndex::new(3), pre_shift);
                             }
                             Op::FullyConnected(op) => {
-                                (op.requant.multipliers, op.requant.pre_shift) = (3, pre_shift);
+                                (op.requant.multipliers, op.requant.pre_shift) =
+                                    (ParamIndex::new(3), pre_shift);
                             }
                             other => panic!("{other:?}"),
                         }
@@ -468,10 +471,12 @@ fn biases_multipliers_and_clamps_are_one_for_each_channel() {
             parts.params = params;
             match &mut parts.program.ops[0] {
                 Op::Conv2d(op) | Op::DepthwiseConv2d(op) => {
-                    (op.bias, op.requant.multipliers) = (bias_at, multipliers_at);
+                    (op.bias, op.requant.multipliers) =
+                        (ParamIndex::new(bias_at), ParamIndex::new(multipliers_at));
                 }
                 Op::FullyConnected(op) => {
-                    (op.bias, op.requant.multipliers) = (bias_at, multipliers_at);
+                    (op.bias, op.requant.multipliers) =
+                        (ParamIndex::new(bias_at), ParamIndex::new(multipliers_at));
                 }
                 other => panic!("{other:?}"),
             }
@@ -515,7 +520,9 @@ fn biases_multipliers_and_clamps_are_one_for_each_channel() {
             }
             parts.load()
         };
-        let each = |offset| Clamp::PerChannel { offset };
+        let each = |offset| Clamp::PerChannel {
+            offset: WeightsOffset::new(offset),
+        };
         let pairs = [-128, 127, 3, 3, -1, 0];
         assert_eq!(clamped(each(32), &pairs), Ok(()));
         let refused = LoadError::WeightsRange {

@@ -6,6 +6,7 @@ use super::small::{POINT, add, conv, load, lut, max_pool, parts, reshape, tensor
 use super::{Metadata, op, zoo};
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
+use crate::format::place::WeightsOffset;
 use crate::format::program::{Add, Concat, Constant, Lut, Op, Port, Scratch, Tensor, Window};
 use crate::format::write::{ProgramParts, arena_bytes, assemble};
 use crate::limits::CHECK_FACTOR;
@@ -121,7 +122,10 @@ fn inputs_are_all_there_before_the_first_operator() {
         for (a, b) in [(0, 0), (0, 7), (7, 0)] {
             assert_eq!(place(a, b), refused, "{a} {b}");
         }
-        let constant = Op::Constant(Constant { output: 2, data: 0 });
+        let constant = Op::Constant(Constant {
+            output: 2,
+            data: WeightsOffset::new(0),
+        });
         let unread = load(&[line(0), line(7), line(32)], &inputs, &[2], &[constant]);
         assert_eq!(unread, refused);
     }
@@ -273,7 +277,7 @@ fn all_alive(count: u16) -> (AlignedBlob, u64) {
     let constants = (0..count).map(|at| {
         Op::Constant(Constant {
             output: at,
-            data: 0,
+            data: WeightsOffset::new(0),
         })
     });
     // Sums of two by two, so that all are read behind the last constant.

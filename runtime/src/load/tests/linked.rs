@@ -12,6 +12,7 @@ use super::small::{
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
 use crate::format::family::Family;
+use crate::format::place::WeightsOffset;
 use crate::format::program::{
     Clamp, Concat, Constant, Conv2d, Op, Pad, Requant, Tensor, Transpose, WeightType, Window,
 };
@@ -98,12 +99,15 @@ fn operators_need_their_kernels() {
         value: 0,
     });
     needs!(one(pad, line, wide), OTHER_SHAPE; PAD);
-    let constant = Op::Constant(Constant { output: 1, data: 0 });
+    let constant = Op::Constant(Constant {
+        output: 1,
+        data: WeightsOffset::new(0),
+    });
     let unaligned: fn(&mut Parts) = |parts| {
         let Op::Constant(op) = &mut parts.program.ops[0] else {
             unreachable!("it is one");
         };
-        op.data = 1;
+        op.data = WeightsOffset::new(1);
     };
     needs!(one(constant, line, line), unaligned; CONSTANT);
     let window = Window {
@@ -255,7 +259,9 @@ fn depthwise_convolutions_need_the_kernel_that_will_run_them() {
     assert_eq!(scalar(&|op| op.requant = whole(-127, 127)), general);
     assert_eq!(scalar(&|op| op.requant = whole(-128, 126)), general);
     assert_eq!(scalar(&|op| op.requant.pre_shift = 1), general);
-    let each = Clamp::PerChannel { offset: 0 };
+    let each = Clamp::PerChannel {
+        offset: WeightsOffset::new(0),
+    };
     assert_eq!(scalar(&|op| op.requant.clamp = each), general);
     let stride = |op: &mut Conv2d| {
         (op.window.stride_h, op.window.stride_w) = (2, 2);

@@ -13,6 +13,7 @@ use crate::format::header::checksum;
 use crate::format::metadata::{
     InputMetadata, Metadata, OpMetadata, OutputMetadata, TensorMetadata,
 };
+use crate::format::place::{ParamIndex, WeightsOffset};
 use crate::format::program::{
     Add, AveragePool, Clamp, Concat, Constant, Conv2d, FullyConnected, Lut, MaxPool, Mul, Op, Pad,
     Port, Requant, Scratch, Softmax, Tensor, Transpose, Unary, WeightType, Window,
@@ -55,16 +56,16 @@ impl Parts {
         load(&self.blob())
     }
 
-    fn weights(&mut self, bytes: &[i8]) -> u32 {
+    fn weights(&mut self, bytes: &[i8]) -> WeightsOffset {
         self.weights
             .resize(self.weights.len().next_multiple_of(16), 0);
         self.weights.extend_from_slice(bytes);
-        (self.weights.len() - bytes.len()) as u32
+        WeightsOffset::new((self.weights.len() - bytes.len()) as u32)
     }
 
-    fn params(&mut self, values: &[i32]) -> u32 {
+    fn params(&mut self, values: &[i32]) -> ParamIndex {
         self.params.extend_from_slice(values);
-        (self.params.len() - values.len()) as u32
+        ParamIndex::new((self.params.len() - values.len()) as u32)
     }
 
     /// A tensor behind all others.

@@ -7,6 +7,7 @@ use super::small::{
 use super::{FULL, Parts};
 use crate::error::LoadError;
 use crate::format::family::Family;
+use crate::format::place::{ParamIndex, WeightsOffset};
 use crate::format::program::{
     Add, AveragePool, Constant, Extremum, Mul, Op, Pad, Requant, Transpose, Window,
 };
@@ -239,7 +240,7 @@ fn a_pools_sum_fits_its_shift() {
         let op = Op::AveragePool(AveragePool {
             multiplier_per_count: each,
             requant: Requant {
-                multipliers: 1,
+                multipliers: ParamIndex::new(1),
                 pre_shift,
                 clamp: FULL,
             },
@@ -402,7 +403,7 @@ fn a_product_fits_its_shift() {
     // One multiplier, whatever the channels.
     let op = Op::Mul(Mul {
         requant: Requant {
-            multipliers: 511,
+            multipliers: ParamIndex::new(511),
             ..mul(0, 0, 1).requant
         },
         ..mul(0, 0, 1)
@@ -449,7 +450,7 @@ fn a_table_has_256_bytes() {
         let mut parts = single(&op, [1, 2, 3], [1, 2, 3], Family::Scalar);
         parts.weights.truncate(bytes);
         match &mut parts.program.ops[0] {
-            Op::Lut(op) => op.table = at,
+            Op::Lut(op) => op.table = WeightsOffset::new(at),
             other => panic!("{other:?}"),
         }
         parts.load()
@@ -674,7 +675,8 @@ fn a_pad_adds_its_borders_in_each_direction() {
 
 #[test]
 fn a_constant_has_a_byte_for_each_element() {
-    let result = |bytes: usize, data| {
+    let result = |bytes: usize, at: u32| {
+        let data = WeightsOffset::new(at);
         let op = Op::Constant(Constant { output: 0, data });
         let mut p = parts(&[tensor(0, [2, 3, 5])], &[], &[0], &[op]);
         p.weights.truncate(bytes);
@@ -699,7 +701,7 @@ fn a_product_has_one_multiplier() {
     let product = |at: u32, multiplier| {
         let op = Op::Mul(Mul {
             requant: Requant {
-                multipliers: at,
+                multipliers: ParamIndex::new(at),
                 ..mul(0, 0, 1).requant
             },
             ..mul(0, 0, 1)

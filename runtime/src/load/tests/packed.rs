@@ -6,6 +6,7 @@ use super::small::{
     scaled_softmax, softmax, tensor,
 };
 use crate::format::family::Family;
+use crate::format::place::{ParamIndex, WeightsOffset};
 use crate::format::program::{
     AveragePool, Clamp, Constant, Conv2d, FullyConnected, Lut, Mul, Op, Requant, Tensor, WeightType,
 };
@@ -21,7 +22,7 @@ fn weights(rows: usize, row: usize, most: i8) -> Vec<i8> {
 }
 
 /// A section in which something lies before and behind the rows.
-fn section(rows: &[i8]) -> (BlobWriter, u32) {
+fn section(rows: &[i8]) -> (BlobWriter, WeightsOffset) {
     let mut sections = BlobWriter::new();
     sections.append_weights(&[55; 17]);
     let at = sections.append_weights(rows);
@@ -39,8 +40,8 @@ fn weight(rows: &[i8], row: usize, channel: usize, k: usize) -> i32 {
 
 fn layer_of(op: &Op) -> (WeightType, u32) {
     match op {
-        Op::Conv2d(op) | Op::DepthwiseConv2d(op) => (op.weight_type, op.weights),
-        Op::FullyConnected(op) => (op.weight_type, op.weights),
+        Op::Conv2d(op) | Op::DepthwiseConv2d(op) => (op.weight_type, op.weights.get()),
+        Op::FullyConnected(op) => (op.weight_type, op.weights.get()),
         other => panic!("{other:?}"),
     }
 }
@@ -87,7 +88,7 @@ fn pairs_are_written_as_the_description_says() {
                 let mut ops = [op.clone()];
                 let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
                 let (found, at) = layer_of(&ops[0]);
-                assert_eq!(at, 0);
+                assert_eq!(at, WeightsOffset::new(0).get());
                 assert_eq!(packed.params(), sections.params());
                 let mut expected = Vec::new();
                 for pair in 0..channels.div_ceil(2) {
@@ -289,7 +290,6 @@ fn tables_constants_and_clamps_move_with_their_operators() {
         }),
     ];
     let packed = pack(Family::Scalar, &mut ops, &tensors, &sections);
-    let bytes = |at: u32, length: usize| &packed.weights()[at as usize..][..length];
     let clamp_of = |requant: &Requant| match requant.clamp {
         Clamp::PerChannel { offset } => offset,
         Clamp::PerTensor { .. } => panic!("each has its own"),
@@ -318,9 +318,12 @@ fn tables_constants_and_clamps_move_with_their_operators() {
     }
     let mut next = 0;
     for (at, expected) in found {
-        assert_eq!(at, next);
-        assert_eq!(bytes(at, expected.len()), expected);
-        next = (at + expected.len() as u32).next_multiple_of(16);
+        assert_eq!(at, WeightsOffset::new(next));
+        assert_eq!(
+            at.slice(packed.weights(), expected.len()),
+            Some(&expected[..])
+        );
+        next = (at.get() + expected.len() as u32).next_multiple_of(16);
     }
     assert_eq!(packed.weights().len().next_multiple_of(16), next as usize);
 
@@ -345,9 +348,9 @@ fn what_lies_outside_its_section_is_written_as_nothing() {
     let sections = BlobWriter::with_sections(vec![7; 20], vec![0; 2]);
     let layer = |weights, weight_type, bias| {
         let mut ops = [Op::Conv2d(Conv2d {
-            weights,
+            weights: WeightsOffset::new(weights),
             weight_type,
-            bias,
+            bias: ParamIndex::new(bias),
             ..conv(0, 1, POINT)
         })];
         let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);
@@ -369,7 +372,7 @@ fn what_lies_outside_its_section_is_written_as_nothing() {
     assert_eq!(packed.weights(), [7; 20]);
     // A second row that is not there any more.
     let mut ops = [Op::Conv2d(Conv2d {
-        weights: 16,
+        weights: WeightsOffset::new(16),
         ..conv(0, 1, POINT)
     })];
     let packed = pack(Family::Dsp, &mut ops, &tensors, &sections);

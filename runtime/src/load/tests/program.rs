@@ -387,7 +387,7 @@ fn ports_of_a_model_are_told() {
     assert_eq!((model.op_count(), model.tensor_count()), (2, 3));
     let input = model.input(0).unwrap();
     assert_eq!((input.shape, input.zero_point), ([1, 2, 4], -128));
-    assert_eq!((input.scale_bits, input.len()), (77, 8));
+    assert_eq!((input.scale_bits, input.elements()), (77, 8));
     assert_eq!(model.output(0).unwrap().zero_point, 5);
     assert_eq!((model.input(1), model.output(1)), (None, None));
     assert_eq!(model.work(), 16);
@@ -418,7 +418,7 @@ fn a_model_may_have_up_to_four_ports_on_each_side() {
             (model.input_count(), model.output_count()),
             (inputs, outputs)
         );
-        assert_eq!(model.input(3).unwrap().len(), 24);
+        assert_eq!(model.input(3).unwrap().elements(), 24);
     }
 }
 

@@ -6,6 +6,7 @@ use super::super::Model;
 use super::{FULL, Metadata, zoo};
 use crate::error::LoadError;
 use crate::format::aligned::AlignedBlob;
+use crate::format::place::{ParamIndex, WeightsOffset};
 use crate::format::program::{FullyConnected, Op, Port, Requant, Scratch, Tensor, WeightType};
 use crate::format::write::{ProgramParts, arena_bytes, assemble};
 use crate::limits::CHECK_FACTOR;
@@ -30,10 +31,10 @@ fn chain(
             input: at,
             output: at + 1,
             weight_type: WeightType::Int8,
-            weights: offset(at.into()),
-            bias: params,
+            weights: WeightsOffset::new(offset(at.into())),
+            bias: ParamIndex::new(params),
             requant: Requant {
-                multipliers: params + u32::from(CHANNELS),
+                multipliers: ParamIndex::new(params + u32::from(CHANNELS)),
                 pre_shift: 0,
                 clamp: FULL,
             },
@@ -175,5 +176,10 @@ fn clamps_are_counted_with_what_is_read() {
     };
     // Weights, biases and multipliers; a range for each channel is two bytes.
     assert_eq!(read(FULL), Ok(15 + 12 + 12));
-    assert_eq!(read(Clamp::PerChannel { offset: 0 }), Ok(15 + 12 + 12 + 6));
+    assert_eq!(
+        read(Clamp::PerChannel {
+            offset: WeightsOffset::new(0)
+        }),
+        Ok(15 + 12 + 12 + 6)
+    );
 }

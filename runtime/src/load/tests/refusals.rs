@@ -2,6 +2,7 @@
 
 use super::{Parts, op, window, zoo};
 use crate::error::LoadError;
+use crate::format::place::{ParamIndex, WeightsOffset};
 use crate::format::program::{MaxPool, Op, Port, ScaledSoftmax, Scratch, Tensor};
 use crate::format::write::{ProgramParts, arena_bytes};
 use crate::limits;
@@ -70,13 +71,13 @@ fn an_impossible_operator_is_refused() {
         |p| op!(p, 0, Conv2d).groups = 0 => Groups { op: 0, found: 0 },
         |p| op!(p, 0, Conv2d).groups = 4 => Groups { op: 0, found: 4 },
         |p| op!(p, 1, DepthwiseConv2d).groups = 2 => Groups { op: 1, found: 2 },
-        |p| op!(p, 0, Conv2d).weights = 8 => WeightsAlignment { op: 0, found: 8 },
-        |p| op!(p, 0, Conv2d).weights = p.weights.len() as u32 / 16 * 16 => WeightsRange { op: 0, .. },
-        |p| op!(p, 0, Conv2d).bias = u32::MAX => ParametersRange { op: 0, .. },
+        |p| op!(p, 0, Conv2d).weights = WeightsOffset::new(8) => WeightsAlignment { op: 0, found: 8 },
+        |p| op!(p, 0, Conv2d).weights = WeightsOffset::new(p.weights.len() as u32 / 16 * 16) => WeightsRange { op: 0, .. },
+        |p| op!(p, 0, Conv2d).bias = ParamIndex::new(u32::MAX) => ParametersRange { op: 0, .. },
         |p| op!(p, 13, Softmax).table += 1 => ParametersRange { op: 13, .. },
         |p| p.weights[3] = -128 => WeightValue { op: 0, at: 3, found: -128 },
-        |p| { let at = op!(p, 1, DepthwiseConv2d).weights as usize; p.weights[at + 2] = 0x08; } => WeightValue { op: 1, at: 2, .. },
-        |p| { let at = op!(p, 12, FullyConnected).weights as usize; p.weights[at] = -128; } => WeightValue { op: 12, at: 0, .. },
+        |p| { let at = op!(p, 1, DepthwiseConv2d).weights.get() as usize; p.weights[at + 2] = 0x08; } => WeightValue { op: 1, at: 2, .. },
+        |p| { let at = op!(p, 12, FullyConnected).weights.get() as usize; p.weights[at] = -128; } => WeightValue { op: 12, at: 0, .. },
         |p| p.params[5] = -1 => Multiplier { op: 0, at: 1, found: -1 },
         |p| op!(p, 6, Mul).requant.pre_shift = 31 => PreShift { op: 6, found: 31 },
         |p| op!(p, 6, Mul).requant.pre_shift = 16 => Accumulator { op: 6, .. },
@@ -97,10 +98,10 @@ fn an_impossible_operator_is_refused() {
         |p| op!(p, 4, Add).a = 1 => Shape { op: 4, axis: 0, expected: 4, found: 2 },
         |p| op!(p, 6, Mul).b = 1 => Shape { op: 6, .. },
         |p| p.program.tensors[14].c = 2 => Shape { op: 13, axis: 2, .. } | ArenaBytes { .. },
-        |p| op!(p, 7, Lut).table = p.weights.len().next_multiple_of(16) as u32 => WeightsRange { op: 7, .. },
-        |p| op!(p, 5, Constant).data = p.weights.len().next_multiple_of(16) as u32 => WeightsRange { op: 5, .. },
-        |p| { let at = op!(p, 13, Softmax).table as usize; p.params[at] -= 1; } => SoftmaxTable { op: 13, at: 0, .. },
-        |p| { let at = op!(p, 13, Softmax).table as usize; p.params[at + 255] = -1; } => SoftmaxTable { op: 13, at: 255, found: -1 },
+        |p| op!(p, 7, Lut).table = WeightsOffset::new(p.weights.len().next_multiple_of(16) as u32) => WeightsRange { op: 7, .. },
+        |p| op!(p, 5, Constant).data = WeightsOffset::new(p.weights.len().next_multiple_of(16) as u32) => WeightsRange { op: 5, .. },
+        |p| { let at = op!(p, 13, Softmax).table.get() as usize; p.params[at] -= 1; } => SoftmaxTable { op: 13, at: 0, .. },
+        |p| { let at = op!(p, 13, Softmax).table.get() as usize; p.params[at + 255] = -1; } => SoftmaxTable { op: 13, at: 255, found: -1 },
         |p| { let t = p.tensor([1, 1, 2048], -128); let input = Port { tensor: t, ..p.program.inputs[0] };
               p.program.inputs.push(input); p.program.tensors[14] = p.program.tensors[t as usize];
               p.program.tensors[14].offset += 2048;
@@ -160,7 +161,7 @@ fn a_softmax_with_a_scale_of_its_own_is_checked_like_the_other() {
         "{wrong:?}"
     );
     let wrong = load(300, |p| {
-        let at = op!(p, 13, Softmax).table as usize;
+        let at = op!(p, 13, Softmax).table.get() as usize;
         p.params[at] -= 1;
     });
     assert!(

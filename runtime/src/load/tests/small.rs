@@ -4,6 +4,7 @@ use super::super::needs::scratch_bytes;
 use super::{FULL, Metadata, Parts};
 use crate::error::LoadError;
 use crate::format::family::Family;
+use crate::format::place::{ParamIndex, WeightsOffset};
 use crate::format::program::{
     Add, AveragePool, Concat, Conv2d, Extremum, FullyConnected, Lut, MaxPool, Mul, Op, Port,
     Requant, ScaledSoftmax, Scratch, Softmax, Tensor, TensorIndex, Unary, WeightType, Window,
@@ -40,7 +41,7 @@ pub(super) fn tensor(offset: u32, shape: [u16; 3]) -> Tensor {
 
 /// Requantization by the parameters from the first on.
 pub(super) const REQUANT: Requant = Requant {
-    multipliers: 0,
+    multipliers: ParamIndex::new(0),
     pre_shift: 0,
     clamp: FULL,
 };
@@ -52,8 +53,8 @@ pub(super) fn conv(input: TensorIndex, output: TensorIndex, window: Window) -> C
         window,
         groups: 1,
         weight_type: WeightType::Int8,
-        weights: 0,
-        bias: 0,
+        weights: WeightsOffset::new(0),
+        bias: ParamIndex::new(0),
         requant: REQUANT,
         scratch: Scratch::default(),
     }
@@ -64,8 +65,8 @@ pub(super) fn fully_connected(input: TensorIndex, output: TensorIndex) -> FullyC
         input,
         output,
         weight_type: WeightType::Int8,
-        weights: 0,
-        bias: 0,
+        weights: WeightsOffset::new(0),
+        bias: ParamIndex::new(0),
         requant: REQUANT,
         scratch: Scratch::default(),
     }
@@ -75,7 +76,7 @@ pub(super) fn lut(input: TensorIndex, output: TensorIndex) -> Op {
     Op::Lut(Lut {
         input,
         output,
-        table: 0,
+        table: WeightsOffset::new(0),
     })
 }
 
@@ -83,7 +84,7 @@ pub(super) fn softmax(input: TensorIndex, output: TensorIndex) -> Op {
     Op::Softmax(Softmax {
         input,
         output,
-        table: 0,
+        table: ParamIndex::new(0),
     })
 }
 
@@ -91,7 +92,7 @@ pub(super) fn scaled_softmax(input: TensorIndex, output: TensorIndex) -> Op {
     Op::ScaledSoftmax(ScaledSoftmax {
         input,
         output,
-        table: 0,
+        table: ParamIndex::new(0),
         steps: 1000,
     })
 }
@@ -200,7 +201,7 @@ pub(super) fn load(
 /// A model of one operator that reads tensor 0 and writes tensor 1, each in a place of its own, with the scratch that the operator wants behind them.
 pub(super) fn single(op: &Op, input: [u16; 3], output: [u16; 3], packing: Family) -> Parts {
     let first = tensor(0, input);
-    let second = tensor((first.len() as u32).next_multiple_of(16), output);
+    let second = tensor((first.bytes() as u32).next_multiple_of(16), output);
     let (tensors, mut op) = ([first, second], op.clone());
     let area = Scratch {
         offset: arena_bytes(&tensors, &[]).next_multiple_of(16),

@@ -24,17 +24,17 @@ fn a_copy_starts_at_a_multiple_of_16_and_has_the_same_bytes() {
 #[test]
 fn sections_grow_by_multiples_of_16_and_parameters_by_ones() {
     let mut writer = BlobWriter::new();
-    assert_eq!(writer.append_weights(&[1; 16]), 0);
-    assert_eq!(writer.append_weights(&[2]), 16);
-    assert_eq!(writer.append_weights(&[]), 32);
-    assert_eq!(writer.append_int4_rows(&[1, 2, 3, 4, 5, 6], 3), 32);
+    assert_eq!(writer.append_weights(&[1; 16]).get(), 0);
+    assert_eq!(writer.append_weights(&[2]).get(), 16);
+    assert_eq!(writer.append_weights(&[]).get(), 32);
+    assert_eq!(writer.append_int4_rows(&[1, 2, 3, 4, 5, 6], 3).get(), 32);
     assert_eq!(writer.weights().len(), 36);
     assert_eq!(
         writer.weights()[16..32],
         [[2].as_slice(), &[0; 15]].concat()
     );
-    assert_eq!(writer.append_params(&[5, 6]), 0);
-    assert_eq!(writer.append_params(&[7]), 2);
+    assert_eq!(writer.append_params(&[5, 6]).get(), 0);
+    assert_eq!(writer.append_params(&[7]).get(), 2);
     assert_eq!(writer.params(), [5, 6, 7]);
     let writer = BlobWriter::with_sections(vec![3; 3], vec![4; 4]);
     assert_eq!(

@@ -5,6 +5,7 @@
 
 use anyhow::{Context as _, Result};
 use fewbit_runtime::format::family::Family;
+use fewbit_runtime::format::place::{ParamIndex, WeightsOffset};
 use fewbit_runtime::format::program::{
     Add, AveragePool, Clamp, Constant, Conv2d, FullyConnected, Lut, MaxPool, Op, Port, Requant,
     Scratch, Softmax, Tensor, WeightType, Window,
@@ -314,7 +315,7 @@ impl Builder {
         }
     }
 
-    fn weights(&mut self, layer: &Layer, count: usize, row: usize) -> u32 {
+    fn weights(&mut self, layer: &Layer, count: usize, row: usize) -> WeightsOffset {
         if layer.weight_type == WeightType::Int4 {
             let values = self.values(count, 7);
             self.writer.append_weights(&pack_int4_rows(&values, row))
@@ -324,7 +325,7 @@ impl Builder {
         }
     }
 
-    fn bias(&mut self, channels: u16) -> u32 {
+    fn bias(&mut self, channels: u16) -> ParamIndex {
         let values: Vec<i32> = (0..i32::from(channels)).map(|c| 5000 - 300 * c).collect();
         self.writer.append_params(&values)
     }

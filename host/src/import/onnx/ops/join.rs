@@ -4,7 +4,7 @@ use super::super::call::{Call, axis};
 use super::super::context::Value;
 use super::super::layout::View;
 use super::elementwise::store_constant;
-use crate::graph::Op;
+use crate::graph::{Op, TensorId};
 use crate::import::builder::Builder;
 use crate::import::error::{ImportErrorKind, OpResult, invalid, unsupported};
 
@@ -116,7 +116,7 @@ fn constant_model(
 ) -> OpResult<View> {
     let rank = shape.len();
     let blank = View {
-        tensor: 0,
+        tensor: TensorId::new(0),
         axes: vec![Vec::new(); rank],
         batch,
     };

@@ -2,10 +2,10 @@
 
 use super::eval::evaluate;
 use super::*;
-use crate::graph::{Activation, Op};
+use crate::graph::{Activation, NodeId, Op};
 
 fn activation(graph: &Graph) -> Activation {
-    match graph.nodes[0].op.clone() {
+    match graph.nodes[NodeId::new(0)].op.clone() {
         Op::Activation(activation) => activation,
         ref op => panic!("{}", op.kind()),
     }
@@ -205,7 +205,7 @@ fn two_values_combine_by_channel_or_in_full() {
         .node("GlobalAveragePool", &["x"], "p", vec![])
         .node("Mul", &["p", "x"], "y", vec![])
         .import();
-    let inputs = &swapped.nodes[1].inputs;
+    let inputs = &swapped.nodes[NodeId::new(1)].inputs;
     assert_eq!(inputs[0], swapped.inputs[0].tensor);
 }
 
@@ -296,7 +296,7 @@ fn pads_and_joins_follow_the_storage() {
         after: vec![3, 4, 0],
         value: 1.5,
     };
-    assert_eq!(graph.nodes[0].op, expected);
+    assert_eq!(graph.nodes[NodeId::new(0)].op, expected);
     let graph = Model::new(&[2, 3, 4])
         .opset(18)
         .ints("p", &[1, 2])

@@ -1,10 +1,10 @@
 //! A naive evaluation of graphs, to see whether a network's function was kept.
 
-use crate::graph::{Graph, Node, Op, Window};
+use crate::graph::{Graph, Node, Op, TensorMap, Window};
 
 /// The output for an input in the file's own layout.
 pub(super) fn evaluate(graph: &Graph, source: &[f32]) -> Vec<f32> {
-    let mut values: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
+    let mut values: TensorMap<Vec<f32>> = graph.tensors.map(|_| Vec::new());
     let input = &graph.inputs[0];
     let shape = &graph.tensors[input.tensor].shape;
     let order: Vec<usize> = input.source_axes.clone();
@@ -49,7 +49,7 @@ fn indices(shape: &[usize]) -> impl Iterator<Item = Vec<usize>> + use<'_> {
     })
 }
 
-fn node_value(graph: &Graph, node: &Node, values: &[Vec<f32>]) -> Vec<f32> {
+fn node_value(graph: &Graph, node: &Node, values: &TensorMap<Vec<f32>>) -> Vec<f32> {
     let shape = |index: usize| &graph.tensors[node.inputs[index]].shape;
     let x = node.inputs.first().map_or(&[][..], |&input| &values[input]);
     let out = &graph.tensors[node.output].shape;

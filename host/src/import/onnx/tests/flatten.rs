@@ -2,6 +2,7 @@
 
 use super::super::proto::FunctionProto;
 use super::*;
+use crate::graph::NodeId;
 
 fn node(op: &str, inputs: &[&str], outputs: &[&str], attribute: Vec<AttributeProto>) -> NodeProto {
     NodeProto {
@@ -164,7 +165,7 @@ fn functions_call_functions_and_names_do_not_clash() {
     assert_eq!(run(&model, &[1.0, -2.0]), [16.0, -32.0]);
     let graph = model.import();
     assert_eq!(graph.nodes.len(), 4);
-    assert!(graph.nodes[0].name.starts_with("a/inner/"));
+    assert!(graph.nodes[NodeId::new(0)].name.starts_with("a/inner/"));
 }
 
 #[test]

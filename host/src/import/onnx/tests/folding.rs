@@ -2,7 +2,7 @@
 
 use super::eval::evaluate;
 use super::*;
-use crate::graph::Op;
+use crate::graph::{NodeId, Op};
 
 /// A network that reshapes its input of 2 x 3 x 4 to what the nodes before compute as `t`.
 fn reshape_to(model: Model) -> Graph {
@@ -360,7 +360,7 @@ fn external_data_lies_beside_the_model() {
         crate::import::load(&path, &ImportOptions::default()).map_err(|error| error.to_string())
     };
     let graph = import("net.bin", "8").unwrap();
-    assert!(matches!(graph.nodes[0].op, Op::BatchNorm(_)));
+    assert!(matches!(graph.nodes[NodeId::new(0)].op, Op::BatchNorm(_)));
     assert_eq!(evaluate(&graph, &[1., 1.]), [2., 3.]);
     for (location, length, expected) in [
         ("net.bin", "12", "needs 12 bytes"),

@@ -2,10 +2,10 @@
 
 use super::eval::evaluate;
 use super::*;
-use crate::graph::{Op, Window};
+use crate::graph::{NodeId, Op, Window};
 
 fn window(graph: &Graph) -> Window {
-    match &graph.nodes[0].op {
+    match &graph.nodes[NodeId::new(0)].op {
         Op::Conv2d(conv) => conv.window,
         Op::MaxPool(window) | Op::AveragePool { window, .. } => *window,
         op => panic!("{}", op.kind()),
@@ -41,7 +41,7 @@ fn convolution_takes_all_its_attributes() {
     assert_eq!(window(&graph), expected);
     assert_eq!(input_shape(&graph), [9, 8, 4]);
     assert_eq!(output_shape(&graph), [5, 7, 6]);
-    assert_eq!(graph.nodes[0].name, "y_node");
+    assert_eq!(graph.nodes[NodeId::new(0)].name, "y_node");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn pools_take_their_attributes() {
     )
     .import();
     assert!(matches!(
-        graph.nodes[0].op,
+        graph.nodes[NodeId::new(0)].op,
         Op::AveragePool {
             count_include_pad: true,
             ..
@@ -263,7 +263,7 @@ fn batch_norm_keeps_its_statistics() {
             vec![float("epsilon", 0.25), float("momentum", 0.9)],
         )
         .import();
-    let Op::BatchNorm(norm) = &graph.nodes[0].op else {
+    let Op::BatchNorm(norm) = &graph.nodes[NodeId::new(0)].op else {
         panic!("{:?}", kinds(&graph));
     };
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::eval::evaluate;
 use super::*;
-use crate::graph::Op;
+use crate::graph::{NodeId, Op};
 
 #[test]
 fn flatten_into_dense_permutes_weights() {
@@ -26,7 +26,7 @@ fn flatten_into_dense_permutes_weights() {
         assert_eq!(kinds(&graph), ["relu", "fully_connected"]);
         assert_eq!(input_shape(&graph), [1, 2, 2]);
         assert_eq!(evaluate(&graph, &[1., 2., 3., 4.]), [4321.]);
-        let weights = &graph.nodes[1].op.linear().unwrap().weights;
+        let weights = &graph.nodes[NodeId::new(1)].op.linear().unwrap().weights;
         assert_eq!(weights, &[1., 100., 10., 1000.]);
     }
 }
@@ -114,7 +114,7 @@ fn channel_shuffle_moves_only_channels() {
         kinds(&graph),
         ["reshape", "transpose", "reshape", "conv_2d"]
     );
-    let Op::Transpose { perm } = &graph.nodes[1].op else {
+    let Op::Transpose { perm } = &graph.nodes[NodeId::new(1)].op else {
         panic!("{:?}", kinds(&graph));
     };
     assert_eq!(perm, &[0, 1, 3, 2]);
@@ -140,7 +140,12 @@ fn one_transpose_serves_all_its_readers() {
         .nodes
         .iter()
         .position(|node| node.op.kind() == "transpose");
-    assert_eq!(graph.consumers(graph.nodes[first.unwrap()].output).len(), 2);
+    assert_eq!(
+        graph
+            .consumers(graph.nodes[NodeId::new(first.unwrap())].output)
+            .len(),
+        2
+    );
 }
 
 #[test]

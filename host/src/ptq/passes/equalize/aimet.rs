@@ -8,7 +8,7 @@
 use super::apply;
 use super::classes::{Classes, Sums};
 use super::magnitudes::Magnitudes;
-use crate::graph::{Activation, Graph, NodeId, Op};
+use crate::graph::{Activation, Graph, NodeId, Op, TensorId};
 
 /// Equalizes in place and returns how many channels were scaled.
 pub(super) fn equalize(graph: &mut Graph) -> usize {
@@ -36,32 +36,50 @@ pub(super) fn equalize(graph: &mut Graph) -> usize {
 /// The sets of layers, each in the order of the network.
 fn sets(graph: &Graph) -> Vec<Vec<NodeId>> {
     let mut sets = Vec::new();
-    for first in 0..graph.nodes.len() {
-        if !is_conv(graph, first, false) {
+    for first in graph.nodes.ids() {
+        if Conv::of(graph, first) != Some(Conv::Full) {
             continue;
         }
-        match next(graph, first) {
-            Some(second) if is_conv(graph, second, false) => sets.push(vec![first, second]),
-            Some(second) if is_conv(graph, second, true) => {
+        let Some(second) = next(graph, first) else {
+            continue;
+        };
+        match Conv::of(graph, second) {
+            Some(Conv::Full) => sets.push(vec![first, second]),
+            Some(Conv::Depthwise) => {
                 if let Some(third) = next(graph, second)
-                    && is_conv(graph, third, false)
+                    && Conv::of(graph, third) == Some(Conv::Full)
                 {
                     sets.push(vec![first, second, third]);
                 }
             }
-            _ => {}
+            None => {}
         }
     }
     sets
 }
 
-fn is_conv(graph: &Graph, id: NodeId, depthwise: bool) -> bool {
-    match &graph.nodes[id].op {
-        Op::Conv2d(conv) if depthwise => {
-            conv.is_depthwise() && conv.linear.out_channels == conv.in_channels
+/// A convolution that its sets may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Conv {
+    /// Without groups.
+    Full,
+    /// Depthwise, with one output channel for each input channel.
+    Depthwise,
+}
+
+impl Conv {
+    /// Which of them node `id` is; `None` for all else.
+    fn of(graph: &Graph, id: NodeId) -> Option<Conv> {
+        let Op::Conv2d(conv) = &graph.nodes[id].op else {
+            return None;
+        };
+        if conv.groups == 1 {
+            Some(Conv::Full)
+        } else if conv.is_depthwise() && conv.linear.out_channels == conv.in_channels {
+            Some(Conv::Depthwise)
+        } else {
+            None
         }
-        Op::Conv2d(conv) => conv.groups == 1,
-        _ => false,
     }
 }
 
@@ -73,7 +91,7 @@ fn next(graph: &Graph, id: NodeId) -> Option<NodeId> {
 }
 
 /// The scales of the tensors between the layers of a set.
-fn scales(graph: &Graph, set: &[NodeId]) -> Vec<(usize, Vec<f64>)> {
+fn scales(graph: &Graph, set: &[NodeId]) -> Vec<(TensorId, Vec<f64>)> {
     let magnitudes: Option<Vec<Magnitudes>> = set
         .iter()
         .map(|&id| Magnitudes::of(graph, &graph.nodes[id]))

@@ -1,14 +1,14 @@
 //! Putting scales into a graph.
 
 use super::classes::Classes;
-use crate::graph::{Activation, Graph};
+use crate::graph::{Activation, Graph, TensorId};
 
 /// Divides the channels of every class by its scale, in place. The function stays, up to rounding.
 pub(super) fn apply(graph: &mut Graph, classes: &Classes, logs: &[f64]) {
-    let scale = |tensor: usize, channel: usize| {
+    let scale = |tensor: TensorId, channel: usize| {
         classes.of[tensor][channel].map_or(1.0, |place: usize| libm::exp(logs[place]))
     };
-    for id in 0..graph.nodes.len() {
+    for id in graph.nodes.ids() {
         let (input, output) = (
             graph.nodes[id].inputs.first().copied(),
             graph.nodes[id].output,

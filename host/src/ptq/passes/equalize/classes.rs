@@ -6,7 +6,7 @@
 //! the network's inputs and outputs) fixes it at 1.
 
 use crate::disjoint::DisjointSets;
-use crate::graph::{Activation, Graph, Node, NodeId, Op, TensorId};
+use crate::graph::{Activation, Graph, Node, NodeId, Op, TensorId, TensorMap};
 
 /// One class and the layers that take up its scale.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Classes {
     /// The free classes.
     pub free: Vec<Class>,
     /// Place in `free` of every channel of every tensor; `None` where the scale is fixed at 1.
-    pub of: Vec<Vec<Option<usize>>>,
+    pub of: TensorMap<Vec<Option<usize>>>,
 }
 
 impl Classes {
@@ -60,9 +60,9 @@ impl Classes {
 /// Disjoint sets of channels.
 struct Sets {
     /// Number of channel 0 of each tensor.
-    first: Vec<usize>,
+    first: TensorMap<usize>,
     /// Channels of each tensor.
-    channels: Vec<usize>,
+    channels: TensorMap<usize>,
     sets: DisjointSets,
     /// Of a root: whether the set's scale is 1.
     fixed: Vec<bool>,
@@ -70,19 +70,12 @@ struct Sets {
 
 impl Sets {
     fn new(graph: &Graph) -> Sets {
-        let channels: Vec<usize> = graph
-            .tensors
-            .iter()
-            .map(|tensor| tensor.channels())
-            .collect();
+        let channels = graph.tensors.map(|tensor| tensor.channels());
         let mut total = 0;
-        let first = channels
-            .iter()
-            .map(|channels| {
-                total += channels;
-                total - channels
-            })
-            .collect();
+        let first = channels.map(|channels| {
+            total += channels;
+            total - channels
+        });
         Sets {
             first,
             channels,
@@ -181,8 +174,8 @@ impl Sets {
     fn classes(self, graph: &Graph) -> Classes {
         let mut place_of_root = vec![None; self.sets.len()];
         let mut free: Vec<Class> = Vec::new();
-        let mut of: Vec<Vec<Option<usize>>> = Vec::new();
-        for tensor in 0..graph.tensors.len() {
+        let mut of: TensorMap<Vec<Option<usize>>> = TensorMap::new();
+        for tensor in graph.tensors.ids() {
             let mut places = Vec::new();
             for channel in 0..self.channels[tensor] {
                 let root = self.sets.root(self.first[tensor] + channel);
@@ -199,7 +192,7 @@ impl Sets {
             }
             of.push(places);
         }
-        for (id, node) in graph.nodes.iter().enumerate() {
+        for (id, node) in graph.nodes.enumerate() {
             if node.op.linear().is_none() {
                 continue;
             }

@@ -21,7 +21,7 @@ pub(crate) use noise::ChannelRanges;
 pub use solve::Weighting;
 
 use super::{Pass, PassReport};
-use crate::graph::{Graph, GraphError};
+use crate::graph::{Graph, GraphError, TensorMap};
 use crate::ptq::gradient::Sensitivity;
 use crate::recipe::Recipe;
 
@@ -46,7 +46,7 @@ impl Pass for CrossLayerEqualization {
                 activations: 0.0,
                 sums: Sums::Scaled,
             };
-            equalize(graph, &[], weighting)
+            equalize(graph, &TensorMap::new(), weighting)
         };
         Ok(PassReport {
             pass: self.name(),
@@ -73,31 +73,26 @@ pub(crate) fn least_noise(
 }
 
 /// Divides the channels of every class of `graph` by its scale, in place, and returns the scale of every channel of every tensor.
-pub(crate) fn divide(graph: &mut Graph, logs: &[f64]) -> Vec<Vec<f64>> {
+pub(crate) fn divide(graph: &mut Graph, logs: &[f64]) -> TensorMap<Vec<f64>> {
     let classes = Classes::of(graph, Sums::Scaled);
     apply::apply(graph, &classes, logs);
     let scale = |class: &Option<usize>| class.map_or(1.0, |class| libm::exp(logs[class]));
     classes
         .of
-        .iter()
         .map(|channels| channels.iter().map(scale).collect())
-        .collect()
 }
 
 /// Equalizes `graph` in place and returns how many channels were scaled.
 ///
 /// `ranges` are the largest magnitudes of each channel of each tensor; they are read only where `weighting` lets activations take part.
-pub fn equalize(graph: &mut Graph, ranges: &[Vec<f32>], weighting: Weighting) -> usize {
+pub fn equalize(graph: &mut Graph, ranges: &TensorMap<Vec<f32>>, weighting: Weighting) -> usize {
     let classes = Classes::of(graph, weighting.sums);
-    let logs: Vec<Vec<f64>> = ranges
-        .iter()
-        .map(|channels| {
-            channels
-                .iter()
-                .map(|&range| libm::log(f64::from(range)))
-                .collect()
-        })
-        .collect();
+    let logs = ranges.map(|channels| {
+        channels
+            .iter()
+            .map(|&range| libm::log(f64::from(range)))
+            .collect()
+    });
     let logs = solve::solve(graph, &classes, &logs, weighting);
     apply::apply(graph, &classes, &logs);
     logs.iter().filter(|log| **log != 0.0).count()

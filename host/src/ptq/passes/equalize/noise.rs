@@ -19,7 +19,7 @@
 use super::classes::Classes;
 use super::magnitudes::Magnitudes;
 use super::minimize::minimize;
-use crate::graph::{Graph, NodeId, Op, TensorId};
+use crate::graph::{Graph, NodeId, Op, TensorId, TensorMap};
 use crate::parallel;
 use crate::ptq::gradient::Sensitivity;
 use crate::quantize::{Bits, encoding_groups, moves_bytes};
@@ -44,7 +44,7 @@ const MAX_LOG: f64 = 14.0;
 const ACTIVATION_STEPS: f64 = Bits::Int8.steps() as f64;
 
 /// Lowest and highest value of each channel of each tensor.
-pub(crate) type ChannelRanges = Vec<Vec<[f64; 2]>>;
+pub(crate) type ChannelRanges = TensorMap<Vec<[f64; 2]>>;
 
 /// The logarithm of the scale of every class.
 pub(super) fn solve(
@@ -115,14 +115,14 @@ impl<'a> Noise<'a> {
         order: f64,
     ) -> Noise<'a> {
         let groups = encoding_groups(graph);
-        let mut shared: Vec<Option<Shared<'a>>> = (0..graph.tensors.len()).map(|_| None).collect();
+        let mut shared: TensorMap<Option<Shared<'a>>> = graph.tensors.map(|_| None);
         let rounded = |tensor: TensorId| {
             let node = graph.producer(tensor).map(|id| &graph.nodes[id]);
             node.is_none_or(|node| {
                 !moves_bytes(node) && !matches!(node.op, Op::Softmax | Op::Constant(_))
             })
         };
-        for tensor in 0..graph.tensors.len() {
+        for tensor in graph.tensors.ids() {
             let group = shared[groups[tensor]].get_or_insert_with(|| Shared {
                 ends: [Vec::new(), Vec::new()],
                 rounded: Vec::new(),
@@ -139,7 +139,7 @@ impl<'a> Noise<'a> {
                 group.rounded.push((tensor, &sensitivity.tensors[tensor]));
             }
         }
-        let layers = graph.nodes.iter().enumerate().filter_map(|(id, node)| {
+        let layers = graph.nodes.enumerate().filter_map(|(id, node)| {
             let magnitudes = Magnitudes::of(graph, node)?;
             let sensitivity = sensitivity.layers[id].as_ref()?;
             let options = recipe.layer(&node.name).weights;
@@ -347,6 +347,7 @@ mod tests {
     use super::*;
     use crate::default_model;
     use crate::import::ImportOptions;
+    use crate::ptq::gradient::MeanErrors;
     use crate::ptq::passes;
     use crate::ptq::passes::Sums;
     use crate::testing::Sequence;
@@ -356,10 +357,11 @@ mod tests {
         let mut graph = default_model::graph(&ImportOptions::default()).expect("built in");
         passes::run(&passes::float_passes(&Recipe::default()), &mut graph).expect("folds");
         let input = Sequence::new(1).values(8 * 256, -1.0, 2.0);
-        let sensitivity = Sensitivity::of(&graph, &graph.outputs, &input, 8, true).expect("sound");
-        let mut ranges: ChannelRanges = (graph.tensors.iter())
-            .map(|tensor| vec![[0.0; 2]; tensor.channels()])
-            .collect();
+        let sensitivity = Sensitivity::of(&graph, &graph.outputs, &input, 8, MeanErrors::Corrected)
+            .expect("sound");
+        let mut ranges: ChannelRanges = graph
+            .tensors
+            .map(|tensor| vec![[0.0; 2]; tensor.channels()]);
         let mut hook = |id: TensorId, values: &mut [f32]| {
             let channels = ranges[id].len();
             for (place, &value) in values.iter().enumerate() {
@@ -424,8 +426,8 @@ mod tests {
             classes.of[tensor][channel].map_or(1.0, |class| libm::exp(logs[class]))
         };
         let mut noise = 0.0;
-        for (tensor, ranges) in ranges.iter().enumerate() {
-            let moves = |id: usize| moves_bytes(&graph.nodes[id]);
+        for (tensor, ranges) in ranges.enumerate() {
+            let moves = |id: NodeId| moves_bytes(&graph.nodes[id]);
             // The built-in network moves bytes only where a shape changes, and so the range stays.
             if graph.producer(tensor).is_some_and(moves) {
                 continue;
@@ -440,7 +442,7 @@ mod tests {
                 noise += step * step / 12.0 * a * s(tensor, channel).powi(2);
             }
         }
-        for (id, node) in graph.nodes.iter().enumerate() {
+        for (id, node) in graph.nodes.enumerate() {
             let (Some(layer), Some(of)) =
                 (Magnitudes::of(graph, node), sensitivity.layers[id].as_ref())
             else {
@@ -480,7 +482,7 @@ mod tests {
                 activations: 0.0,
                 sums: Sums::Scaled,
             };
-            let equal = super::super::solve::solve(&graph, &classes, &[], weights);
+            let equal = super::super::solve::solve(&graph, &classes, &TensorMap::new(), weights);
             assert!(found < of(&equal), "{found} {}", of(&equal));
             assert!(found < 0.25 * of(&vec![0.0; logs.len()]));
             let mut random = Sequence::new(4);

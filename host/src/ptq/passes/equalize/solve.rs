@@ -9,7 +9,7 @@
 
 use super::classes::{Class, Classes, Sums};
 use super::magnitudes::Magnitudes;
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeMap, TensorId, TensorMap};
 
 /// Sweeps at the most; a chain needs about as many as it has layers.
 const MAX_SWEEPS: usize = 200;
@@ -43,21 +43,17 @@ pub struct Weighting {
 pub(super) fn solve(
     graph: &Graph,
     classes: &Classes,
-    ranges: &[Vec<f64>],
+    ranges: &TensorMap<Vec<f64>>,
     weighting: Weighting,
 ) -> Vec<f64> {
-    let magnitudes: Vec<_> = graph
-        .nodes
-        .iter()
-        .map(|node| Magnitudes::of(graph, node))
-        .collect();
+    let magnitudes = graph.nodes.map(|node| Magnitudes::of(graph, node));
     let dead = dead_limits(&magnitudes);
     let solver = Solver {
         graph,
         classes,
         magnitudes,
         dead,
-        floors: ranges.iter().map(|channels| floor(channels)).collect(),
+        floors: ranges.map(|channels| floor(channels)),
         weighting,
     };
     let mut logs = vec![0.0; classes.free.len()];
@@ -75,14 +71,11 @@ pub(super) fn solve(
 }
 
 /// For every layer, the magnitude below which a row or column is dead.
-fn dead_limits(magnitudes: &[Option<Magnitudes>]) -> Vec<f64> {
+fn dead_limits(magnitudes: &NodeMap<Option<Magnitudes>>) -> NodeMap<f64> {
     let largest = |layer: &Magnitudes| {
         (0..layer.rows()).fold(0.0_f64, |largest, row| largest.max(layer.row(row, |_| 1.0)))
     };
-    magnitudes
-        .iter()
-        .map(|layer| layer.as_ref().map_or(0.0, |layer| DEAD * largest(layer)))
-        .collect()
+    magnitudes.map(|layer| layer.as_ref().map_or(0.0, |layer| DEAD * largest(layer)))
 }
 
 /// Channels whose range is so much smaller than their tensor's carry next to nothing; weights alone decide their scale.
@@ -95,16 +88,16 @@ fn floor(channels: &[f64]) -> f64 {
 struct Solver<'a> {
     graph: &'a Graph,
     classes: &'a Classes,
-    magnitudes: Vec<Option<Magnitudes>>,
-    dead: Vec<f64>,
+    magnitudes: NodeMap<Option<Magnitudes>>,
+    dead: NodeMap<f64>,
     /// Logarithm of the least range of each tensor's channels that counts.
-    floors: Vec<f64>,
+    floors: TensorMap<f64>,
     weighting: Weighting,
 }
 
 impl Solver<'_> {
     /// All scales anew, from the last ones.
-    fn sweep(&self, logs: &[f64], ranges: &[Vec<f64>]) -> Vec<f64> {
+    fn sweep(&self, logs: &[f64], ranges: &TensorMap<Vec<f64>>) -> Vec<f64> {
         let from_weights: Vec<Option<f64>> = self
             .classes
             .free
@@ -114,7 +107,7 @@ impl Solver<'_> {
         // Classes of the same tensor are compared with each other.
         let group = |class: &Class| class.channels[0].0;
         let share = self.weighting.activations;
-        let mut offsets = vec![(0.0, 0_usize); self.graph.tensors.len()];
+        let mut offsets = self.graph.tensors.map(|_| (0.0, 0_usize));
         let activation = |class: &Class| {
             let largest = class
                 .channels
@@ -156,8 +149,8 @@ impl Solver<'_> {
     }
 
     /// Mean logarithm of the scales of each tensor's classes that are alive; 0 where none is.
-    fn typical(&self, logs: &[Option<f64>]) -> Vec<f64> {
-        let mut sums = vec![(0.0, 0_usize); self.graph.tensors.len()];
+    fn typical(&self, logs: &[Option<f64>]) -> TensorMap<f64> {
+        let mut sums = self.graph.tensors.map(|_| (0.0, 0_usize));
         for (class, log) in self.classes.free.iter().zip(logs) {
             if let Some(log) = log {
                 let (sum, count) = &mut sums[class.channels[0].0];
@@ -165,14 +158,12 @@ impl Solver<'_> {
                 *count += 1;
             }
         }
-        sums.iter()
-            .map(|&(sum, count)| if count == 0 { 0.0 } else { sum / count as f64 })
-            .collect()
+        sums.map(|&(sum, count)| if count == 0 { 0.0 } else { sum / count as f64 })
     }
 
     /// Effect of the layers around a class; `None` if one of them is dead there.
     fn weights_choice(&self, class: &Class, logs: &[f64]) -> Option<f64> {
-        let scale = |tensor: usize, channel: usize| {
+        let scale = |tensor: TensorId, channel: usize| {
             self.classes.of[tensor][channel].map_or(1.0, |place| libm::exp(logs[place]))
         };
         let mut rows = Vec::new();

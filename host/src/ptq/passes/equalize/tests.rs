@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::executor::Executor;
-use crate::graph::{Activation, Conv2d, Linear, Op, Window};
+use crate::graph::{Activation, Conv2d, Linear, NodeId, Op, TensorId, TensorMap, Window};
 use crate::testing::{Sequence, graph_of, push};
 
 /// Builds graphs node by node.
@@ -12,19 +12,19 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(seed: u64, shape: &[usize]) -> (Self, usize) {
+    fn new(seed: u64, shape: &[usize]) -> (Self, TensorId) {
         let graph = graph_of(&[shape]);
         let random = Sequence::new(seed);
-        (Builder { graph, random }, 0)
+        (Builder { graph, random }, TensorId::new(0))
     }
 
     fn node(
         &mut self,
         op: Op,
-        inputs: &[usize],
+        inputs: &[TensorId],
         activation: Option<Activation>,
         shape: Option<Vec<usize>>,
-    ) -> usize {
+    ) -> TensorId {
         let output = push(&mut self.graph, op, inputs, &shape.unwrap_or_default());
         self.graph.nodes.last_mut().expect("just made").activation = activation;
         output
@@ -47,12 +47,12 @@ impl Builder {
 
     fn conv(
         &mut self,
-        input: usize,
+        input: TensorId,
         outputs: usize,
         kernel: usize,
         groups: usize,
         activation: Option<Activation>,
-    ) -> usize {
+    ) -> TensorId {
         let in_channels = self.graph.tensors[input].channels();
         let linear = self.linear(outputs, kernel * kernel * in_channels / groups);
         let mut window = Window::new([kernel; 2]);
@@ -67,12 +67,12 @@ impl Builder {
         self.node(Op::Conv2d(conv), &[input], activation, None)
     }
 
-    fn dense(&mut self, input: usize, outputs: usize) -> usize {
+    fn dense(&mut self, input: TensorId, outputs: usize) -> TensorId {
         let linear = self.linear(outputs, self.graph.tensors[input].elements());
         self.node(Op::FullyConnected(linear), &[input], None, None)
     }
 
-    fn finish(mut self, output: usize) -> Graph {
+    fn finish(mut self, output: TensorId) -> Graph {
         self.graph.outputs = vec![output];
         self.graph.validate().expect("sound");
         self.graph
@@ -150,15 +150,11 @@ fn networks(seed: u64) -> Vec<Graph> {
     graphs
 }
 
-fn outputs(graph: &Graph) -> (Vec<f32>, Vec<Vec<f32>>) {
+fn outputs(graph: &Graph) -> (Vec<f32>, TensorMap<Vec<f32>>) {
     let executor = Executor::new(graph).expect("sound");
     let input = Sequence::new(99).values(3 * executor.input_elements(), -2.0, 2.0);
-    let mut largest: Vec<Vec<f32>> = graph
-        .tensors
-        .iter()
-        .map(|tensor| vec![0.0; tensor.channels()])
-        .collect();
-    let mut hook = |tensor: usize, values: &mut [f32]| {
+    let mut largest: TensorMap<Vec<f32>> = graph.tensors.map(|tensor| vec![0.0; tensor.channels()]);
+    let mut hook = |tensor: TensorId, values: &mut [f32]| {
         let channels = &mut largest[tensor];
         for pixel in values.chunks_exact(channels.len()) {
             for (largest, value) in channels.iter_mut().zip(pixel) {
@@ -219,7 +215,7 @@ fn the_function_stays() {
 fn what_only_scales_never_reaches_inputs_and_outputs() {
     for graph in networks(7) {
         let classes = Classes::of(&graph, Sums::Scaled);
-        let fixed = |tensor: usize| classes.of[tensor].iter().all(Option::is_none);
+        let fixed = |tensor: TensorId| classes.of[tensor].iter().all(Option::is_none);
         assert!(fixed(graph.inputs[0].tensor) && fixed(graph.outputs[0]));
     }
 }
@@ -230,7 +226,7 @@ fn a_second_time_changes_nothing() {
         let mut once = graph.clone();
         equalize(
             &mut once,
-            &[],
+            &TensorMap::new(),
             Weighting {
                 rows: true,
                 activations: 0.0,
@@ -243,7 +239,7 @@ fn a_second_time_changes_nothing() {
             activations: 0.0,
             sums: Sums::Scaled,
         };
-        let logs = solve::solve(&once, &classes, &[], weighting);
+        let logs = solve::solve(&once, &classes, &TensorMap::new(), weighting);
         // Classes that nothing alive decides follow their tensor, which is not a fixed point to hold them to.
         let largest = logs
             .iter()
@@ -253,13 +249,13 @@ fn a_second_time_changes_nothing() {
 }
 
 fn row_magnitude(graph: &Graph, node: usize, row: usize) -> f64 {
-    Magnitudes::of(graph, &graph.nodes[node])
+    Magnitudes::of(graph, &graph.nodes[NodeId::new(node)])
         .expect("a layer")
         .row(row, |_| 1.0)
 }
 
 fn column_magnitude(graph: &Graph, node: usize, column: usize) -> f64 {
-    Magnitudes::of(graph, &graph.nodes[node])
+    Magnitudes::of(graph, &graph.nodes[NodeId::new(node)])
         .expect("a layer")
         .column(column, |_| 1.0)
 }
@@ -276,7 +272,7 @@ fn a_triple_gets_the_scales_of_the_closed_form() {
     let (mut ours, mut theirs) = (graph.clone(), graph);
     equalize(
         &mut ours,
-        &[],
+        &TensorMap::new(),
         Weighting {
             rows: true,
             activations: 0.0,
@@ -306,10 +302,16 @@ fn dead_channels_neither_blow_up_nor_change_the_function() {
         let d = b.conv(a, 6, 3, 6, RELU);
         let out = b.conv(d, 3, 1, 1, None);
         let mut graph = b.finish(out);
-        let linear = graph.nodes[0].op.linear_mut().expect("a layer");
+        let linear = graph.nodes[NodeId::new(0)]
+            .op
+            .linear_mut()
+            .expect("a layer");
         linear.weights[2..4].fill(dead);
         linear.weights[4..6].fill(90.0);
-        let linear = graph.nodes[1].op.linear_mut().expect("a layer");
+        let linear = graph.nodes[NodeId::new(1)]
+            .op
+            .linear_mut()
+            .expect("a layer");
         linear.weights[27..36].fill(dead);
         let (expected, ranges) = outputs(&graph);
         for activations in [0.0, 0.5] {
@@ -343,7 +345,7 @@ fn clips_get_bounds_of_their_own_and_sums_do_not() {
     let mut graph = b.finish(out);
     equalize(
         &mut graph,
-        &[],
+        &TensorMap::new(),
         Weighting {
             rows: true,
             activations: 0.0,
@@ -351,8 +353,8 @@ fn clips_get_bounds_of_their_own_and_sums_do_not() {
         },
     );
     assert!(matches!(
-        graph.nodes[0].activation,
+        graph.nodes[NodeId::new(0)].activation,
         Some(Activation::ClipPerChannel { .. })
     ));
-    assert_eq!(graph.nodes[2].activation, RELU6);
+    assert_eq!(graph.nodes[NodeId::new(2)].activation, RELU6);
 }

@@ -2,18 +2,19 @@
 
 use super::changes::{Changes, NEGLIGIBLE, ROUNDING};
 use super::rewrite::{Columns, absorb, empty};
-use crate::graph::{Activation, Graph, Linear, Node, Op};
+use crate::graph::{Activation, Graph, Linear, Node, NodeMap, Op, TensorMap};
 use crate::ptq::statistics::{Channel, Interval};
 
 /// Rewrites all layers that have constant channels or read some. `bounds` are those of the graph's tensors.
-pub(super) fn fold(graph: &mut Graph, bounds: &[Vec<Channel>], changes: &mut [Changes]) {
-    let mut known: Vec<Vec<Option<f32>>> = bounds
-        .iter()
-        .map(|tensor| vec![None; tensor.len()])
-        .collect();
+pub(super) fn fold(
+    graph: &mut Graph,
+    bounds: &TensorMap<Vec<Channel>>,
+    changes: &mut NodeMap<Changes>,
+) {
+    let mut known = bounds.map(|tensor| vec![None; tensor.len()]);
     // Of what layers put out, closer bounds than the tensors' own.
-    let mut found: Vec<Vec<Interval>> = vec![Vec::new(); bounds.len()];
-    for (id, changes) in changes.iter_mut().enumerate() {
+    let mut found = bounds.map(|_| Vec::new());
+    for (id, changes) in changes.enumerate_mut() {
         let output = graph.nodes[id].output;
         let Some(columns) = Columns::of(graph, &graph.nodes[id]) else {
             known[output] = moved(graph, &graph.nodes[id], &known, &found)
@@ -144,8 +145,8 @@ fn interval(
 fn moved(
     graph: &Graph,
     node: &Node,
-    known: &[Vec<Option<f32>>],
-    found: &[Vec<Interval>],
+    known: &TensorMap<Vec<Option<f32>>>,
+    found: &TensorMap<Vec<Interval>>,
 ) -> Vec<Option<f32>> {
     let shape = &graph.tensors[node.output].shape;
     let count = graph.tensors[node.output].channels();

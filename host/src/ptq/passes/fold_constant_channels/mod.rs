@@ -73,7 +73,7 @@ impl Pass for FoldConstantChannels {
         let Ok(bounds) = statistics::channels(graph, &inputs, DEVIATIONS) else {
             return Ok(report);
         };
-        let mut changes = vec![Changes::default(); graph.nodes.len()];
+        let mut changes = graph.nodes.map(|_| Changes::default());
         constants::fold(graph, &bounds, &mut changes);
         unread::clear(graph, &mut changes);
         report.changed = changes.iter().filter(|change| change.any()).count();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::executor::Executor;
-use crate::graph::{Activation, BatchNorm, Conv2d, Linear, Op, TensorId, Window};
+use crate::graph::{Activation, BatchNorm, Conv2d, Linear, NodeId, Op, TensorId, Window};
 use crate::testing::{self, Sequence, assert_close, graph_of};
 
 const RELU6: Activation = Activation::Clip { min: 0.0, max: 6.0 };
@@ -57,7 +57,12 @@ fn conv(
 fn first(graph: &mut Graph, dead: f32, bias: &[f32], activation: Option<Activation>) -> TensorId {
     let mut weights = vec![dead, -dead];
     weights.extend(Sequence::new(3).values(2 * (bias.len() - 1), 0.2, 1.0));
-    push(graph, conv(weights, bias, 2, 1, 1, 0), &[0], activation)
+    push(
+        graph,
+        conv(weights, bias, 2, 1, 1, 0),
+        &[TensorId::new(0)],
+        activation,
+    )
 }
 
 /// A 1x1 convolution that reads three channels, channel 0 with weights of 50.
@@ -97,7 +102,7 @@ fn folded(before: &Graph) -> (Graph, PassReport) {
 }
 
 fn of(graph: &Graph, node: usize) -> &Linear {
-    graph.nodes[node].op.linear().expect("a layer")
+    graph.nodes[NodeId::new(node)].op.linear().expect("a layer")
 }
 
 /// The weights with which a layer of 1x1 windows reads a channel.
@@ -148,7 +153,7 @@ fn without_ranges_only_tiny_weights_count() {
     let mut after = graph.clone();
     let pass = FoldConstantChannels::default();
     assert_eq!(pass.run(&mut after).expect("runs").changed, 0);
-    let Some(linear) = after.nodes[0].op.linear_mut() else {
+    let Some(linear) = after.nodes[NodeId::new(0)].op.linear_mut() else {
         panic!("a layer");
     };
     linear.weights[..2].fill(1e-20);
@@ -341,7 +346,7 @@ fn what_nobody_reads_is_nothing() {
     assert_eq!(of(&after, 0).weights[..2], [0.0, 0.0]);
     assert_eq!(of(&after, 0).bias[0], 0.0);
     // A clip that does not let 0 through lets its nearest bound.
-    graph.nodes[0].activation = Some(Activation::ClipPerChannel {
+    graph.nodes[NodeId::new(0)].activation = Some(Activation::ClipPerChannel {
         min: vec![0.5, 0.0, 0.0],
         max: vec![6.0; 3],
     });
@@ -406,7 +411,7 @@ fn statistics_follow_the_constant() {
     let mut graph = graph([2, 2, 2]);
     let hidden = first(&mut graph, 1e-20, &[2.0, 0.1, 0.2], Some(RELU6));
     last(&mut graph, hidden);
-    let Some(layer) = graph.nodes[0].op.linear_mut() else {
+    let Some(layer) = graph.nodes[NodeId::new(0)].op.linear_mut() else {
         panic!("a layer");
     };
     layer.folded = Some(BatchNorm {
@@ -425,7 +430,7 @@ fn statistics_follow_the_constant() {
 #[test]
 fn many_layers_share_a_sentence() {
     let mut graph = graph([2, 2, 2]);
-    let mut hidden = 0;
+    let mut hidden = TensorId::new(0);
     for _ in 0..5 {
         let weights = vec![1e-20, 1e-20, 0.5, 0.7];
         let op = conv(weights, &[-1.0, 0.1], 2, 1, 1, 0);

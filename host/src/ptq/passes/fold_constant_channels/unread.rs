@@ -2,19 +2,15 @@
 
 use super::changes::Changes;
 use super::rewrite::{Columns, empty, nothing};
-use crate::graph::{Graph, Node, Op};
+use crate::graph::{Graph, Node, NodeMap, Op, TensorMap};
 
 /// Empties the channels of layers that nobody reads.
-pub(super) fn clear(graph: &mut Graph, changes: &mut [Changes]) {
-    let mut read: Vec<Vec<bool>> = graph
-        .tensors
-        .iter()
-        .map(|tensor| vec![false; tensor.channels()])
-        .collect();
+pub(super) fn clear(graph: &mut Graph, changes: &mut NodeMap<Changes>) {
+    let mut read = graph.tensors.map(|tensor| vec![false; tensor.channels()]);
     for &output in &graph.outputs {
         read[output].fill(true);
     }
-    for (id, changes) in changes.iter_mut().enumerate().rev() {
+    for (id, changes) in changes.enumerate_mut().rev() {
         let node = &mut graph.nodes[id];
         let output = read[node.output].clone();
         if let Some(linear) = node.op.linear_mut() {
@@ -29,7 +25,7 @@ pub(super) fn clear(graph: &mut Graph, changes: &mut [Changes]) {
 }
 
 /// Marks what `node` reads, given which channels of its output are read.
-fn mark(graph: &Graph, node: &Node, output: &[bool], read: &mut [Vec<bool>]) {
+fn mark(graph: &Graph, node: &Node, output: &[bool], read: &mut TensorMap<Vec<bool>>) {
     let any = output.contains(&true);
     if let (Some(columns), Some(linear)) = (Columns::of(graph, node), node.op.linear()) {
         let read = &mut read[node.inputs[0]];
