@@ -4,7 +4,7 @@
 //!
 //! `docs/serial-protocol.md` is the specification of the serial protocol. The host asks, the firmware answers; [`message`]
 //! holds what is said, [`frame`] how it travels over a line that loses, flips and repeats bytes. Where the firmware reads
-//! files of the host's, one file asks for all: a [`job`]; and the log has the results: a [`report`] each.
+//! files of the host, one file contains all requests: a [`job`]; and the log has the results: one [`report`](mod@report) each.
 
 #![no_std]
 #![forbid(unsafe_code)]

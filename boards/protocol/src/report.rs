@@ -1,6 +1,6 @@
 //! Results in a firmware's log, beside what it says to people.
 //!
-//! A report is a line of words: `fewbit:` and its kind, then `key=value` for each value, in this order. [`report!`](crate::report) is the
+//! A report is a line of words: `fewbit:` and its kind, then `key=value` for each value, in this order. [`report!`](crate::report!) is the
 //! only place of the words: the firmware logs by it with defmt, which takes a format as nothing but a literal, and the host reads lines
 //! by the same literal ([`values`]).
 
