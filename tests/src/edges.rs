@@ -500,7 +500,9 @@ pub fn edges() -> Vec<Edge> {
             for zero_points in 0..8_usize {
                 let zero_points = [0, 1, 2].map(|bit| extreme[zero_points >> bit & 1]);
                 let what = format!("multipliers {a} and {b}, shift {shift}, {zero_points:?}");
-                let small = a > 0 && zero_points[0] != zero_points[2];
+                // All that are on a board have room in its flash together.
+                let small =
+                    a > 0 && zero_points[0] == zero_points[1] && zero_points[0] != zero_points[2];
                 let layer = extremum(make, [a, b], shift, zero_points);
                 edge(operator, what, layer, 0, small);
             }

@@ -75,8 +75,11 @@ fn layers() -> BTreeMap<&'static str, Vec<Layer>> {
         let needed = needed
             .into_iter()
             .fold(parts_of_kernels, |all, one| all | one);
-        // Of those that are enough already, only what takes another way through a kernel.
-        if (mine.len() < LAYERS || needed != parts_of_kernels) && work(&layer) <= MOST_WORK {
+        let joins = joined_in_place(&layer).is_some()
+            && !mine.iter().any(|layer| joined_in_place(layer).is_some());
+        // Of those that are enough already, only what takes another way through a kernel, or a first one in place.
+        let wanted = mine.len() < LAYERS || needed != parts_of_kernels || joins;
+        if wanted && work(&layer) <= MOST_WORK {
             parts_of_kernels = needed;
             mine.push(layer);
         }
