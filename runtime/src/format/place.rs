@@ -89,9 +89,8 @@ impl core::ops::AddAssign<u32> for ParamIndex {
     }
 }
 
-/// `length` elements from `start` on. A sum that overflows is behind the end of every section.
+/// `length` elements from `start` on.
 #[inline]
 fn slice<T>(section: &[T], start: u32, length: usize) -> Option<&[T]> {
-    let start = start as usize;
-    section.get(start..start.saturating_add(length))
+    section.get(start as usize..)?.get(..length)
 }

@@ -171,7 +171,7 @@ pub(crate) fn execute<K: Kernels>(op: &Op, memory: &Memory<'_>) {
     }
 }
 
-/// One method per operator: it reads what the operator names and calls the kernel.
+/// One method per operator: it reads what the operator names and calls the kernel. Each has one caller; inlined there it takes less flash.
 impl Memory<'_> {
     fn convolution(
         &self,
@@ -194,6 +194,7 @@ impl Memory<'_> {
         kernel(&params, x.data, y.data);
     }
 
+    #[inline(always)]
     fn depthwise_conv2d<K: Kernels>(&self, op: &Conv2d) {
         self.convolution(op, |p, x, y| match (self.family, self.packed_for) {
             #[cfg(any(fewbit_family = "all", fewbit_family = "mve"))]
@@ -210,6 +211,7 @@ impl Memory<'_> {
         });
     }
 
+    #[inline(always)]
     fn fully_connected<K: Kernels>(&self, op: &FullyConnected) {
         let (x, y) = (self.view(op.input), self.view(op.output));
         let params = FullyConnectedParams {
@@ -228,6 +230,7 @@ impl Memory<'_> {
         }
     }
 
+    #[inline(always)]
     fn max_pool<K: Kernels>(&self, op: &MaxPool) {
         let (x, y) = (self.view(op.input), self.view(op.output));
         let params = MaxPoolParams {
@@ -243,6 +246,7 @@ impl Memory<'_> {
         scalar::max_pool(&params, x.data, y.data);
     }
 
+    #[inline(always)]
     fn average_pool<K: Kernels>(&self, op: &AveragePool) {
         let (x, y) = (self.view(op.input), self.view(op.output));
         let taps = usize::from(op.window.kernel_h) * usize::from(op.window.kernel_w);
@@ -261,6 +265,7 @@ impl Memory<'_> {
         scalar::average_pool(&params, x.data, y.data);
     }
 
+    #[inline(always)]
     fn add(&self, op: &Add) {
         let (a, b, y) = (self.view(op.a), self.view(op.b), self.view(op.output));
         let params = AddParams {
@@ -281,6 +286,7 @@ impl Memory<'_> {
         }
     }
 
+    #[inline(always)]
     fn mul(&self, op: &Mul) {
         let (a, b, y) = (self.view(op.a), self.view(op.b), self.view(op.output));
         let params = MulParams {
@@ -312,12 +318,14 @@ impl Memory<'_> {
         kernel(&params, a.data, b.data, y.data);
     }
 
+    #[inline(always)]
     fn lut(&self, op: &Lut) {
         if let Some(table) = self.bytes(op.table, 256).first_chunk() {
             scalar::lut(table, self.view(op.input).data, self.view(op.output).data);
         }
     }
 
+    #[inline(always)]
     fn softmax(&self, op: &Softmax) {
         let (x, y) = (self.view(op.input), self.view(op.output));
         if let Some(table) = self.values(op.table, 256).first_chunk() {
@@ -325,6 +333,7 @@ impl Memory<'_> {
         }
     }
 
+    #[inline(always)]
     fn scaled_softmax(&self, op: &ScaledSoftmax) {
         let (x, y) = (self.view(op.input), self.view(op.output));
         if let Some(table) = self.values(op.table, 256).first_chunk() {
@@ -332,6 +341,7 @@ impl Memory<'_> {
         }
     }
 
+    #[inline(always)]
     fn transpose(&self, op: &Transpose) {
         let params = TransposeParams {
             dims: op.dims.map(usize::from),
@@ -341,6 +351,7 @@ impl Memory<'_> {
         scalar::transpose(&params, x.data, y.data);
     }
 
+    #[inline(always)]
     fn concat(&self, op: &Concat) {
         let y = self.view(op.output);
         let mut start = 0;
@@ -357,6 +368,7 @@ impl Memory<'_> {
         }
     }
 
+    #[inline(always)]
     fn pad(&self, op: &Pad) {
         let (x, y) = (self.view(op.input), self.view(op.output));
         let params = PadParams {
