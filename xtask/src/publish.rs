@@ -3,7 +3,12 @@
 //! Nothing is uploaded here. Each crate is packaged and built from its package, crates that depend on others from theirs; device crates
 //! build with the oldest compiler that they name, and the library for hosts without 64 bits or an operating system.
 
-use std::{fs, process::Command, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use fewbit_device::{
@@ -52,6 +57,51 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 /// If one cannot be packaged, such as for a dependency without a version, or does not build without the repository around it.
 pub(crate) fn package() -> Result<()> {
     process::run(cargo().args(["fetch", "--quiet", "--locked"]), LIMIT)?;
+    forget_packages()?;
+    let packaged = package_crates();
+    forget_packages()?;
+    packaged
+}
+
+/// Removes the sources that cargo unpacked from earlier packages of these crates. It keeps them in its home by the repository's path and
+/// the crates' version alone, and a crate would be built against what the others were at the last run.
+fn forget_packages() -> Result<()> {
+    let home = match env::var_os("CARGO_HOME") {
+        Some(home) => PathBuf::from(home),
+        None => env::home_dir().context("no home folder")?.join(".cargo"),
+    };
+    let unpacked = home.join("registry/src");
+    let Ok(registries) = fs::read_dir(&unpacked) else {
+        return Ok(());
+    };
+    for registry in registries {
+        let registry = registry
+            .with_context(|| unpacked.display().to_string())?
+            .path();
+        if is_of_packages(&registry)? {
+            fs::remove_dir_all(&registry)
+                .with_context(|| format!("cannot remove {}", registry.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a folder of unpacked crates has those of this repository and no others, as only a registry of packages has.
+fn is_of_packages(registry: &Path) -> Result<bool> {
+    let entries = fs::read_dir(registry).with_context(|| registry.display().to_string())?;
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry?.file_name());
+    }
+    let ours = |name: &std::ffi::OsString| {
+        let name = name.to_string_lossy();
+        name.rsplit_once('-')
+            .is_some_and(|(name, _)| CRATES.contains(&name))
+    };
+    Ok(!names.is_empty() && names.iter().all(ours))
+}
+
+fn package_crates() -> Result<()> {
     let mut cargo = cargo();
     // What is not committed yet is what is checked.
     cargo.args(["package", "--locked", "--offline", "--allow-dirty"]);
@@ -143,6 +193,23 @@ pub(crate) fn small_hosts() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_folders_of_packages_are_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let of = |name: &str, crates: &[&str]| {
+            let registry = folder.path().join(name);
+            fs::create_dir(&registry).expect("created");
+            for name in crates {
+                fs::create_dir(registry.join(name)).expect("created");
+            }
+            is_of_packages(&registry).expect("read")
+        };
+        assert!(of("packages", &["fewbit-0.1.0", "fewbit-runtime-0.1.0"]));
+        assert!(!of("public", &["fewbit-0.1.0", "serde-1.0.0"]));
+        assert!(!of("other", &["serde-1.0.0"]));
+        assert!(!of("empty", &[]));
+    }
 
     #[test]
     fn every_crate_is_published_or_says_that_it_is_not() {

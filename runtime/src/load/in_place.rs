@@ -1,5 +1,6 @@
-//! Outputs over rows of inputs that are no longer needed.
+//! Distances at which outputs may lie over rows of inputs.
 //!
+//! The rows are no longer needed then. Each operator's rule is in `ops`; planners call `in_place` of `needs`.
 //! Blacker et al. call this diagonal memory optimisation ("Diagonal Memory
 //! Optimisation for Machine Learning on Micro-controllers", 2020), here by rows, or by pixels if scratch holds one.
 

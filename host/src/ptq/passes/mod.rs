@@ -2,7 +2,8 @@
 //!
 //! A pass leaves the graph valid and says what it did; passes that only restate the network (folding, fusing) preserve its float
 //! function up to rounding, and the tests hold them to it.
-//! The order in [`PASSES`] is the order of a recipe's run.
+//! The order in [`PASSES`] is the order of a recipe's run. Equalization for the least noise measures as it goes and is not a [`Pass`]: it runs
+//! between those of the two values of [`When`] (`ptq::run`).
 
 mod absorb_high_bias;
 mod equalize;

@@ -1,8 +1,9 @@
 //! The vector family: Cortex-M55 and M85.
 //!
 //! Convolutions and fully connected layers with int8 weights are a tail-predicated loop in assembly over rows of weights in the default
-//! order, with a portable model beside it that host tools and tests run. Everything else is the scalar family, whose plain loops the
-//! compiler turns into vectors when it compiles for the very core.
+//! order, with a portable model beside it that host tools and tests run. Depthwise convolutions with int8 weights, one clamp and whole
+//! blocks of channels have a loop of their own (`depthwise`); other depthwise ones are `planar`. Everything else is the scalar family,
+//! whose plain loops the compiler turns into vectors when it compiles for the very core.
 
 mod depthwise;
 mod rows;
