@@ -69,7 +69,8 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
         if LEFT_OUT.contains(&name.as_ref()) {
             continue;
         }
-        // Of a folder, cargo looks at everything below: it is not shown those in which firmware is built.
+        // Of a folder, cargo looks at everything below: it is not shown those in which firmware is built. A new file outside of `src` is
+        // seen once another file changes, as the manifest that names it does.
         if path.is_dir() {
             if name == "src" {
                 println!("cargo::rerun-if-changed={}", path.display());

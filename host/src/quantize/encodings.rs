@@ -50,18 +50,23 @@ impl Encodings {
                 covered[root].max = covered[root].max.max(value);
             }
         }
+        // Of each group, so that a chain of joins widens none of its ranges by more than one of them may.
+        let mut narrowest: TensorMap<f32> = covered.map(|&range| width(range));
         for node in (graph.nodes.iter()).filter(|node| matches!(node.op, Op::Max | Op::Min)) {
             let tensors = [node.inputs[0], node.inputs[1], node.output];
             let roots = tensors.map(|tensor| groups.root(tensor));
             let union =
                 (roots.iter()).fold(covered[roots[2]], |all, &root| all.union(covered[root]));
             let alike = |&root: &TensorId| {
-                !softmaxes.contains(&root) && width(union) <= ALIKE * width(covered[root])
+                !softmaxes.contains(&root) && width(union) <= ALIKE * narrowest[root]
             };
             if roots.iter().all(alike) {
+                let least = roots.map(|root| narrowest[root]);
+                let least = least.into_iter().fold(f32::INFINITY, f32::min);
                 groups.join(tensors[0], tensors[2]);
                 groups.join(tensors[1], tensors[2]);
-                covered[groups.root(tensors[2])] = union;
+                let root = groups.root(tensors[2]);
+                (covered[root], narrowest[root]) = (union, least);
             }
         }
         let mut of_root = covered.map(|&range| Encoding::asymmetric(range));
@@ -220,7 +225,8 @@ fn least_scale(op: &Op, inputs: &[f32]) -> f64 {
     }
 }
 
-/// For every tensor the one that stands for all that share its encoding.
+/// For every tensor the one that stands for all that share its encoding, whatever the ranges: without those that [`Encodings::choose`] lets
+/// share one at a maximum or minimum of alike ranges.
 pub(crate) fn encoding_groups(graph: &Graph) -> TensorMap<TensorId> {
     let groups = Groups::of(graph);
     graph
@@ -294,6 +300,32 @@ mod tests {
         assert_eq!(y.scale, 2.2 / 255.0);
         let [a, b, y] = of([[-1.0, 1.0], [-0.1, 0.1], [-0.1, 1.0]]);
         assert!(a.scale > y.scale && y.scale > b.scale);
+    }
+
+    /// Maxima one after the other, each output a fifth wider than the last: no tensor takes a range of more than a quarter beyond its own.
+    #[test]
+    fn a_chain_of_maxima_widens_no_range_twice() {
+        let mut graph = graph_of(&[&[4], &[4], &[4], &[4], &[4]]);
+        let mut last = TensorId::new(0);
+        for operand in 1..5 {
+            last = push(&mut graph, Op::Max, &[last, TensorId::new(operand)], &[]);
+        }
+        let own = |tensor: usize| match tensor {
+            0 => 1.0,
+            1..5 => 1.2_f32.powi(i32::try_from(tensor).expect("small")),
+            tensor => 1.2_f32.powi(i32::try_from(tensor - 4).expect("small")),
+        };
+        let ranges: Vec<Range> = (graph.tensors.ids())
+            .map(|tensor| Range {
+                min: -own(tensor.index()),
+                max: own(tensor.index()),
+            })
+            .collect();
+        let chosen = Encodings::choose(&graph, &Ranges::new(ranges.into())).expect("chosen");
+        for tensor in graph.tensors.ids() {
+            let widened = chosen.of(tensor).scale / (2.0 * own(tensor.index()) / 255.0);
+            assert!(widened <= 1.26, "{tensor}: {widened}");
+        }
     }
 
     /// A softmax, of the input or of something else, joined with what it reads.

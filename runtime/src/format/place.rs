@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Byte offset into the weights section: of weights, a table of bytes, constants, or the pairs of a per-channel clamp.
 ///
-/// What a loaded model refers to starts at a multiple of [`ALIGNMENT`](super::ALIGNMENT).
+/// Data that a loaded model refers to starts at a multiple of [`ALIGNMENT`](super::ALIGNMENT).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -20,7 +20,7 @@ const WALKS: usize = 2;
 /// Elements of all tensors that a tape may hold (32 MiB).
 const TAPE_ELEMENTS: usize = 8 << 20;
 
-/// What becomes of the mean errors that rounded weights make.
+/// Treatment of the mean errors that rounded weights make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MeanErrors {
     /// They are part of the noise.

@@ -66,7 +66,7 @@ pub(super) enum Stride {
     Two,
 }
 
-/// What becomes of a sum besides a multiplication.
+/// Treatment of a sum besides a multiplication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outputs {
     /// It saturates to int8.

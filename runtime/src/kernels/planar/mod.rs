@@ -17,7 +17,7 @@ use lines::{Channel, Half, Lines, Loop, Outputs, Stride, planes};
 /// Channels of a block.
 const BLOCK: usize = 4;
 
-/// Which way lines run.
+/// Direction of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Along {
     Rows,

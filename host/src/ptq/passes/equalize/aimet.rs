@@ -68,7 +68,7 @@ enum Conv {
 }
 
 impl Conv {
-    /// Which of them node `id` is; `None` for all else.
+    /// Returns the one of them that node `id` is; `None` for all others.
     fn of(graph: &Graph, id: NodeId) -> Option<Conv> {
         let Op::Conv2d(conv) = &graph.nodes[id].op else {
             return None;
