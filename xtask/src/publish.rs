@@ -63,9 +63,10 @@ pub(crate) fn package() -> Result<()> {
     packaged
 }
 
-/// Removes the sources that cargo unpacked from earlier packages of these crates. It keeps them in its home by the repository's path and
-/// the crates' version alone, and a crate would be built against what the others were at the last run.
+/// Removes what cargo unpacked from earlier packages of these crates, and what it compiled from that. It knows both by the repository's
+/// path and the crates' version alone, and a crate would be built against what the others were at the last run.
 fn forget_packages() -> Result<()> {
+    forget_compiled()?;
     let home = match env::var_os("CARGO_HOME") {
         Some(home) => PathBuf::from(home),
         None => env::home_dir().context("no home folder")?.join(".cargo"),
@@ -84,6 +85,39 @@ fn forget_packages() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Removes libraries that were compiled from unpacked packages, which their lists of sources tell; those of the workspace stay.
+fn forget_compiled() -> Result<()> {
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let folder = target.join("debug/deps");
+    let Ok(entries) = fs::read_dir(&folder) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        if path.extension().is_none_or(|it| it != "d") || !name.starts_with("fewbit") {
+            continue;
+        }
+        let sources = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        if is_of_unpacked(&sources) {
+            for output in [format!("lib{name}.rlib"), format!("lib{name}.rmeta")] {
+                // It may have one of them only.
+                let _ = fs::remove_file(folder.join(output));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a list of sources has those of an unpacked package of this repository.
+fn is_of_unpacked(sources: &str) -> bool {
+    let of = |name: &&str| {
+        sources.contains(&format!("/{name}-{}/src/lib.rs", env!("CARGO_PKG_VERSION")))
+    };
+    sources.contains("/registry/src/") && CRATES.iter().any(|name| of(&name))
 }
 
 /// Whether a folder of unpacked crates has those of this repository and no others, as only a registry of packages has.
@@ -209,6 +243,18 @@ mod tests {
         assert!(!of("public", &["fewbit-0.1.0", "serde-1.0.0"]));
         assert!(!of("other", &["serde-1.0.0"]));
         assert!(!of("empty", &[]));
+    }
+
+    #[test]
+    fn libraries_of_packages_are_told_by_their_sources() {
+        let version = env!("CARGO_PKG_VERSION");
+        let unpacked =
+            format!("a.d: /home/.cargo/registry/src/-14cd/fewbit-runtime-{version}/src/lib.rs\n");
+        assert!(is_of_unpacked(&unpacked));
+        assert!(!is_of_unpacked("a.d: runtime/src/lib.rs\n"));
+        assert!(!is_of_unpacked(
+            "a.d: /home/.cargo/registry/src/public/serde-1.0.0/src/lib.rs\n"
+        ));
     }
 
     #[test]
