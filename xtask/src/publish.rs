@@ -117,7 +117,7 @@ fn is_of_unpacked(sources: &str) -> bool {
     let of = |name: &&str| {
         sources.contains(&format!("/{name}-{}/src/lib.rs", env!("CARGO_PKG_VERSION")))
     };
-    sources.contains("/registry/src/") && CRATES.iter().any(|name| of(&name))
+    sources.contains("/registry/src/") && CRATES.iter().any(of)
 }
 
 /// Whether a folder of unpacked crates has those of this repository and no others, as only a registry of packages has.
