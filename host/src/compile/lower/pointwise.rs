@@ -28,16 +28,7 @@ impl Lowering<'_> {
     }
 
     pub(super) fn sum(&mut self, node: &Node, sign: f64) -> Result<(), QuantizeError> {
-        let [a, b] =
-            [node.inputs[0], node.inputs[1]].map(|input| f64::from(self.encoding(input).scale));
-        let scale = f64::from(self.encoding(node.output).scale);
-        let multipliers =
-            AddMultipliers::from_ratios(a / scale, sign * b / scale).ok_or_else(|| {
-                error(
-                    node,
-                    "its output's range is too narrow for its operands' ranges; widen it",
-                )
-            })?;
+        let multipliers = self.ratios(node, sign)?;
         let (min, max) = self.clamp_bounds(node)?;
         let op = Add {
             a: self.index(node.inputs[0]),
@@ -53,20 +44,25 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// Multipliers of the two operands, from their scales over the output's; `sign` is that of the second.
+    fn ratios(&self, node: &Node, sign: f64) -> Result<AddMultipliers, QuantizeError> {
+        let [a, b] =
+            [node.inputs[0], node.inputs[1]].map(|input| f64::from(self.encoding(input).scale));
+        let scale = f64::from(self.encoding(node.output).scale);
+        AddMultipliers::from_ratios(a / scale, sign * b / scale).ok_or_else(|| {
+            error(
+                node,
+                "its output's range is too narrow for its operands' ranges; widen it",
+            )
+        })
+    }
+
     pub(super) fn extremum(
         &mut self,
         node: &Node,
         make: fn(Extremum) -> Op,
     ) -> Result<(), QuantizeError> {
-        let [a, b] =
-            [node.inputs[0], node.inputs[1]].map(|input| f64::from(self.encoding(input).scale));
-        let scale = f64::from(self.encoding(node.output).scale);
-        let multipliers = AddMultipliers::from_ratios(a / scale, b / scale).ok_or_else(|| {
-            error(
-                node,
-                "its output's range is too narrow for its operands' ranges; widen it",
-            )
-        })?;
+        let multipliers = self.ratios(node, 1.0)?;
         let (min, max) = self.clamp_bounds(node)?;
         let op = Extremum {
             a: self.index(node.inputs[0]),
